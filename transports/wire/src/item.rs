@@ -1,0 +1,164 @@
+//! The numbered things that go down.
+
+use crate::{
+    error::ErrorCode,
+    ids::{ChannelName, Epoch, Offset, Position, SessionId},
+    payload::{Meta, Payload},
+};
+
+/// One item. Its number is its place in the `items` frame that carries it; its session counts them from 1.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Item {
+    /// Something was published.
+    Event(Event),
+    /// The result of a `send`, or the refusal of any command.
+    Reply(Reply),
+    /// A subscription stands. Comes before every event of the channel.
+    Subscribed(Subscribed),
+    /// A subscription is over. The last word on a channel.
+    Unsubscribed(Unsubscribed),
+    /// Events that will not come.
+    Gap(Gap),
+    /// An item of a later minor version: it counts, is acknowledged, and is skipped.
+    Unknown,
+}
+
+/// An event of a channel.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Event {
+    /// The channel it was published to.
+    pub channel: ChannelName,
+    /// Its place. The epoch is that of the `subscribed` or `gap` before it.
+    pub offset: Offset,
+    /// When the gateway took it, in milliseconds since the Unix epoch.
+    pub time: u64,
+    /// The application's name for this kind of event.
+    pub name: Option<Box<str>>,
+    /// What it is the latest of, where a channel keeps only the latest per key.
+    pub key: Option<Box<str>>,
+    /// Who sent it, stamped by the gateway; absent when the application published it.
+    pub sender: Option<Sender>,
+    /// What travels beside the payload.
+    pub meta: Meta,
+    /// What it says.
+    pub payload: Payload,
+}
+
+/// Who sent an event.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sender {
+    /// The authenticated user; absent for an anonymous one.
+    pub user: Option<Box<str>>,
+    /// The session that sent it.
+    pub session: SessionId,
+}
+
+/// The result of a command.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reply {
+    /// The command's number.
+    pub command: u64,
+    /// What came of it.
+    pub result: Result<Accepted, ReplyError>,
+}
+
+/// A command that was carried out.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Accepted {
+    /// Where the send landed, so that an optimistic update meets its own event.
+    pub position: Option<Position>,
+    /// What the application answered.
+    pub payload: Payload,
+}
+
+/// A command that was refused.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReplyError {
+    /// What is wrong: one of [`ErrorCode`], or the application's own, in snake_case.
+    pub code: Box<str>,
+    /// The same for a person.
+    pub message: Box<str>,
+    /// Whether the same command may succeed later.
+    pub retryable: bool,
+}
+
+impl From<ErrorCode> for ReplyError {
+    fn from(code: ErrorCode) -> Self {
+        Self { code: code.as_str().into(), message: code.message().into(), retryable: code.is_retryable() }
+    }
+}
+
+/// A subscription that stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Subscribed {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The command that asked for it; absent when the server subscribed the session.
+    pub command: Option<u64>,
+    /// Events after this place follow.
+    pub position: Position,
+    /// Whether everything after the position that was asked for follows; `false` where a gap comes next.
+    pub recovered: bool,
+}
+
+/// A subscription that is over.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unsubscribed {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The command that asked for it; absent when it was taken away.
+    pub command: Option<u64>,
+    /// Why.
+    pub reason: UnsubscribeReason,
+}
+
+/// Why a subscription ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum UnsubscribeReason {
+    /// The client asked for it.
+    Requested,
+    /// The server took it away.
+    Revoked,
+    /// A reason of a later minor version.
+    Other,
+}
+
+/// Events that will not come: nothing after `from` up to and including `to`; the next event follows `to`.
+///
+/// With another epoch in `to` than in `from`, everything of the old one after `from` is unknown. Without a
+/// channel it counts items of the session, and `from` and `to` have the epoch `items`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Gap {
+    /// The channel; absent for a gap in the session's own items.
+    pub channel: Option<ChannelName>,
+    /// The last place that the client has (exclusive); absent when it is not known.
+    pub from: Option<Position>,
+    /// The last place that is missing (inclusive).
+    pub to: Position,
+    /// Whether exactly these events are missing, rather than at most these.
+    pub exact: bool,
+    /// Why.
+    pub reason: GapReason,
+}
+
+/// Why events are missing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum GapReason {
+    /// The log no longer holds them.
+    Trimmed,
+    /// The log began anew.
+    Epoch,
+    /// Only the latest of them matters, and follows.
+    Conflated,
+    /// The session fell too far behind.
+    Overflow,
+    /// A reason of a later minor version.
+    Other,
+}
+
+/// The epoch of a gap without a channel: its offsets are item numbers.
+pub fn items_epoch() -> Epoch {
+    Epoch::parse("items").expect("a legal epoch")
+}
