@@ -101,6 +101,22 @@ impl Codec {
             Self::Bincode => bincode::encode_item(item),
         }
     }
+
+    /// Decodes what [`encode_item`](Self::encode_item) gave.
+    ///
+    /// # Errors
+    /// As for a frame that holds it.
+    pub fn decode_item(self, encoded: &[u8]) -> Result<Item, DecodeError> {
+        let mut frame = BytesMut::with_capacity(encoded.len() + 64);
+        let mut batch = Batch::begin(self, &mut frame, 1);
+        batch.push(encoded);
+        batch.finish(None);
+        match self.down_frames(&frame, DecodeLimits { frame_bytes: usize::MAX, entries: 1 }).next() {
+            Some(Ok(DownFrame::Items(mut items))) if items.items.len() == 1 => Ok(items.items.remove(0)),
+            Some(Err(error)) => Err(error),
+            _ => Err(DecodeError::new(crate::ErrorCode::MalformedFrame, "not one item")),
+        }
+    }
 }
 
 /// The frames of a client's message.
