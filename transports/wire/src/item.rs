@@ -124,6 +124,26 @@ pub enum UnsubscribeReason {
     Other,
 }
 
+impl UnsubscribeReason {
+    /// The reason on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Revoked => "revoked",
+            Self::Other => "other",
+        }
+    }
+
+    /// The reason that this text names; [`Other`](Self::Other) when this version has none of that name.
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "requested" => Self::Requested,
+            "revoked" => Self::Revoked,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// Events that will not come: nothing after `from` up to and including `to`; the next event follows `to`.
 ///
 /// With another epoch in `to` than in `from`, everything of the old one after `from` is unknown. Without a
@@ -156,6 +176,30 @@ pub enum GapReason {
     Overflow,
     /// A reason of a later minor version.
     Other,
+}
+
+impl GapReason {
+    /// The reason on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Trimmed => "trimmed",
+            Self::Epoch => "epoch",
+            Self::Conflated => "conflated",
+            Self::Overflow => "overflow",
+            Self::Other => "other",
+        }
+    }
+
+    /// The reason that this text names; [`Other`](Self::Other) when this version has none of that name.
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "trimmed" => Self::Trimmed,
+            "epoch" => Self::Epoch,
+            "conflated" => Self::Conflated,
+            "overflow" => Self::Overflow,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// The epoch of a gap without a channel: its offsets are item numbers.

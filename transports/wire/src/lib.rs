@@ -9,6 +9,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod bounds;
 pub mod codec;
 pub mod command;
 pub mod error;

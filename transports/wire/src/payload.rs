@@ -53,6 +53,11 @@ impl Json {
         crate::codec::json::check_payload(text).map(|text| Self(text.into()))
     }
 
+    /// A text that a codec has checked on its way.
+    pub(crate) const fn of_checked(text: Bytes) -> Self {
+        Self(text)
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("checked when it entered")
@@ -89,7 +94,11 @@ impl Meta {
             let (name, value) = (name.into(), value.into());
             bytes += name.len() + value.len();
             let named = (1..=32).contains(&name.len()) && name.bytes().all(legal);
-            if !named || bytes > Self::MAX_BYTES || map.insert(name, value).is_some() || map.len() > Self::MAX_NAMES {
+            if !named
+                || bytes > Self::MAX_BYTES
+                || map.insert(name, value).is_some()
+                || map.len() > Self::MAX_NAMES
+            {
                 return Err(ErrorCode::InvalidMeta);
             }
         }
