@@ -1,2 +1,77 @@
-//! To come.
-fn main() {}
+//! The repository's own commands, `cargo xtask COMMAND`.
+//!
+//! `test` is the one front door: whatever the project claims of itself is checked there, and continuous integration
+//! calls nothing else. `check` is its quick part, for between two edits. `torture` plays the session core's hostile
+//! schedules for as long as one likes.
+//!
+//! Read on in [`gate`] for the list of checks, in [`needs`] for what they need beyond Rust and how it is found or
+//! installed, and in [`steps`] for how a check runs and is timed.
+
+mod cargo;
+mod gate;
+mod needs;
+mod steps;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use steps::Steps;
+
+fn main() -> ExitCode {
+    let (mut steps, outcome) = match Xtask::parse().command {
+        Task::Test { install } => {
+            let mut steps = Steps::begin();
+            let outcome = gate::test(&mut steps, install);
+            (steps, outcome)
+        }
+        Task::Check => {
+            let mut steps = Steps::begin();
+            let outcome = gate::check(&mut steps);
+            (steps, outcome)
+        }
+        Task::Torture { schedules, seed } => {
+            let mut steps = Steps::begin();
+            let outcome = gate::torture(&mut steps, schedules, seed);
+            (steps, outcome)
+        }
+    };
+    match steps.finish(outcome) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The repository's own commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Xtask {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Everything: format, clippy, dependencies, all tests, features, documentation, the page.
+    Test {
+        /// Install what is missing by package name: Debian packages (by sudo unless root), the rest below target/tools.
+        ///
+        /// Root needs no such word. Without it, what is missing is named and its checks are skipped, never under CI.
+        #[arg(long)]
+        install: bool,
+    },
+    /// The quick part: format, clippy, unit tests.
+    Check,
+    /// The session core under random hostile schedules; a failure prints the seed that repeats it.
+    Torture {
+        /// How many schedules to play.
+        #[arg(long, default_value_t = 1_000_000)]
+        schedules: u64,
+        /// The seed of the first schedule; the same seed plays the same schedules.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+}

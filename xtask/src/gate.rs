@@ -1,0 +1,163 @@
+//! The checks, in the order in which they fail soonest.
+//!
+//! A claim that the project makes of itself and that a machine can check belongs in [`test`]. What a check proves is said
+//! where it stands.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::cargo::{self, Workspace, cargo};
+use crate::needs::{self, Needs};
+use crate::steps::Steps;
+
+/// Everything; under 25 minutes on two cores from nothing.
+pub(crate) fn test(steps: &mut Steps, install: bool) -> Result<()> {
+    let workspace = Workspace::enter()?;
+    let needs = steps.check("what the tests need beyond Rust", || gather(&workspace, install))?;
+
+    format(steps)?;
+    dependencies(steps, &needs)?;
+    boundaries(steps)?;
+    clippy(steps)?;
+    features(steps, &workspace)?;
+
+    let mut all = cargo();
+    needs.tell(all.args(["test", "--workspace", "--all-targets", "--no-fail-fast"]));
+    steps.tests("all tests, benches as tests, examples built", &mut all)?;
+    steps.tests(
+        "examples in the documentation",
+        cargo().args(["test", "--workspace", "--doc", "--no-fail-fast"]),
+    )?;
+    core(steps)?;
+    documentation(steps)
+}
+
+/// What is quick enough for between two edits.
+pub(crate) fn check(steps: &mut Steps) -> Result<()> {
+    format(steps)?;
+    clippy(steps)?;
+    steps.tests("unit tests", cargo().args(["test", "--workspace", "--lib", "--bins"]))
+}
+
+/// The session core under random schedules, optimised but with its debug assertions.
+pub(crate) fn torture(steps: &mut Steps, schedules: u64, seed: u64) -> Result<()> {
+    let mut torture = cargo();
+    torture
+        .args(["test", "--profile", "bench", "--config", "profile.bench.debug-assertions=true"])
+        .args(["--package", "throughline", "--test", "session", "torture", "--", "--nocapture"])
+        .env("THROUGHLINE_TORTURE_SCHEDULES", schedules.to_string())
+        .env("THROUGHLINE_TORTURE_SEED", seed.to_string());
+    steps.tests(&format!("{schedules} schedules from seed {seed}"), &mut torture)
+}
+
+/// Finds or installs what the tests need; under CI anything missing is a failure.
+fn gather(workspace: &Workspace, install: bool) -> Result<Needs> {
+    let needs = Needs::gather(&workspace.target.join("tools"), needs::may_install(install))?;
+    let missing = needs.missing();
+    if missing.is_empty() {
+        return Ok(needs);
+    }
+    let list = missing.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n");
+    if needs::under_ci() {
+        bail!("missing, and under CI nothing is skipped:\n{list}");
+    }
+    println!("missing, so their checks are skipped (`cargo xtask test --install` gets them):\n{list}");
+    Ok(needs)
+}
+
+fn format(steps: &mut Steps) -> Result<()> {
+    steps.run("format", cargo().args(["fmt", "--all", "--check"]))
+}
+
+fn clippy(steps: &mut Steps) -> Result<()> {
+    steps.run("clippy", cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+/// Licences, banned and doubled crates, and that all come from the one registry.
+fn dependencies(steps: &mut Steps, needs: &Needs) -> Result<()> {
+    let name = "bans, licences and sources of dependencies";
+    match &needs.cargo_deny {
+        Ok(deny) => steps.run(name, Command::new(deny).args(["check", "bans", "licenses", "sources"])),
+        Err(missing) => {
+            steps.skip(name, missing.clone());
+            Ok(())
+        }
+    }
+}
+
+/// The core pulls in nothing that does I/O, and an application that embeds the gateway gets no command line.
+fn boundaries(steps: &mut Steps) -> Result<()> {
+    steps.check("what the core and the embedded gateway pull in", || {
+        for (features, kept_out) in [("", KEPT_OUT_OF_THE_CORE), ("gateway", KEPT_OUT_OF_AN_EMBEDDING)] {
+            let tree = cargo::tree("throughline", features)?;
+            let found = kept_out.iter().filter(|name| tree.contains(**name)).copied().collect::<Vec<_>>();
+            if !found.is_empty() {
+                bail!("throughline with features [{features}] pulls in {}", found.join(", "));
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Features add and never alter: each builds alone without a warning, and so does none.
+fn features(steps: &mut Steps, workspace: &Workspace) -> Result<()> {
+    for package in &workspace.featured {
+        for feature in std::iter::once("").chain(package.features.iter().map(String::as_str)) {
+            let shown = if feature.is_empty() { "no feature" } else { feature };
+            let mut clippy = cargo();
+            clippy.args([
+                "clippy",
+                "--package",
+                &package.name,
+                "--no-default-features",
+                "--features",
+                feature,
+            ]);
+            steps.run(
+                &format!("{} with {shown} alone", package.name),
+                clippy.args(["--", "-D", "warnings"]),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// The pure core's tests without the gateway around it.
+fn core(steps: &mut Steps) -> Result<()> {
+    steps.tests(
+        "the core without the gateway",
+        cargo().args(["test", "--package", "throughline", "--no-default-features", "--lib"]),
+    )
+}
+
+fn documentation(steps: &mut Steps) -> Result<()> {
+    steps.run(
+        "documentation",
+        cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"),
+    )
+}
+
+/// Anything here in the core would mean that it can wait, listen or speak.
+const KEPT_OUT_OF_THE_CORE: &[&str] = &[
+    "tokio",
+    "hyper",
+    "http",
+    "tower",
+    "clap",
+    "tracing-subscriber",
+    "tokio-tungstenite",
+    "throughline-link",
+];
+
+/// An application brings its own of these.
+const KEPT_OUT_OF_AN_EMBEDDING: &[&str] = &[
+    "clap",
+    "toml",
+    "tracing-subscriber",
+    "tikv-jemallocator",
+    "rustls",
+    "anyhow",
+    "axum",
+    "throughline-client",
+];
