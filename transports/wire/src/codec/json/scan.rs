@@ -335,8 +335,8 @@ pub(super) fn plain_run(bytes: &[u8]) -> usize {
     for chunk in bytes.chunks_exact(8) {
         let word = u64::from_le_bytes(chunk.try_into().expect("eight bytes"));
         let below = |word: u64, n: u64| word.wrapping_sub(EACH * n) & !word & HIGH;
-        let quote = below(word ^ EACH * u64::from(b'"'), 1);
-        let backslash = below(word ^ EACH * u64::from(b'\\'), 1);
+        let quote = below(word ^ (EACH * u64::from(b'"')), 1);
+        let backslash = below(word ^ (EACH * u64::from(b'\\')), 1);
         let found = below(word, 0x20) | quote | backslash;
         if found != 0 {
             return run + (found.trailing_zeros() / 8) as usize;
@@ -374,7 +374,7 @@ fn code_point(escape: &str) -> (char, usize) {
     let unit = |at: usize| u32::from_str_radix(&escape[at..at + 4], 16).expect("four digits, as passed over");
     let high = unit(2);
     let (point, length) = match high {
-        0xD800..=0xDBFF => (0x10000 + ((high - 0xD800) << 10 | unit(8) - 0xDC00), 12),
+        0xD800..=0xDBFF => (0x10000 + ((high - 0xD800) << 10) + (unit(8) - 0xDC00), 12),
         _ => (high, 6),
     };
     (char::from_u32(point).expect("no lone surrogate, as passed over"), length)
