@@ -17,6 +17,9 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod answer;
+pub mod buffer;
+
 use std::{
     net::SocketAddr,
     task::{Context, Poll},
