@@ -1,0 +1,459 @@
+//! A proxy on loopback that stands in front of a gateway and does to connections what bad networks do.
+//!
+//! Each connection gets a [`Fate`] from the [`Plan`]'s seed and its own number alone: after so many bytes it is reset,
+//! closed, or left *half-open*, one side gone while the other hears nothing, as when a device vanishes or a balancer forgets
+//! a flow. The cut falls at the exact byte, when a further one is there to be withheld: always while something is being said. Connections may also stall and be slow.
+//!
+//! A byte is forwarded as soon as it is there; only what is meant to wait waits. Everything is bounded: connections,
+//! half-open ones, buffers. Left out: UDP, loss and reordering of packets, which TCP would hide.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::random::Random;
+
+/// What happens to a connection in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Both ends get a reset.
+    Reset,
+    /// Both ends get an orderly end of the stream, at a byte where nobody would end it.
+    Close,
+    /// The client gets a reset; the gateway hears nothing, and nobody reads what it writes.
+    ClientGone,
+    /// The gateway gets a reset; the client hears nothing, and nobody reads what it writes.
+    GatewayGone,
+    /// Neither hears of the other again: a flow that a middlebox forgot.
+    Forgotten,
+}
+
+impl Fault {
+    /// Whether at least one end is left to believe that the connection stands.
+    pub(crate) fn is_half_open(self) -> bool {
+        matches!(self, Self::ClientGone | Self::GatewayGone | Self::Forgotten)
+    }
+}
+
+/// Which way bytes travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// From the client to the gateway.
+    Up,
+    /// From the gateway to the client.
+    Down,
+}
+
+/// From what the fates of connections are drawn.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// The same seed gives the n-th connection the same fate.
+    pub(crate) seed: u64,
+    /// How many bytes of a direction pass before the cut. Default: 200 to 8,000.
+    pub(crate) cut_after_bytes: RangeInclusive<u64>,
+    /// How many connections in 100 count the bytes that go up, the others those that go down. Default: 25.
+    pub(crate) counted_up_percent: u64,
+    /// How many connections in 100 are cut at all. Default: 100.
+    pub(crate) cut_percent: u64,
+    /// How many cuts in 100 are half-open. Default: 40, so that a third of a hundred is not missed by chance.
+    pub(crate) half_open_percent: u64,
+    /// For how long the deaf end of a half-open connection is left standing, then it is reset. Default: 1 s.
+    pub(crate) half_open_for: Duration,
+    /// How many connections in 100 pause once on the way to their cut. Default: 0.
+    pub(crate) stall_percent: u64,
+    /// For how long. Default: 50 ms.
+    pub(crate) stall_for: Duration,
+    /// What every piece of data waits before it is passed on. Default: nothing.
+    pub(crate) delay: Duration,
+    /// At most so many connections at once; one more is reset at the door. Default: 256.
+    pub(crate) connections: usize,
+    /// At most so many half-open ones at once; one more is reset instead. Default: 64.
+    pub(crate) half_open: usize,
+}
+
+impl Plan {
+    /// Every connection is cut somewhere in its first 8,000 bytes.
+    pub(crate) fn cutting(seed: u64) -> Self {
+        Self {
+            seed,
+            cut_after_bytes: 200..=8_000,
+            counted_up_percent: 25,
+            cut_percent: 100,
+            half_open_percent: 40,
+            half_open_for: Duration::from_secs(1),
+            stall_percent: 0,
+            stall_for: Duration::from_millis(50),
+            delay: Duration::ZERO,
+            connections: 256,
+            half_open: 64,
+        }
+    }
+
+    /// Nothing happens but what [`FaultProxy::cut_now`] asks for.
+    pub(crate) fn peaceful() -> Self {
+        Self { cut_percent: 0, ..Self::cutting(0) }
+    }
+
+    /// What happens to the `connection`-th connection, counted from 0.
+    pub(crate) fn fate(&self, connection: u64) -> Fate {
+        let mut random = Random::of(self.seed, connection);
+        let direction =
+            if random.chance(self.counted_up_percent, 100) { Direction::Up } else { Direction::Down };
+        let after_bytes = random.within(self.cut_after_bytes.clone());
+        let fault = if random.chance(self.half_open_percent, 100) {
+            *random.pick(&[Fault::ClientGone, Fault::GatewayGone, Fault::Forgotten])
+        } else {
+            *random.pick(&[Fault::Reset, Fault::Close])
+        };
+        let stalls = random.chance(self.stall_percent, 100);
+        let stall_at = random.within(0..=after_bytes);
+        let cut = random.chance(self.cut_percent, 100).then_some(fault);
+        Fate { direction, after_bytes, cut, stall_at: stalls.then_some(stall_at) }
+    }
+}
+
+/// What is in store for one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fate {
+    /// Whose bytes are counted.
+    pub(crate) direction: Direction,
+    /// How many of them pass; the cut falls when one more comes.
+    pub(crate) after_bytes: u64,
+    /// What happens then; `None`: nothing, ever.
+    pub(crate) cut: Option<Fault>,
+    /// After how many of them their direction pauses once.
+    pub(crate) stall_at: Option<u64>,
+}
+
+/// What has happened so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counters {
+    /// Connections accepted, those turned away not counted.
+    pub(crate) accepted: u64,
+    /// Connections reset at the door: too many at once, or no gateway behind it.
+    pub(crate) turned_away: u64,
+    /// Cuts fallen, the half-open ones included.
+    pub(crate) cuts: u64,
+    /// Cuts that left an end in the belief that the connection stands.
+    pub(crate) half_open: u64,
+    /// Pauses made.
+    pub(crate) stalls: u64,
+    /// Bytes passed from clients to the gateway.
+    pub(crate) bytes_up: u64,
+    /// Bytes passed from the gateway to clients.
+    pub(crate) bytes_down: u64,
+    /// Connections that stand now, the half-open ones not counted.
+    pub(crate) live: u64,
+}
+
+/// The proxy. Dropping it ends every connection, without a reset; see [`FaultProxy::stop`].
+pub(crate) struct FaultProxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: JoinHandle<()>,
+}
+
+impl FaultProxy {
+    /// Listens on a free port of loopback and passes connections on to `gateway`.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub(crate) async fn start(gateway: SocketAddr, plan: Plan) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            gateway,
+            connections: Arc::new(Semaphore::new(plan.connections)),
+            half_open: Arc::new(Semaphore::new(plan.half_open)),
+            plan: Mutex::new(plan),
+            live: Mutex::default(),
+            counters: watch::Sender::default(),
+        });
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        Ok(Self { address, shared, accepting })
+    }
+
+    /// Where clients connect to.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        *self.shared.counters.borrow()
+    }
+
+    /// Waits until what has happened is enough.
+    pub(crate) async fn until(&self, enough: impl FnMut(&Counters) -> bool) -> Counters {
+        let mut counters = self.shared.counters.subscribe();
+        *counters.wait_for(enough).await.expect("the sender lives as long as self")
+    }
+
+    /// Cuts the newest connection that stands; says whether there was one.
+    pub(crate) fn cut_now(&self, fault: Fault) -> bool {
+        while let Some((_, cut)) = lock(&self.shared.live).pop_last() {
+            if cut.send(fault).is_ok() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Cuts every connection that stands; says how many there were.
+    pub(crate) fn cut_all(&self, fault: Fault) -> usize {
+        let live = std::mem::take(&mut *lock(&self.shared.live));
+        live.into_values().filter_map(|cut| cut.send(fault).ok()).count()
+    }
+
+    /// Connections made from now on get their fates from another plan; its bounds on numbers are not taken over.
+    pub(crate) fn follow(&self, plan: Plan) {
+        *lock(&self.shared.plan) = plan;
+    }
+
+    /// Resets what stands and stops listening.
+    pub(crate) async fn stop(mut self) {
+        self.shared.connections.close(); // from here on the door turns everybody away
+        self.cut_all(Fault::Reset);
+        self.until(|counters| counters.live == 0).await;
+        self.accepting.abort();
+        let _ = (&mut self.accepting).await;
+    }
+}
+
+impl Drop for FaultProxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+struct Shared {
+    gateway: SocketAddr,
+    plan: Mutex<Plan>,
+    connections: Arc<Semaphore>,
+    half_open: Arc<Semaphore>,
+    live: Mutex<BTreeMap<u64, oneshot::Sender<Fault>>>,
+    counters: watch::Sender<Counters>,
+}
+
+impl Shared {
+    /// Lists a connection among those that can be cut, and says when that is asked for.
+    fn admit(&self, number: u64) -> oneshot::Receiver<Fault> {
+        let (cut, cut_asked) = oneshot::channel();
+        lock(&self.live).insert(number, cut);
+        self.count(|counters| {
+            counters.accepted += 1;
+            counters.live += 1;
+        });
+        cut_asked
+    }
+
+    fn turn_away(&self, client: TcpStream) {
+        reset(client);
+        self.count(|counters| counters.turned_away += 1);
+    }
+
+    fn count(&self, what: impl FnOnce(&mut Counters)) {
+        self.counters.send_modify(what);
+    }
+}
+
+/// Takes connections until it is aborted, which drops them all.
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let mut connections = JoinSet::new();
+    let mut number = 0;
+    loop {
+        while connections.try_join_next().is_some() {}
+        let Ok((client, _)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(10)).await; // out of descriptors: let some come free
+            continue;
+        };
+        let Ok(permit) = Arc::clone(&shared.connections).try_acquire_owned() else {
+            shared.turn_away(client);
+            continue;
+        };
+        connections.spawn(carry(Arc::clone(&shared), client, number, permit));
+        number += 1;
+    }
+}
+
+/// Takes the `number`-th connection to its end.
+async fn carry(shared: Arc<Shared>, client: TcpStream, number: u64, permit: OwnedSemaphorePermit) {
+    let Ok(gateway) = TcpStream::connect(shared.gateway).await else {
+        return shared.turn_away(client);
+    };
+    let _ = (client.set_nodelay(true), gateway.set_nodelay(true));
+    let plan = lock(&shared.plan).clone();
+    let cut_asked = shared.admit(number);
+    let mut connection = Connection { client, gateway, fate: plan.fate(number), plan, shared };
+    let stop = connection.forward(cut_asked).await;
+    lock(&connection.shared.live).remove(&number);
+    connection.shared.count(|counters| counters.live -= 1);
+    drop(permit);
+    connection.end(stop).await;
+}
+
+/// One connection on the way to its fate.
+struct Connection {
+    client: TcpStream,
+    gateway: TcpStream,
+    fate: Fate,
+    plan: Plan,
+    shared: Arc<Shared>,
+}
+
+/// Why bytes stopped flowing.
+enum Stop {
+    /// Both ends said that they were done.
+    Done,
+    /// An end broke off by itself.
+    Broken,
+    /// The fate struck, or the test did.
+    Cut(Fault),
+}
+
+impl Connection {
+    /// Passes bytes both ways until something stops them.
+    async fn forward(&mut self, cut_asked: oneshot::Receiver<Fault>) -> Stop {
+        let (client_reads, client_writes) = self.client.split();
+        let (gateway_reads, gateway_writes) = self.gateway.split();
+        let (plan, shared) = (&self.plan, &*self.shared);
+        let fate = |direction| (direction == self.fate.direction).then_some(self.fate);
+        let up = Pump { direction: Direction::Up, fate: fate(Direction::Up), plan, shared };
+        let down = Pump { direction: Direction::Down, fate: fate(Direction::Down), plan, shared };
+        let both = async {
+            let (up, down) = (up.run(client_reads, gateway_writes), down.run(gateway_reads, client_writes));
+            tokio::pin!(up, down);
+            tokio::select! {
+                stop = &mut up => match stop { Stop::Done => down.await, stop => stop },
+                stop = &mut down => match stop { Stop::Done => up.await, stop => stop },
+            }
+        };
+        tokio::select! {
+            stop = both => stop,
+            Ok(fault) = cut_asked => Stop::Cut(fault),
+        }
+    }
+
+    /// Does to both ends what stopped them.
+    async fn end(self, stop: Stop) {
+        let fault = match stop {
+            Stop::Done => return,
+            Stop::Broken => return self.reset(),
+            Stop::Cut(fault) => fault,
+        };
+        let held =
+            if fault.is_half_open() { self.shared.half_open.clone().try_acquire_owned().ok() } else { None };
+        self.shared.count(|counters| {
+            counters.cuts += 1;
+            counters.half_open += u64::from(held.is_some());
+        });
+        match fault {
+            Fault::Close => self.close().await,
+            Fault::ClientGone if held.is_some() => {
+                reset(self.client);
+                hold([self.gateway], self.plan.half_open_for).await;
+            }
+            Fault::GatewayGone if held.is_some() => {
+                reset(self.gateway);
+                hold([self.client], self.plan.half_open_for).await;
+            }
+            Fault::Forgotten if held.is_some() => {
+                hold([self.client, self.gateway], self.plan.half_open_for).await;
+            }
+            _ => self.reset(),
+        }
+    }
+
+    fn reset(self) {
+        reset(self.client);
+        reset(self.gateway);
+    }
+
+    async fn close(mut self) {
+        let _ = (self.client.shutdown().await, self.gateway.shutdown().await);
+    }
+}
+
+/// One direction of a connection.
+struct Pump<'a> {
+    direction: Direction,
+    /// What happens, if it is the bytes of this direction that are counted.
+    fate: Option<Fate>,
+    plan: &'a Plan,
+    shared: &'a Shared,
+}
+
+impl Pump<'_> {
+    /// Passes bytes on until their end, or until the fate's byte: what comes after it is withheld.
+    async fn run(self, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> Stop {
+        let mut buffer = vec![0; BUFFER_BYTES];
+        let mut passed = 0;
+        loop {
+            let Ok(read) = from.read(&mut buffer).await else { return Stop::Broken };
+            if read == 0 {
+                return if to.shutdown().await.is_ok() { Stop::Done } else { Stop::Broken };
+            }
+            let (passing, cut) = self.cut(passed, read);
+            self.wait(passed, passing).await;
+            if to.write_all(&buffer[..passing]).await.is_err() {
+                return Stop::Broken;
+            }
+            passed += passing as u64;
+            self.shared.count(|counters| match self.direction {
+                Direction::Up => counters.bytes_up += passing as u64,
+                Direction::Down => counters.bytes_down += passing as u64,
+            });
+            if let Some(fault) = cut {
+                return Stop::Cut(fault);
+            }
+        }
+    }
+
+    /// How many of the bytes that were read may pass, and what happens if that is not all of them.
+    fn cut(&self, passed: u64, read: usize) -> (usize, Option<Fault>) {
+        let Some(Fate { after_bytes, cut: Some(fault), .. }) = self.fate else { return (read, None) };
+        match usize::try_from(after_bytes - passed) {
+            Ok(left) if left < read => (left, Some(fault)),
+            _ => (read, None),
+        }
+    }
+
+    /// Waits where the plan says so.
+    async fn wait(&self, passed: u64, passing: usize) {
+        if !self.plan.delay.is_zero() {
+            tokio::time::sleep(self.plan.delay).await;
+        }
+        let stall_at = self.fate.and_then(|fate| fate.stall_at);
+        if stall_at.is_some_and(|at| (passed..passed + passing as u64).contains(&at)) {
+            self.shared.count(|counters| counters.stalls += 1);
+            tokio::time::sleep(self.plan.stall_for).await;
+        }
+    }
+}
+
+/// Leaves ends standing, deaf and dumb, then resets them.
+async fn hold<const N: usize>(ends: [TcpStream; N], time: Duration) {
+    for end in &ends {
+        let _ = end.set_zero_linger(); // also if the proxy stops meanwhile
+    }
+    tokio::time::sleep(time).await;
+}
+
+/// Ends a connection with a reset: what is not yet sent is thrown away.
+fn reset(end: TcpStream) {
+    let _ = end.set_zero_linger();
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What one direction of a connection holds at most.
+const BUFFER_BYTES: usize = 16 * 1024;
