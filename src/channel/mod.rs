@@ -1,0 +1,124 @@
+//! Channels: what was said, and who listens.
+//!
+//! A [`Channel`] is a [log](log) and the sessions that hold a place in it. It is shared: brokers append, sessions
+//! read, and nothing here waits. Publishing costs one append; subscribers are told only *that* there is more
+//! ([`Listener::ready`]) and read what they need when their link can take it.
+//!
+//! What is left out: who appends and in which order over nodes (`broker`), and when listeners are woken (`gateway`).
+
+mod log;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+pub use log::{Entry, Log, NewEvent, Retention};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use throughline_wire::{ChannelName, Epoch, Position};
+
+/// Someone who wants to know that a channel has more.
+pub trait Listener: Send + Sync {
+    /// There may be something to read. Called often, from any thread; must be cheap and must not block.
+    fn ready(&self);
+}
+
+/// A channel: its log, and who listens to it.
+pub struct Channel {
+    name: ChannelName,
+    /// Rises with every change of the log, so that a reader who is up to date pays one load to know it.
+    version: AtomicU64,
+    log: RwLock<Log>,
+    listeners: Mutex<Listeners>,
+}
+
+#[derive(Default)]
+struct Listeners {
+    /// Slots, so that a subscription knows its own without a search.
+    slots: Vec<Option<Arc<dyn Listener>>>,
+    free: Vec<u32>,
+}
+
+impl Channel {
+    /// An empty channel whose log begins `epoch`.
+    pub fn new(name: ChannelName, epoch: Epoch) -> Self {
+        Self {
+            name,
+            version: AtomicU64::new(1),
+            log: RwLock::new(Log::new(epoch)),
+            listeners: Mutex::default(),
+        }
+    }
+
+    /// Its name.
+    pub const fn name(&self) -> &ChannelName {
+        &self.name
+    }
+
+    /// Rises with every change of the log.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// The log, for reading. Hold it briefly: appends wait.
+    pub fn log(&self) -> RwLockReadGuard<'_, Log> {
+        self.log.read()
+    }
+
+    /// Changes the log; for brokers.
+    pub fn change<T>(&self, change: impl FnOnce(&mut Log) -> T) -> T {
+        let mut log = self.log.write();
+        let result = change(&mut log);
+        self.version.fetch_add(1, Ordering::Release);
+        result
+    }
+
+    /// Appends an event at `time`, trimming by `retention`.
+    pub fn append(&self, event: NewEvent, time: u64, retention: &Retention) -> Position {
+        self.change(|log| log.append(&self.name, event, time, retention))
+    }
+
+    /// Tells every listener that there may be more.
+    pub fn wake(&self) {
+        for listener in self.listeners.lock().slots.iter().flatten() {
+            listener.ready();
+        }
+    }
+
+    /// How many listen.
+    pub fn listeners(&self) -> usize {
+        let listeners = self.listeners.lock();
+        listeners.slots.len() - listeners.free.len()
+    }
+
+    /// Adds a listener; the key takes it away again.
+    pub(crate) fn listen(&self, listener: Arc<dyn Listener>) -> u32 {
+        let mut listeners = self.listeners.lock();
+        match listeners.free.pop() {
+            Some(key) => {
+                listeners.slots[key as usize] = Some(listener);
+                key
+            }
+            None => {
+                listeners.slots.push(Some(listener));
+                (listeners.slots.len() - 1) as u32
+            }
+        }
+    }
+
+    /// Takes a listener away.
+    pub(crate) fn unlisten(&self, key: u32) {
+        let mut listeners = self.listeners.lock();
+        listeners.slots[key as usize] = None;
+        listeners.free.push(key);
+        if listeners.free.len() == listeners.slots.len() {
+            *listeners = Listeners::default();
+        }
+    }
+}
+
+impl std::fmt::Debug for Channel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Channel").field("name", &self.name).field("head", &self.log().head()).finish()
+    }
+}

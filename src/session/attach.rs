@@ -1,0 +1,400 @@
+//! How links come and go: opening, resuming, probing, attaching, fencing, and rebuilding.
+
+use std::sync::Arc;
+
+use throughline_wire::{
+    ErrorCode, Gap, GapReason, Item, Offset, Position, Positions, SessionId, SubscribeFrom,
+    frame::{Hello, Resume},
+};
+
+use super::{
+    Commands, Effect, Goodbye, Journal, LinkId, LinkKind, LinkSpec, Now, Phase, Session, SessionConfig,
+    SubscribeRequest, Tally,
+    link::{Link, Outbox, Standing, WelcomeKind},
+};
+use crate::channel::Listener;
+
+/// What a new session begins with.
+pub struct Opening {
+    /// Its name: 128 random bits.
+    pub id: SessionId,
+    /// Whom its client was authenticated as.
+    pub user: Option<Box<str>>,
+    /// The gateway's settings.
+    pub config: Arc<SessionConfig>,
+    /// Who is told that a channel of the session has more.
+    pub listener: Arc<dyn Listener>,
+    /// Why the resume that was asked for is not had.
+    pub reason: Option<ErrorCode>,
+}
+
+impl Session {
+    /// Opens a session on its first link.
+    ///
+    /// Where the client stated positions, of a session that is not held any more, they are taken up: the channels
+    /// are asked for by [`Effect::Subscribe`] without a command.
+    ///
+    /// # Errors
+    /// The goodbye that the link is to be told, where the hello is not one that can open a session.
+    pub fn open(
+        now: Now,
+        opening: Opening,
+        hello: &Hello,
+        spec: LinkSpec,
+    ) -> Result<(Self, LinkId), Goodbye> {
+        let attach = attach_number(hello, spec, 0)?;
+        let until_ms = now.mono_ms + opening.config.provisional_ms;
+        let mut session = Self {
+            id: opening.id,
+            user: opening.user,
+            config: opening.config,
+            listener: opening.listener,
+            phase: Phase::Provisional { until_ms },
+            incarnation: 1,
+            instance: hello.instance.clone(),
+            attach: attach.unwrap_or(0),
+            links: Vec::new(),
+            next_link: 1,
+            subscriptions: Vec::new(),
+            scan_from: 0,
+            journal: Journal::after(0),
+            slid: 0,
+            pending: std::collections::VecDeque::new(),
+            commands: Commands::default(),
+            effects: Vec::new(),
+            tally: Tally::default(),
+        };
+        if let Some(positions) = hello.resume.as_ref().and_then(|resume| resume.positions.as_ref()) {
+            session.take_up(positions);
+        }
+        if spec.kind.is_plain() {
+            session.establish(now); // it can show nothing until it comes back
+        }
+        let standing = if attach.is_some() { Standing::Active } else { Standing::Probe };
+        let id = session.add_link(now, hello, spec, standing, WelcomeKind::Opened(opening.reason));
+        // C7: what follows a resume that failed, in later messages of the stream, may still mean the old session.
+        let resumed = hello.resume.is_some() && !spec.kind.is_plain();
+        if let Some(link) = session.links.last_mut() {
+            link.needs_proof = resumed && spec.kind.is_stream();
+        }
+        Ok((session, id))
+    }
+
+    /// A client comes back: by an attach where the hello has a number, as a probe where it has none.
+    ///
+    /// # Errors
+    /// The goodbye that the link is to be told; the rest of its message is to be ignored. Nothing has changed then.
+    pub fn handle_hello(
+        &mut self,
+        now: Now,
+        hello: &Hello,
+        resume: &Resume,
+        spec: LinkSpec,
+    ) -> Result<LinkId, Goodbye> {
+        if self.is_ended() {
+            return Err(Goodbye::Gone);
+        }
+        let number = attach_number(hello, spec, self.attach)?;
+        let Some(number) = number else {
+            return self.probe(now, hello, resume, spec);
+        };
+        let repeated = number == self.attach && self.is_repetition(hello, spec);
+        if number <= self.attach && !repeated {
+            return Err(Goodbye::Superseded); // L1
+        }
+        if self.must_rebuild(hello, resume) {
+            let Some(positions) = &resume.positions else {
+                if !spec.kind.is_plain() {
+                    return Err(Goodbye::Positions); // N3
+                }
+                self.rebuild_behind_a_gap(resume);
+                return Ok(self.attach_hello(now, hello, number, spec, repeated));
+            };
+            self.rebuild(resume, positions);
+            return Ok(self.attach_hello(now, hello, number, spec, repeated));
+        }
+        self.acknowledge(resume.after); // L4: after this the re-send begins at max(after, acked) + 1
+        Ok(self.attach_hello(now, hello, number, spec, repeated))
+    }
+
+    /// The frame `attach` on a probe: it displaces the link that works (L10).
+    ///
+    /// # Errors
+    /// [`ErrorCode::FrameNotAllowed`] while nothing that was sent down the link has been confirmed.
+    pub(super) fn handle_attach(
+        &mut self,
+        now: Now,
+        id: LinkId,
+        number: u64,
+        after: u64,
+    ) -> Result<(), ErrorCode> {
+        let Some(index) = self.link_index(id) else {
+            return Ok(()); // L8: of a link that is gone; nothing to promote
+        };
+        let link = &self.links[index];
+        if !link.spec.kind.is_stream() || link.spec.kind.is_plain() || !link.proven {
+            return Err(ErrorCode::FrameNotAllowed);
+        }
+        if number <= self.attach {
+            self.say_goodbye(index, Goodbye::Superseded); // L1
+            return Ok(());
+        }
+        let copied = link.instance != self.instance && after < self.journal.floor();
+        if after >= self.journal.next() || after < self.slid || copied {
+            self.say_goodbye(index, Goodbye::Positions);
+            return Ok(());
+        }
+        self.acknowledge(after);
+        self.instance = self.links[index].instance.clone();
+        self.attach = number;
+        self.fence(id, Fence::default());
+        let (next, heartbeat_ms) = (self.journal.floor() + 1, self.config.heartbeat_ms);
+        let Some(link) = self.links.iter_mut().find(|link| link.id == id) else { return Ok(()) };
+        link.standing = Standing::Active;
+        link.next = next; // L3
+        link.due_ms = now.mono_ms + heartbeat_ms;
+        link.is_quiet = false;
+        self.effects.push(Effect::Wake(id));
+        Ok(())
+    }
+
+    /// A link is gone. What was written to it may be lost; what is not acknowledged will be sent again.
+    pub fn handle_link_lost(&mut self, now: Now, id: LinkId) {
+        let Some(index) = self.link_index(id) else { return };
+        self.remove_link(now, index);
+    }
+
+    pub(super) fn remove_link(&mut self, now: Now, index: usize) {
+        let link = self.links.swap_remove(index);
+        if self.links.is_empty() {
+            self.links = Vec::new();
+        }
+        if link.standing == Standing::Active
+            && self.active_link().is_none()
+            && let Phase::Established { detached_ms } = &mut self.phase
+        {
+            *detached_ms = now.mono_ms;
+            self.journal.shrink();
+        }
+    }
+
+    /// Tells a link to end, and why. The first reason stands.
+    pub(super) fn say_goodbye(&mut self, index: usize, goodbye: Goodbye) {
+        let link = &mut self.links[index];
+        link.outbox.goodbye.get_or_insert(goodbye);
+        self.effects.push(Effect::Wake(link.id));
+    }
+
+    /// Books an acknowledgement of this incarnation's numbers.
+    pub(super) fn acknowledge(&mut self, up_to: u64) {
+        let before = self.journal.floor();
+        self.journal.acknowledge(up_to);
+        let newly = self.journal.floor() - before;
+        if newly > 0 {
+            self.tally.items_acknowledged += newly;
+            self.wake_active(); // the window may have opened
+            self.take_ahead(); // and so may the reserve
+        }
+    }
+
+    fn probe(&mut self, now: Now, hello: &Hello, resume: &Resume, spec: LinkSpec) -> Result<LinkId, Goodbye> {
+        // A probe must not rebuild what works; a poll with positions does.
+        if resume.incarnation != self.incarnation {
+            return Err(Goodbye::Positions);
+        }
+        if self.links.len() >= self.config.links {
+            let code = ErrorCode::TooManyLinks;
+            return Err(Goodbye::Overload { delay_ms: 1_000, spread_ms: 1_000, code });
+        }
+        self.establish(now);
+        Ok(self.add_link(now, hello, spec, Standing::Probe, WelcomeKind::Resumed))
+    }
+
+    /// L2: an equal number is the same poll, repeated by an intermediary.
+    fn is_repetition(&self, hello: &Hello, spec: LinkSpec) -> bool {
+        let answers = |link: &Link| link.standing != Standing::Active || !link.spec.kind.is_stream();
+        spec.kind == LinkKind::Answer && hello.instance == self.instance && self.links.iter().all(answers)
+    }
+
+    /// Whether the client's numbers are not, or may not be, those of the journal.
+    fn must_rebuild(&self, hello: &Hello, resume: &Resume) -> bool {
+        resume.incarnation != self.incarnation // N2
+            || resume.after >= self.journal.next()
+            || resume.after < self.slid // L13
+            || (hello.instance != self.instance && resume.after < self.journal.floor()) // L4
+    }
+
+    /// N1, N3: new numbers, from what the client states.
+    fn rebuild(&mut self, resume: &Resume, positions: &Positions) {
+        self.subscriptions = Vec::new();
+        self.renumber(resume);
+        self.take_up(positions);
+    }
+
+    /// L13: a client that cannot state positions is told of each channel up to where it can go on.
+    fn rebuild_behind_a_gap(&mut self, resume: &Resume) {
+        let ahead_of_journal: Vec<(usize, Position)> = (0..self.subscriptions.len())
+            .map(|index| {
+                let held = &self.subscriptions[index];
+                let first = self.journal.first_event_of(&held.channel);
+                (index, first.map_or(held.cursor, |run| before(run.epoch, run.offset)))
+            })
+            .collect();
+        self.renumber(resume);
+        for (index, to) in ahead_of_journal {
+            let held = &mut self.subscriptions[index];
+            held.cursor = to;
+            held.seen = 0;
+            let channel = Some(held.channel.name().clone());
+            let gap = Gap { channel, from: None, to, exact: false, reason: GapReason::Overflow };
+            self.tally.gaps_overflow += 1;
+            self.pending.push_back(Item::Gap(gap));
+        }
+    }
+
+    fn renumber(&mut self, resume: &Resume) {
+        self.incarnation += 1;
+        let journal = std::mem::replace(&mut self.journal, Journal::after(resume.after));
+        self.slid = resume.after;
+        // Replies are the only items that cannot be had again; their numbers are new.
+        let waiting = std::mem::take(&mut self.pending);
+        let replies = journal.into_controls().chain(waiting);
+        self.pending = replies
+            .filter(|item| matches!(item, Item::Reply(reply) if reply.command >= resume.low))
+            .collect();
+        self.commands.restart(resume.low.saturating_sub(1)); // C2
+    }
+
+    /// Asks for each stated position, to be authorised again.
+    fn take_up(&mut self, positions: &Positions) {
+        let most = self.config.limits.subscriptions as usize;
+        for (channel, position) in positions.iter().take(most) {
+            self.commands.subscribing += 1;
+            self.effects.push(Effect::Subscribe(SubscribeRequest {
+                command: None,
+                channel: channel.clone(),
+                from: SubscribeFrom::Position(*position),
+                token: None,
+                incarnation: self.incarnation,
+            }));
+        }
+        for channel in positions.keys().skip(most) {
+            self.pending.push_back(super::commands::taken_away(channel));
+        }
+    }
+
+    fn attach_hello(
+        &mut self,
+        now: Now,
+        hello: &Hello,
+        number: u64,
+        spec: LinkSpec,
+        repeated: bool,
+    ) -> LinkId {
+        self.establish(now);
+        // Whoever attaches from another client object, or asks, is told everything.
+        let known = hello.instance == self.instance && hello.client.is_none();
+        let rebuilt = hello.resume.as_ref().is_none_or(|resume| resume.incarnation != self.incarnation);
+        self.instance = hello.instance.clone();
+        self.attach = number;
+        let welcome = if known { WelcomeKind::Resumed } else { WelcomeKind::ResumedInFull };
+        let id = self.add_link(now, hello, spec, Standing::Active, welcome);
+        if let Some(link) = self.links.last_mut()
+            && spec.kind == LinkKind::Answer
+            && known
+            && !rebuilt
+        {
+            link.outbox.welcome = None; // a poll that goes on says nothing twice
+        }
+        self.fence(id, Fence { repeated, rebuilt });
+        id
+    }
+
+    /// L7: an attach ends every older link at once, also one that still seems alive. Probes stand by.
+    fn fence(&mut self, newest: LinkId, fence: Fence) {
+        for index in 0..self.links.len() {
+            let link = &mut self.links[index];
+            let stands_by = link.standing == Standing::Probe && !fence.rebuilt;
+            if link.id == newest || link.standing == Standing::Fenced || stands_by {
+                continue;
+            }
+            let was_probe = link.standing == Standing::Probe;
+            link.standing = Standing::Fenced;
+            if fence.repeated && !was_probe {
+                link.outbox.answer = true; // L2: the earlier copy is answered empty, never `superseded`
+                let wake = Effect::Wake(link.id);
+                self.effects.push(wake);
+            } else {
+                self.say_goodbye(index, Goodbye::Superseded);
+            }
+        }
+    }
+
+    /// A link that was fenced and cannot even be told so, since its client does not read, is not kept for ever.
+    fn forget_stalled_links(&mut self) {
+        if self.links.len() >= 2 * self.config.links
+            && let Some(oldest) = self.links.iter().position(|link| link.standing == Standing::Fenced)
+        {
+            self.links.remove(oldest);
+        }
+    }
+
+    fn add_link(
+        &mut self,
+        now: Now,
+        hello: &Hello,
+        spec: LinkSpec,
+        standing: Standing,
+        welcome: WelcomeKind,
+    ) -> LinkId {
+        let id = LinkId(self.next_link);
+        self.next_link += 1;
+        self.forget_stalled_links();
+        let mut outbox = Outbox { welcome: Some(welcome), ..Outbox::default() };
+        if spec.kind.is_stream() && !spec.kind.is_plain() {
+            outbox.ping = Some(Some(id.0)); // L10: something to confirm
+        }
+        let wait_ms = match (spec.kind, standing) {
+            (LinkKind::Answer, _) => self.config.poll_hold_ms,
+            (_, Standing::Probe) => self.config.probe_ms,
+            (_, Standing::Active | Standing::Fenced) => self.config.heartbeat_ms,
+        };
+        self.links.push(Link {
+            id,
+            spec,
+            standing,
+            instance: hello.instance.clone(),
+            next: self.journal.floor() + 1, // L3
+            due_ms: now.mono_ms + wait_ms,
+            proven: false,
+            needs_proof: false,
+            is_quiet: true,
+            outbox,
+        });
+        self.effects.push(Effect::Wake(id));
+        id
+    }
+}
+
+/// What an attach is, beside newer.
+#[derive(Clone, Copy, Default)]
+struct Fence {
+    /// The same poll once more (L2).
+    repeated: bool,
+    /// Under new numbers: probes count in the old ones (N4).
+    rebuilt: bool,
+}
+
+/// The attach number of a hello: the client's own, or the gateway's for a client that cannot count.
+fn attach_number(hello: &Hello, spec: LinkSpec, highest: u64) -> Result<Option<u64>, Goodbye> {
+    match (spec.kind, hello.attach) {
+        (LinkKind::PlainStream, _) => Ok(Some(highest + 1)),
+        (LinkKind::Answer, None) => Err(Goodbye::ProtocolError(ErrorCode::HelloRequired)),
+        (_, Some(0)) => Err(Goodbye::ProtocolError(ErrorCode::NumberOutOfRange)),
+        (_, number) => Ok(number),
+    }
+}
+
+fn before(epoch: throughline_wire::Epoch, offset: Offset) -> Position {
+    Position { epoch, offset: Offset::new(offset.get().saturating_sub(1)).unwrap_or_default() }
+}

@@ -1,0 +1,381 @@
+//! What goes up: commands taken one by one, each once, and the frames that are no commands.
+
+use std::sync::Arc;
+
+use throughline_wire::{
+    ChannelName, Command, ErrorCode, Item, MAX_INTEGER, Offset, Payload, Position, Reply, ReplyError,
+    SubscribeFrom, Subscribed, Unsubscribed, UpFrame,
+    frame::{self, ErrorFrame},
+    item::{Accepted, UnsubscribeReason},
+    payload::Json,
+};
+
+use super::{
+    Commands, Effect, Ending, LinkId, Now, SendResult, Session, SubscribeRequest, Subscription,
+    UnsubscribeRequest, Via, link::Standing,
+};
+use crate::channel::Channel;
+
+impl Session {
+    /// Takes a frame of an established link, or of a post that names one.
+    ///
+    /// `opening` says that it lies in the message that opened the session.
+    ///
+    /// # Errors
+    /// What to tell the client. The session lives on; the link does unless the error is fatal.
+    pub fn handle_frame(
+        &mut self,
+        now: Now,
+        via: Via,
+        frame: UpFrame,
+        opening: bool,
+    ) -> Result<(), ErrorFrame> {
+        if self.is_ended() {
+            return Err(error(ErrorCode::SessionEnded));
+        }
+        match via {
+            Via::Post(_) => self.establish(now), // the token came back
+            Via::Link(id) => {
+                if let Some(index) = self.link_index(id) {
+                    self.links[index].is_quiet = false;
+                }
+            }
+        }
+        match frame {
+            UpFrame::Commands(commands) => self.handle_commands(now, via, commands, opening),
+            UpFrame::Ack { up_to } => self.handle_ack(now, up_to),
+            UpFrame::Attach { number, after } => {
+                self.handle_attach(now, via.link(), number, after).map_err(error)
+            }
+            UpFrame::Pong { nonce } => {
+                self.handle_pong(now, via.link(), nonce);
+                Ok(())
+            }
+            UpFrame::Ping { nonce } => {
+                if let Some(index) = self.link_index(via.link()) {
+                    self.links[index].outbox.pong = Some(nonce);
+                    self.effects.push(Effect::Wake(via.link()));
+                }
+                Ok(())
+            }
+            UpFrame::Auth { token } => {
+                self.effects.push(Effect::Authenticate { token });
+                Ok(())
+            }
+            UpFrame::Bye => {
+                if self.may_say_bye(via.link()) {
+                    self.end(Ending::Bye);
+                }
+                Ok(())
+            }
+            UpFrame::Volatile(_) => Err(error(ErrorCode::Unsupported)),
+            UpFrame::Hello(_) => Err(fatal(ErrorCode::HelloRepeated)),
+            UpFrame::Session(_) => Err(fatal(ErrorCode::FrameNotAllowed)),
+            UpFrame::Extension => Ok(()),
+        }
+    }
+
+    /// Tells the client of a link what was wrong. A fatal error ends the link.
+    pub fn report(&mut self, link: LinkId, error: ErrorFrame) {
+        if let Some(index) = self.link_index(link) {
+            self.links[index].outbox.report(error);
+            self.links[index].outbox.answer = true;
+            self.effects.push(Effect::Wake(link));
+        }
+    }
+
+    /// A subscription is authorised and its channel open: holds the channel from where it was asked for.
+    pub fn subscribe(&mut self, request: &SubscribeRequest, channel: &Arc<Channel>) {
+        if !self.settle(request.incarnation) {
+            return;
+        }
+        let command = request.command;
+        if let Some(held) = self.held(&request.channel) {
+            // A channel that is held already: its present place; to rewind, unsubscribe first.
+            let position = self.subscriptions[held].cursor;
+            let channel = request.channel.clone();
+            self.push_item(Item::Subscribed(Subscribed { channel, command, position, recovered: true }));
+            return;
+        }
+        if self.subscriptions.len() as u64 >= self.config.limits.subscriptions {
+            self.refuse(request, ErrorCode::TooManySubscriptions.into());
+            return;
+        }
+        let mut held = Subscription::new(Arc::clone(channel), Arc::clone(&self.listener));
+        let recovered = {
+            let log = channel.log();
+            held.cursor = match request.from {
+                SubscribeFrom::Now => log.head(),
+                SubscribeFrom::Last(count) => last(&log, count),
+                SubscribeFrom::Position(position) => position,
+            };
+            held.gap(&log).is_none()
+        };
+        let position = held.cursor;
+        let name = request.channel.clone();
+        self.subscriptions.push(held);
+        self.push_item(Item::Subscribed(Subscribed { channel: name, command, position, recovered }));
+    }
+
+    /// A subscription may not be had.
+    pub fn refuse(&mut self, request: &SubscribeRequest, error: ReplyError) {
+        if request.incarnation != self.incarnation || self.is_ended() {
+            return;
+        }
+        match request.command {
+            Some(command) => self.push_item(Item::Reply(Reply { command, result: Err(error) })),
+            None => self.push_item(taken_away(&request.channel)),
+        }
+    }
+
+    /// A subscription is refused by whoever authorises, or its channel cannot be opened.
+    pub fn refuse_subscription(&mut self, request: &SubscribeRequest, error: ReplyError) {
+        if self.settle(request.incarnation) {
+            self.refuse(request, error);
+        }
+    }
+
+    /// A subscription is to end, after all that was asked for before it about its channel.
+    pub fn unsubscribe(&mut self, request: &UnsubscribeRequest) {
+        if !self.settle(request.incarnation) {
+            return;
+        }
+        let command = request.command;
+        let Some(held) = self.held(&request.channel) else {
+            let result = Err(ErrorCode::NotSubscribed.into());
+            self.push_item(Item::Reply(Reply { command, result }));
+            return;
+        };
+        self.drop_subscription(held);
+        let (channel, reason) = (request.channel.clone(), UnsubscribeReason::Requested);
+        self.push_item(Item::Unsubscribed(Unsubscribed { channel, command: Some(command), reason }));
+    }
+
+    /// Takes a channel away. Nothing happens where it is not held.
+    pub fn revoke(&mut self, channel: &ChannelName) {
+        if let Some(held) = self.held(channel) {
+            self.drop_subscription(held);
+            self.push_item(taken_away(channel));
+        }
+    }
+
+    /// The application has answered a `send`.
+    pub fn reply(&mut self, command: u64, result: SendResult) {
+        if self.commands.sending.remove(&command) && !self.is_ended() {
+            self.push_item(Item::Reply(Reply { command, result }));
+            self.take_ahead();
+        }
+    }
+
+    /// Takes what ran ahead and has its turn now.
+    pub(super) fn take_ahead(&mut self) {
+        while self.may_take() {
+            let next = self.commands.received + 1;
+            let Some(index) = self.commands.ahead.iter().position(|(number, _)| *number == next) else {
+                return;
+            };
+            let (number, command) = self.commands.ahead.swap_remove(index);
+            self.commands.ahead_bytes -= bytes(&command);
+            self.take(number, command);
+        }
+    }
+
+    fn handle_commands(
+        &mut self,
+        now: Now,
+        via: Via,
+        commands: frame::Commands,
+        opening: bool,
+    ) -> Result<(), ErrorFrame> {
+        if let Some(up_to) = commands.ack {
+            self.handle_ack(now, up_to)?;
+        }
+        if commands.first == 0 || commands.first + commands.items.len() as u64 > MAX_INTEGER {
+            return Err(error(ErrorCode::NumberOutOfRange));
+        }
+        if let Via::Link(id) = via
+            && let Some(index) = self.link_index(id)
+        {
+            let link = &mut self.links[index];
+            if link.standing == Standing::Fenced || (link.needs_proof && !link.proven) {
+                return Ok(()); // C7, L1: they mean another session, or come again on the newest link
+            }
+            link.outbox.ack = true;
+            link.outbox.answer = true; // C9
+            self.effects.push(Effect::Wake(id));
+        }
+        if opening && let Some(index) = commands.items.iter().position(|c| matches!(c, Command::Send(_))) {
+            let mut refusal = error(ErrorCode::SendInOpening); // C5
+            refusal.command = Some(commands.first + index as u64);
+            return Err(refusal);
+        }
+        let mut ran_ahead = false;
+        for (number, command) in (commands.first..).zip(commands.items) {
+            if number == self.commands.received + 1 && self.may_take() {
+                self.take(number, command);
+            } else if number > self.commands.received {
+                ran_ahead |= !self.keep_ahead(number, command);
+            }
+        }
+        self.take_ahead();
+        if ran_ahead { Err(error(ErrorCode::CommandsAhead)) } else { Ok(()) }
+    }
+
+    fn handle_ack(&mut self, now: Now, up_to: u64) -> Result<(), ErrorFrame> {
+        if up_to >= self.journal.next() {
+            return Err(error(ErrorCode::AckOutOfRange));
+        }
+        if up_to > 0 {
+            self.establish(now); // it has something of this session
+        }
+        self.acknowledge(up_to);
+        Ok(())
+    }
+
+    fn handle_pong(&mut self, now: Now, id: LinkId, nonce: Option<u64>) {
+        let Some(index) = self.link_index(id) else { return };
+        let link = &mut self.links[index];
+        if nonce.is_some() && link.outbox.awaited_nonce == nonce {
+            link.outbox.awaited_nonce = None;
+            link.proven = true;
+            self.establish(now);
+        }
+    }
+
+    /// A `bye` of a link that was superseded is late, and ignored.
+    fn may_say_bye(&self, id: LinkId) -> bool {
+        match self.link_index(id) {
+            Some(index) => self.links[index].standing != Standing::Fenced,
+            None => self.active_link().is_none(),
+        }
+    }
+
+    /// Whether another command may be taken: its reply has to find room (L15).
+    fn may_take(&self) -> bool {
+        let outstanding = self.journal.controls() as usize + self.pending.len();
+        let running = self.commands.sending.len() as u64 + self.commands.subscribing;
+        running < self.config.limits.commands_ahead && outstanding < self.config.reserve_items
+    }
+
+    /// Keeps what ran ahead, within bounds; says whether it was kept.
+    fn keep_ahead(&mut self, number: u64, command: Command) -> bool {
+        let limits = &self.config.limits;
+        let commands = &mut self.commands;
+        if commands.ahead.iter().any(|(held, _)| *held == number) {
+            return true;
+        }
+        let ahead_bytes = commands.ahead_bytes + bytes(&command);
+        if number > commands.received + limits.commands_ahead || ahead_bytes as u64 > 4 * limits.message_bytes
+        {
+            return false;
+        }
+        commands.ahead_bytes = ahead_bytes;
+        commands.ahead.push((number, command));
+        true
+    }
+
+    /// C1: only `received + 1` gets here.
+    fn take(&mut self, number: u64, command: Command) {
+        self.commands.received = number;
+        let again = number <= self.commands.highest;
+        self.commands.highest = self.commands.highest.max(number);
+        let incarnation = self.incarnation;
+        match command {
+            Command::Noop => {}
+            Command::Unknown => {
+                let result = Err(ErrorCode::Unsupported.into());
+                self.push_item(Item::Reply(Reply { command: number, result }));
+            }
+            Command::Subscribe { channel, from, token, presence: _ } => {
+                self.commands.subscribing += 1;
+                let command = Some(number);
+                let request = SubscribeRequest { command, channel, from, token, incarnation };
+                self.effects.push(Effect::Subscribe(request));
+            }
+            Command::Unsubscribe { channel } => {
+                self.commands.subscribing += 1;
+                let request = UnsubscribeRequest { command: number, channel, incarnation };
+                self.effects.push(Effect::Unsubscribe(request));
+            }
+            Command::Send(_) if again => self.answer_again(number),
+            Command::Send(send) => {
+                self.commands.sending.insert(number);
+                self.effects.push(Effect::Send { command: number, send });
+            }
+        }
+    }
+
+    /// C3: a `send` that was applied before the session was rebuilt. Its reply waits, or will come; where it went
+    /// to another client object, what is known is that it was applied.
+    fn answer_again(&mut self, number: u64) {
+        let replies = |item: &Item| matches!(item, Item::Reply(reply) if reply.command == number);
+        let known = self.commands.sending.contains(&number)
+            || self.pending.iter().any(replies)
+            || self.journal.controls_from(0).any(replies);
+        if !known {
+            let payload = Json::parse(br#"{"duplicate":true}"#).map(Payload::Json).unwrap_or_default();
+            let result = Ok(Accepted { position: None, payload });
+            self.push_item(Item::Reply(Reply { command: number, result }));
+        }
+    }
+
+    /// Books the end of an effect; says whether it still means anything.
+    fn settle(&mut self, incarnation: u64) -> bool {
+        if incarnation != self.incarnation || self.is_ended() {
+            return false;
+        }
+        self.commands.subscribing = self.commands.subscribing.saturating_sub(1);
+        self.take_ahead();
+        true
+    }
+
+    fn held(&self, channel: &ChannelName) -> Option<usize> {
+        self.subscriptions.iter().position(|held| held.channel.name() == channel)
+    }
+
+    fn drop_subscription(&mut self, index: usize) {
+        self.subscriptions.remove(index);
+        self.subscriptions.shrink_to_fit();
+        self.scan_from = 0;
+    }
+}
+
+impl Commands {
+    /// Begins again after `received`: what ran ahead was numbered for another incarnation.
+    pub(super) fn restart(&mut self, received: u64) {
+        self.received = received;
+        self.ahead = Vec::new();
+        self.ahead_bytes = 0;
+        self.subscribing = 0;
+    }
+}
+
+/// The item that says that the server took a channel away.
+pub(super) fn taken_away(channel: &ChannelName) -> Item {
+    let reason = UnsubscribeReason::Revoked;
+    Item::Unsubscribed(Unsubscribed { channel: channel.clone(), command: None, reason })
+}
+
+/// The place before the last so many events that are held.
+fn last(log: &crate::channel::Log, count: u32) -> Position {
+    let head = log.head();
+    let first = head.offset.get().saturating_sub(u64::from(count)).max(log.base().get());
+    Position { epoch: head.epoch, offset: Offset::new(first).unwrap_or(head.offset) }
+}
+
+/// What a command that waits for its turn costs.
+fn bytes(command: &Command) -> usize {
+    let said = match command {
+        Command::Send(send) => send.payload.len(),
+        _ => 0,
+    };
+    said + size_of::<Command>()
+}
+
+fn error(code: ErrorCode) -> ErrorFrame {
+    ErrorFrame { code, message: code.message().into(), command: None, fatal: false }
+}
+
+fn fatal(code: ErrorCode) -> ErrorFrame {
+    ErrorFrame { fatal: true, ..error(code) }
+}

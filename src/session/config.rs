@@ -1,0 +1,96 @@
+//! What a session may do and how long it waits: read like advice.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use throughline_wire::frame::{Backoff, Limits, TransportOffer};
+
+use super::token::TokenKeys;
+
+/// The settings that all sessions of a gateway share.
+#[derive(Debug)]
+pub struct SessionConfig {
+    /// How long a session without a link waits for its client before it is forgotten.
+    ///
+    /// Longer survives longer tunnels and keeps some 700 bytes, the journal and the cursors of each waiting
+    /// session. Default: 2 minutes.
+    pub resume_window_ms: u64,
+    /// How long a new session waits for its token to come back before it is forgotten.
+    ///
+    /// A first answer that was lost leaves such a session behind; shorter forgets them sooner, longer than the
+    /// slowest first round trip is needed. Default: 10 seconds.
+    pub provisional_ms: u64,
+    /// How often a stream is pinged, and how long a ping may go unanswered. 1 to 60 seconds.
+    ///
+    /// Shorter finds dead links sooner and keeps stricter intermediaries from cutting idle ones; costs one small
+    /// write and read per session each time. Default: 15 seconds.
+    pub heartbeat_ms: u64,
+    /// How long a poll is held when there is nothing to say. Intermediaries cut at 30 to 60 seconds.
+    /// Default: 25 seconds.
+    pub poll_hold_ms: u64,
+    /// How long a probe may stand by unproven. Default: 15 seconds.
+    pub probe_ms: u64,
+    /// How clients that were told nothing back off. Default: 1 second doubling to 30.
+    pub backoff: Backoff,
+    /// What a session may have outstanding.
+    pub limits: Limits,
+    /// How many replies, subscription results and gaps may be unacknowledged before no further command is taken:
+    /// the reserve of docs/protocol.md, window. Default: 2,048.
+    pub reserve_items: usize,
+    /// How many links a session may have at once: one that works, and probes. Default: 4.
+    pub links: usize,
+    /// What `welcome` offers, in order of preference.
+    pub transports: Arc<[TransportOffer]>,
+    /// What tokens are signed with.
+    pub keys: TokenKeys,
+    /// Over how long clients that lose this gateway without a word spread their first attempt, in milliseconds;
+    /// kept up to date by the gateway.
+    pub window: Window,
+}
+
+impl SessionConfig {
+    /// The defaults, with these keys.
+    pub fn new(keys: TokenKeys) -> Self {
+        Self {
+            resume_window_ms: 120_000,
+            provisional_ms: 10_000,
+            heartbeat_ms: 15_000,
+            poll_hold_ms: 25_000,
+            probe_ms: 15_000,
+            backoff: Backoff::default(),
+            limits: Limits::default(),
+            reserve_items: 2_048,
+            links: 4,
+            transports: Arc::from([]),
+            keys,
+            window: Window::default(),
+        }
+    }
+}
+
+/// A number of milliseconds that the gateway changes while sessions read it.
+#[derive(Debug, Default)]
+pub struct Window(AtomicU64);
+
+impl Window {
+    /// The present value.
+    pub fn ms(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Changes it.
+    pub fn set_ms(&self, ms: u64) {
+        self.0.store(ms, Ordering::Relaxed);
+    }
+}
+
+/// The time, as the driver hands it in.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Now {
+    /// Milliseconds of a clock that never goes back; deadlines count in it.
+    pub mono_ms: u64,
+    /// Milliseconds since the Unix epoch; events and `welcome` tell it.
+    pub wall_ms: u64,
+}

@@ -1,0 +1,284 @@
+//! The numbered items that a client has not acknowledged.
+//!
+//! Events are not kept here but *runs* of them, `{first item, channel, first offset, count}`: their bytes stay in
+//! the channel's log, so a fan-out extends the last run in place and a slow client costs a few dozen bytes. What
+//! the log has dropped meanwhile is told when it is sent again: the item becomes a gap of exactly that event, with
+//! the same number (docs/decisions: a numbered item may turn into its own loss, never into another item).
+//!
+//! Replies, subscription results and gaps exist nowhere else, so they are kept whole.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use throughline_wire::{Epoch, Item, Offset};
+
+use crate::channel::Channel;
+
+/// Numbered, unacknowledged items, oldest first, without a hole.
+#[derive(Debug)]
+pub(super) struct Journal {
+    /// The highest number that is acknowledged, or has slid out.
+    floor: u64,
+    /// The next number to be given.
+    next: u64,
+    entries: VecDeque<Numbered>,
+    events: u64,
+    event_bytes: u64,
+}
+
+/// One entry of the journal.
+#[derive(Debug)]
+pub(super) enum Numbered {
+    /// Events of one channel whose offsets and numbers rise together.
+    Run(Run),
+    /// An item that exists nowhere else.
+    Control { number: u64, item: Box<Item> },
+}
+
+/// Consecutive events of one channel.
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    pub(super) first: u64,
+    pub(super) channel: Arc<Channel>,
+    pub(super) epoch: Epoch,
+    pub(super) offset: Offset,
+    pub(super) count: u64,
+    bytes: u64,
+}
+
+impl Journal {
+    /// An empty journal after item `floor`.
+    pub(super) const fn after(floor: u64) -> Self {
+        Self { floor, next: floor + 1, entries: VecDeque::new(), events: 0, event_bytes: 0 }
+    }
+
+    /// The number that the next item will get.
+    pub(super) const fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The highest number that is acknowledged or has slid out: what lies above it can be sent again.
+    pub(super) const fn floor(&self) -> u64 {
+        self.floor
+    }
+
+    /// How many event items are unacknowledged.
+    pub(super) const fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// How many bytes of event payload are unacknowledged.
+    pub(super) const fn event_bytes(&self) -> u64 {
+        self.event_bytes
+    }
+
+    /// How many items that are no events are unacknowledged.
+    pub(super) const fn controls(&self) -> u64 {
+        self.next - 1 - self.floor - self.events
+    }
+
+    /// Numbers an event. `offset` follows that of the last run, or begins a new one.
+    pub(super) fn number_event(&mut self, channel: &Arc<Channel>, epoch: Epoch, offset: Offset, bytes: u64) {
+        let number = self.take_number();
+        self.events += 1;
+        self.event_bytes += bytes;
+        if let Some(Numbered::Run(run)) = self.entries.back_mut()
+            && Arc::ptr_eq(&run.channel, channel)
+            && run.epoch == epoch
+            && run.offset.get() + run.count == offset.get()
+        {
+            run.count += 1;
+            run.bytes += bytes;
+            return;
+        }
+        let channel = Arc::clone(channel);
+        self.entries.push_back(Numbered::Run(Run { first: number, channel, epoch, offset, count: 1, bytes }));
+    }
+
+    /// Numbers an item that is no event.
+    pub(super) fn number_control(&mut self, item: Item) -> &Item {
+        let number = self.take_number();
+        self.entries.push_back(Numbered::Control { number, item: Box::new(item) });
+        match self.entries.back() {
+            Some(Numbered::Control { item, .. }) => item,
+            _ => unreachable!("pushed above"),
+        }
+    }
+
+    /// Forgets everything up to `up_to`, which must have been given. Less than before changes nothing.
+    pub(super) fn acknowledge(&mut self, up_to: u64) {
+        debug_assert!(up_to < self.next, "only numbers that were given can be acknowledged");
+        while let Some(entry) = self.entries.front_mut() {
+            if entry.first() > up_to {
+                break;
+            }
+            match entry {
+                Numbered::Run(run) if run.last() > up_to => {
+                    let count = up_to + 1 - run.first;
+                    // A window counts bytes; which event of the run had how many the log may no longer know.
+                    let bytes = run.bytes * count / run.count;
+                    run.drop_first(count, bytes);
+                    self.events -= count;
+                    self.event_bytes -= bytes;
+                    break;
+                }
+                Numbered::Run(run) => {
+                    self.events -= run.count;
+                    self.event_bytes -= run.bytes;
+                }
+                Numbered::Control { .. } => {}
+            }
+            self.entries.pop_front();
+        }
+        self.floor = self.floor.max(up_to);
+    }
+
+    /// The entries from item `number` on. The first may begin before it.
+    pub(super) fn from(&self, number: u64) -> impl Iterator<Item = &Numbered> {
+        let start = self.entries.partition_point(|entry| entry.last() < number);
+        self.entries.range(start..)
+    }
+
+    /// The oldest unacknowledged run of a channel.
+    pub(super) fn first_event_of(&self, channel: &Arc<Channel>) -> Option<&Run> {
+        self.entries.iter().find_map(|entry| match entry {
+            Numbered::Run(run) if Arc::ptr_eq(&run.channel, channel) => Some(run),
+            _ => None,
+        })
+    }
+
+    /// The items that are no events, from item `number` on.
+    pub(super) fn controls_from(&self, number: u64) -> impl Iterator<Item = &Item> {
+        self.from(number).filter_map(|entry| match entry {
+            Numbered::Control { item, .. } => Some(&**item),
+            Numbered::Run(_) => None,
+        })
+    }
+
+    /// The items that are no events, oldest first, taken out: what a rebuilt session still has to say.
+    pub(super) fn into_controls(self) -> impl Iterator<Item = Item> {
+        self.entries.into_iter().filter_map(|entry| match entry {
+            Numbered::Control { item, .. } => Some(*item),
+            Numbered::Run(_) => None,
+        })
+    }
+
+    /// What it costs beyond its own size, in bytes; the payloads of replies included.
+    pub(super) fn cost(&self) -> usize {
+        self.entries.capacity() * size_of::<Numbered>()
+    }
+
+    /// Gives back memory that an empty journal does not need.
+    pub(super) fn shrink(&mut self) {
+        if self.entries.is_empty() {
+            self.entries = VecDeque::new();
+        }
+    }
+
+    fn take_number(&mut self) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        number
+    }
+}
+
+impl Numbered {
+    const fn first(&self) -> u64 {
+        match self {
+            Self::Run(run) => run.first,
+            Self::Control { number, .. } => *number,
+        }
+    }
+
+    const fn last(&self) -> u64 {
+        match self {
+            Self::Run(run) => run.last(),
+            Self::Control { number, .. } => *number,
+        }
+    }
+}
+
+impl Run {
+    pub(super) const fn last(&self) -> u64 {
+        self.first + self.count - 1
+    }
+
+    /// The offset of item `number` of this run.
+    pub(super) fn offset_of(&self, number: u64) -> Offset {
+        Offset::new(self.offset.get() + (number - self.first)).expect("an offset that was given")
+    }
+
+    fn drop_first(&mut self, count: u64, bytes: u64) {
+        self.offset = self.offset_of(self.first + count);
+        self.first += count;
+        self.count -= count;
+        self.bytes -= bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use throughline_wire::{
+        ChannelName,
+        item::{Accepted, Reply},
+    };
+
+    use super::*;
+
+    fn channel() -> Arc<Channel> {
+        Arc::new(Channel::new(ChannelName::parse("news").unwrap(), Epoch::from_random(1)))
+    }
+
+    fn events(journal: &mut Journal, channel: &Arc<Channel>, offsets: std::ops::RangeInclusive<u64>) {
+        for offset in offsets {
+            journal.number_event(channel, Epoch::from_random(1), Offset::new(offset).unwrap(), 10);
+        }
+    }
+
+    fn reply(command: u64) -> Item {
+        Item::Reply(Reply { command, result: Ok(Accepted::default()) })
+    }
+
+    #[test]
+    fn consecutive_events_are_one_run() {
+        let mut journal = Journal::after(0);
+        events(&mut journal, &channel(), 1..=500);
+        assert_eq!(journal.entries.len(), 1);
+    }
+
+    #[test]
+    fn an_acknowledgement_inside_a_run_cuts_it() {
+        let mut journal = Journal::after(0);
+        let channel = channel();
+        events(&mut journal, &channel, 5..=9);
+        journal.acknowledge(2);
+        assert_eq!((journal.events(), journal.event_bytes(), journal.floor()), (3, 30, 2));
+        let Some(Numbered::Run(run)) = journal.from(3).next() else { panic!("no run") };
+        assert_eq!((run.first, run.offset.get(), run.offset_of(5).get()), (3, 7, 9));
+        journal.acknowledge(1);
+        assert_eq!(journal.floor(), 2, "an acknowledgement never goes back");
+        journal.acknowledge(5);
+        assert_eq!((journal.events(), journal.event_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn controls_and_events_are_counted_apart() {
+        let mut journal = Journal::after(7);
+        journal.number_control(reply(1));
+        events(&mut journal, &channel(), 1..=2);
+        journal.number_control(reply(2));
+        assert_eq!((journal.next(), journal.events(), journal.controls()), (12, 2, 2));
+        journal.acknowledge(8);
+        assert_eq!((journal.events(), journal.controls()), (2, 1));
+        assert_eq!(journal.into_controls().count(), 1);
+    }
+
+    #[test]
+    fn reading_begins_at_any_number() {
+        let mut journal = Journal::after(0);
+        journal.number_control(reply(1));
+        events(&mut journal, &channel(), 1..=3);
+        journal.number_control(reply(2));
+        let count = |from| journal.from(from).count();
+        assert_eq!((count(1), count(2), count(4), count(5), count(6)), (3, 2, 2, 1, 0));
+    }
+}

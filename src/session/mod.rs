@@ -1,0 +1,426 @@
+//! The session: the conversation that survives its links.
+//!
+//! A session is two numbered streams. *Items* go down: events are pulled from the logs of its channels when a link
+//! can take them and get their number then; replies, subscription results and gaps get theirs beside them. What is
+//! numbered stays in the [journal](journal) until the client acknowledges it. *Commands* come up and are taken
+//! one by one, each once.
+//!
+//! Nothing here reads a clock, draws randomness, spawns or waits. A [`Session`] has four kinds of method: getters;
+//! `handle_*` for what the world did, each told the time; commands for what the application wants; and what to do
+//! next: [`take_effects`](Session::take_effects), [`transmit`](Session::transmit),
+//! [`deadline`](Session::deadline). One rule for whoever drives it: change it once, then drain the effects, then
+//! look at the deadline.
+//!
+//! Read next: [`attach`] for how links come and go, [`commands`] for what goes up, [`transmit`] for what goes
+//! down. The rules cited as L1, C2, N3 … are those of docs/protocol.md.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod attach;
+mod commands;
+mod config;
+mod journal;
+mod link;
+mod subscription;
+mod tag;
+mod timers;
+mod token;
+mod transmit;
+
+use std::{collections::VecDeque, sync::Arc};
+
+pub use attach::Opening;
+pub use config::{Now, SessionConfig, Window};
+use hashbrown::HashSet;
+use journal::Journal;
+use link::Link;
+pub use link::{Goodbye, LinkId, LinkKind, LinkSpec, Via};
+use subscription::Subscription;
+pub use tag::ResumeTag;
+use throughline_wire::{ChannelName, Item, Position, SessionId, SubscribeFrom, Token, item::Accepted};
+pub use token::{KeyError, TokenKeys};
+pub use transmit::{Output, encode_goodbye};
+
+use crate::channel::Listener;
+
+/// One client's conversation. See the [module](self) for how to drive it.
+pub struct Session {
+    id: SessionId,
+    user: Option<Box<str>>,
+    config: Arc<SessionConfig>,
+    listener: Arc<dyn Listener>,
+    phase: Phase,
+    /// Whose item numbers these are (N1).
+    incarnation: u64,
+    /// The client object that attached last.
+    instance: Box<str>,
+    /// The highest attach number that was accepted (L1).
+    attach: u64,
+    links: Vec<Link>,
+    next_link: u64,
+    subscriptions: Vec<Subscription>,
+    /// Where the next pull begins, so that a busy channel does not starve the others.
+    scan_from: usize,
+    journal: Journal,
+    /// The highest number that slid out without an acknowledgement (L13).
+    slid: u64,
+    /// Items that are no events and have no number yet.
+    pending: VecDeque<Item>,
+    commands: Commands,
+    effects: Vec<Effect>,
+    tally: Tally,
+}
+
+/// Where a session is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    /// Opened, and its client has not shown yet that it knows (C5).
+    Provisional { until_ms: u64 },
+    /// Known to its client. Without an active link since `detached_ms`.
+    Established { detached_ms: u64 },
+    /// Over.
+    Ended,
+}
+
+/// What goes up.
+#[derive(Debug, Default)]
+struct Commands {
+    /// The last command taken in this incarnation.
+    received: u64,
+    /// The last command ever taken: a `send` at or below it is not applied again (C3).
+    highest: u64,
+    /// What ran ahead of its turn, by number.
+    ahead: Vec<(u64, throughline_wire::Command)>,
+    ahead_bytes: usize,
+    /// `send`s whose reply is not known yet.
+    sending: HashSet<u64>,
+    /// Subscribes and unsubscribes under way, of this incarnation.
+    subscribing: u64,
+}
+
+/// What the driver has to do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Effect {
+    /// This link has something to transmit.
+    Wake(LinkId),
+    /// Authorise a subscription and open the channel; then [`Session::subscribe`] or [`Session::refuse`].
+    ///
+    /// Effects of one session about one channel are to be carried out in order.
+    Subscribe(SubscribeRequest),
+    /// Then [`Session::unsubscribe`].
+    Unsubscribe(UnsubscribeRequest),
+    /// Hand an intent to the application; then [`Session::reply`].
+    Send {
+        /// The command's number: with the session's id, the intent's stable key.
+        command: u64,
+        /// What the client said.
+        send: throughline_wire::Send,
+    },
+    /// Check fresh credentials; then nothing, or [`Session::end`].
+    Authenticate {
+        /// The credential.
+        token: Token,
+    },
+    /// The session's client has shown that it knows the session.
+    Established,
+    /// The session is over: forget it.
+    Ended(Ending),
+}
+
+/// A subscription that is asked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SubscribeRequest {
+    /// The command that asks; `None` where a rebuilt or new session takes up a stated position (N3).
+    pub command: Option<u64>,
+    /// The channel.
+    pub channel: ChannelName,
+    /// Where to begin.
+    pub from: SubscribeFrom,
+    /// A credential for this channel.
+    pub token: Option<Token>,
+    incarnation: u64,
+}
+
+/// The end of a subscription that is asked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UnsubscribeRequest {
+    /// The command that asks.
+    pub command: u64,
+    /// The channel.
+    pub channel: ChannelName,
+    incarnation: u64,
+}
+
+/// Why a session is over.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Ending {
+    /// Its client never showed that it knows it.
+    Provisional,
+    /// Nobody came back in time.
+    Expired,
+    /// Its client said `bye`.
+    Bye,
+    /// The application ended it.
+    Disconnected,
+    /// Its numbers are used up (G5).
+    Exhausted,
+}
+
+impl Ending {
+    /// Every way to end.
+    pub const ALL: &[Self] =
+        &[Self::Provisional, Self::Expired, Self::Bye, Self::Disconnected, Self::Exhausted];
+
+    /// The word for logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Provisional => "provisional",
+            Self::Expired => "expired",
+            Self::Bye => "bye",
+            Self::Disconnected => "disconnected",
+            Self::Exhausted => "exhausted",
+        }
+    }
+}
+
+/// What happened since it was last [taken](Session::take_tally), for metrics.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Tally {
+    /// Items put into messages, repetitions included.
+    pub items_sent: u64,
+    /// Items acknowledged.
+    pub items_acknowledged: u64,
+    /// Gaps told because a log no longer holds the events.
+    pub gaps_trimmed: u64,
+    /// Gaps told because a log began anew.
+    pub gaps_epoch: u64,
+    /// Gaps told because the session fell too far behind.
+    pub gaps_overflow: u64,
+}
+
+impl Session {
+    /// The session's public name.
+    pub const fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// The authenticated user.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// Whose item numbers these are.
+    pub const fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    /// Whether it is over.
+    pub fn is_ended(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+
+    /// Whether its client has not shown yet that it knows the session.
+    pub const fn is_provisional(&self) -> bool {
+        matches!(self.phase, Phase::Provisional { .. })
+    }
+
+    /// The link that items flow on, with its transport.
+    pub fn active(&self) -> Option<(LinkId, LinkSpec)> {
+        self.active_link().map(|link| (link.id, link.spec))
+    }
+
+    /// The last command taken.
+    pub const fn received(&self) -> u64 {
+        self.commands.received
+    }
+
+    /// The highest item number that the client has acknowledged.
+    pub const fn acknowledged(&self) -> u64 {
+        self.journal.floor()
+    }
+
+    /// How many items are numbered and not acknowledged.
+    pub const fn unacknowledged(&self) -> u64 {
+        self.journal.next() - 1 - self.journal.floor()
+    }
+
+    /// The channels it holds, with its place in each.
+    pub fn subscriptions(&self) -> impl ExactSizeIterator<Item = (&ChannelName, Position)> {
+        self.subscriptions.iter().map(|held| (held.channel.name(), held.cursor))
+    }
+
+    /// What its journal and its waiting items cost beyond its own size, in bytes.
+    pub fn journal_bytes(&self) -> usize {
+        self.journal.cost() + self.pending.capacity() * size_of::<Item>()
+    }
+
+    /// The effects since the last call, in order.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// What happened since the last call.
+    pub fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
+    }
+
+    /// Ends the session now; each of its links is told why.
+    pub fn end(&mut self, ending: Ending) {
+        if self.is_ended() {
+            return;
+        }
+        let goodbye = match ending {
+            Ending::Bye => Goodbye::Ended,
+            Ending::Disconnected => Goodbye::Disconnected,
+            Ending::Provisional | Ending::Expired | Ending::Exhausted => Goodbye::Gone,
+        };
+        self.dismiss(goodbye);
+        self.phase = Phase::Ended;
+        self.subscriptions = Vec::new();
+        self.pending = VecDeque::new();
+        self.journal = Journal::after(self.journal.next() - 1);
+        self.commands.ahead = Vec::new();
+        self.effects.push(Effect::Ended(ending));
+    }
+
+    /// Ends every link, and tells each why. The session lives on.
+    pub fn dismiss(&mut self, goodbye: Goodbye) {
+        for index in 0..self.links.len() {
+            self.say_goodbye(index, goodbye);
+        }
+    }
+
+    fn active_link(&self) -> Option<&Link> {
+        self.links.iter().find(|link| link.standing == link::Standing::Active)
+    }
+
+    fn link_index(&self, id: LinkId) -> Option<usize> {
+        self.links.iter().position(|link| link.id == id)
+    }
+
+    fn wake_active(&mut self) {
+        if let Some(link) = self.active_link() {
+            let wake = Effect::Wake(link.id);
+            self.effects.push(wake);
+        }
+    }
+
+    /// Numbers an item later, when a link can take it, and wakes the link.
+    fn push_item(&mut self, item: Item) {
+        self.pending.push_back(item);
+        self.wake_active();
+    }
+
+    /// The client has shown that it knows the session.
+    fn establish(&mut self, now: Now) {
+        if self.is_provisional() {
+            self.phase = Phase::Established { detached_ms: now.mono_ms };
+            self.effects.push(Effect::Established);
+        }
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("id", &self.id)
+            .field("phase", &self.phase)
+            .field("incarnation", &self.incarnation)
+            .field("attach", &self.attach)
+            .field("links", &self.links)
+            .field("subscriptions", &self.subscriptions)
+            .field("journal", &self.journal)
+            .field("pending", &self.pending)
+            .field("commands", &self.commands)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The result of a `send`, as the application gives it.
+pub type SendResult = Result<Accepted, throughline_wire::ReplyError>;
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use throughline_wire::{
+        Codec, DecodeLimits, DownFrame, Epoch, Json, Payload, UpFrame,
+        frame::{Hello, Resume},
+    };
+
+    use super::{attach::Opening, *};
+    use crate::channel::{Channel, NewEvent, Retention};
+
+    struct Nobody;
+    impl Listener for Nobody {
+        fn ready(&self) {}
+    }
+
+    const NOW: Now = Now { mono_ms: 0, wall_ms: 0 };
+
+    fn poll() -> LinkSpec {
+        LinkSpec { transport: "polling", codec: Codec::Json, kind: LinkKind::Answer }
+    }
+
+    fn frames(session: &mut Session, link: LinkId) -> Vec<DownFrame> {
+        let mut buffer = BytesMut::new();
+        session.transmit(NOW, link, 1 << 16, &mut buffer);
+        Codec::Json.down_frames(&buffer, DecodeLimits::default()).map(|frame| frame.unwrap()).collect()
+    }
+
+    #[test]
+    fn one_event_goes_through_and_is_sent_again_until_it_is_acknowledged() {
+        let config = Arc::new(SessionConfig::new(TokenKeys::from_random([1; 32])));
+        let opening = Opening {
+            id: SessionId::from_random([2; 16]),
+            user: None,
+            config,
+            listener: Arc::new(Nobody),
+            reason: None,
+        };
+        let hello = Hello { instance: "i".into(), attach: Some(1), ..Hello::default() };
+        let (mut session, link) = Session::open(NOW, opening, &hello, poll()).unwrap();
+        let channel = Arc::new(Channel::new(ChannelName::parse("news").unwrap(), Epoch::from_random(1)));
+        let subscribe = throughline_wire::Command::Subscribe {
+            channel: channel.name().clone(),
+            from: SubscribeFrom::Now,
+            token: None,
+            presence: false,
+        };
+        let commands = throughline_wire::frame::Commands { first: 1, items: vec![subscribe], ack: None };
+        session.handle_frame(NOW, Via::Link(link), UpFrame::Commands(commands), true).unwrap();
+        for effect in session.take_effects() {
+            if let Effect::Subscribe(request) = effect {
+                session.subscribe(&request, &channel);
+            }
+        }
+        let first = frames(&mut session, link);
+        let [DownFrame::Welcome(welcome), DownFrame::Items(items)] = &first[..] else { panic!("{first:?}") };
+        assert!(matches!(items.items[..], [Item::Subscribed(_)]));
+        assert_eq!(items.ack, Some(1));
+
+        let payload = Payload::Json(Json::parse(b"{\"a\":1}").unwrap());
+        channel.append(NewEvent { payload, ..NewEvent::default() }, 5, &Retention::default());
+        for attach in 2..4 {
+            let resume = Resume {
+                token: welcome.token.clone(),
+                incarnation: welcome.incarnation,
+                after: 1,
+                low: 2,
+                positions: None,
+            };
+            let hello = Hello { attach: Some(attach), resume: Some(resume.clone()), ..hello.clone() };
+            let link = session.handle_hello(NOW, &hello, &resume, poll()).unwrap();
+            let again = frames(&mut session, link);
+            let [DownFrame::Items(items)] = &again[..] else { panic!("{again:?}") };
+            assert_eq!(items.first, 2);
+            assert!(matches!(&items.items[..], [Item::Event(event)] if event.offset.get() == 1));
+        }
+    }
+
+    #[test]
+    fn a_detached_session_is_small() {
+        assert!(size_of::<Session>() <= 480, "{}", size_of::<Session>());
+    }
+}

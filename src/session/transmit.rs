@@ -1,0 +1,353 @@
+//! What goes down: the next message of a link, put together when the link can take it.
+//!
+//! A message is what there is to say beside items (welcome, errors, pongs, pings), then one batch of items. The
+//! batch goes on where the link stands in the journal; once it has caught up, waiting items get their numbers, and
+//! then events are pulled from the logs, channel by channel, while the window of unacknowledged events is open.
+//! Events are copied from the log's encoded form into the caller's buffer; nothing is allocated per delivery.
+
+use bytes::BytesMut;
+use throughline_wire::{
+    Batch, Codec, DownFrame, Gap, GapReason, Item, MAX_INTEGER, Offset, Position,
+    frame::{ErrorFrame, Welcome},
+};
+
+use super::{
+    Ending, Goodbye, Link, LinkId, LinkKind, Now, Session, Tally,
+    journal::{Numbered, Run},
+    link::{Standing, WelcomeKind},
+};
+
+/// The most items in one batch: enough to coalesce, few enough to share the lock.
+const BATCH_ITEMS: u64 = 256;
+
+/// What [`Session::transmit`] appended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Output {
+    /// Nothing; an [`Effect::Wake`](super::Effect::Wake) or the listener says when to ask again.
+    Idle,
+    /// A message. `more` says that another is ready.
+    Message {
+        /// Whether another message is ready.
+        more: bool,
+    },
+    /// The last message, possibly empty; the link is no longer the session's.
+    Close(Goodbye),
+}
+
+impl Session {
+    /// Appends the next message of a link to `buffer`. Stays below `budget_bytes` of items unless one is larger.
+    ///
+    /// An answer is one message: the link is no longer the session's after it, and a session without another link
+    /// waits for its client from then on.
+    pub fn transmit(&mut self, now: Now, id: LinkId, budget_bytes: usize, buffer: &mut BytesMut) -> Output {
+        let Some(index) = self.link_index(id) else {
+            return Output::Close(if self.is_ended() { Goodbye::Gone } else { Goodbye::Superseded });
+        };
+        let start = buffer.len();
+        if self.links[index].outbox.goodbye.is_some() {
+            return self.transmit_goodbye(now, index, buffer);
+        }
+        self.transmit_outbox(now, index, buffer);
+        let flow = match self.links[index].standing {
+            Standing::Active => self.transmit_items(index, budget_bytes, buffer),
+            Standing::Probe | Standing::Fenced => Flow::Done,
+        };
+        if self.journal.next() > MAX_INTEGER {
+            self.end(Ending::Exhausted); // G5
+            return self.transmit_goodbye(now, index, buffer);
+        }
+        let link = &mut self.links[index];
+        let kind = link.spec.kind;
+        let mut silent = buffer.len() == start;
+        if std::mem::take(&mut link.outbox.ack) || (link.outbox.answer && silent && kind == LinkKind::Answer)
+        {
+            let up_to = self.commands.received;
+            link.spec.codec.encode_down(&DownFrame::Ack { up_to }, buffer);
+            silent = false;
+        }
+        if kind != LinkKind::Answer {
+            link.outbox.answer = false;
+            return if silent { Output::Idle } else { Output::Message { more: flow == Flow::More } };
+        }
+        if silent {
+            return Output::Idle;
+        }
+        self.remove_link(now, index);
+        Output::Message { more: false }
+    }
+
+    fn transmit_goodbye(&mut self, now: Now, index: usize, buffer: &mut BytesMut) -> Output {
+        let link = &mut self.links[index];
+        let codec = link.spec.codec;
+        let goodbye = link.outbox.goodbye.unwrap_or(Goodbye::Gone);
+        for error in link.outbox.errors.drain(..) {
+            codec.encode_down(&DownFrame::Error(error), buffer);
+        }
+        encode_goodbye(codec, goodbye, buffer);
+        self.remove_link(now, index);
+        Output::Close(goodbye)
+    }
+
+    fn transmit_outbox(&mut self, now: Now, index: usize, buffer: &mut BytesMut) {
+        let welcome = self.links[index].outbox.welcome.take();
+        if let Some(kind) = welcome {
+            let welcome = DownFrame::Welcome(Box::new(self.welcome(now, &self.links[index], kind)));
+            self.links[index].spec.codec.encode_down(&welcome, buffer);
+        }
+        let window_ms = Some(self.config.window.ms());
+        let link = &mut self.links[index];
+        let codec = link.spec.codec;
+        for error in link.outbox.errors.drain(..) {
+            codec.encode_down(&DownFrame::Error(error), buffer);
+        }
+        if let Some(nonce) = link.outbox.pong.take() {
+            codec.encode_down(&DownFrame::Pong { nonce, window_ms }, buffer);
+        }
+        if let Some(nonce) = link.outbox.ping.take() {
+            link.outbox.awaited_nonce = nonce.or(link.outbox.awaited_nonce);
+            codec.encode_down(&DownFrame::Ping { nonce, window_ms }, buffer);
+        }
+    }
+
+    fn welcome(&self, now: Now, link: &Link, kind: WelcomeKind) -> Welcome {
+        let config = &self.config;
+        let (resumed, reason) = match kind {
+            WelcomeKind::Opened(reason) => (false, reason),
+            WelcomeKind::Resumed | WelcomeKind::ResumedInFull => (true, None),
+        };
+        let in_full = kind != WelcomeKind::Resumed;
+        Welcome {
+            session: self.id,
+            token: config.keys.token(self.id, self.user.as_deref()),
+            incarnation: self.incarnation,
+            link: link.id.0,
+            resumed,
+            reason,
+            next: link.next,
+            received: self.commands.received,
+            user: self.user.clone(),
+            time: now.wall_ms,
+            heartbeat_ms: config.heartbeat_ms,
+            resume_window_ms: config.resume_window_ms,
+            window_ms: config.window.ms(),
+            backoff: config.backoff,
+            auth_expires_in_ms: None,
+            limits: in_full.then_some(config.limits),
+            transports: in_full.then(|| config.transports.to_vec()),
+            features: in_full.then(Vec::new),
+        }
+    }
+
+    fn transmit_items(&mut self, index: usize, budget_bytes: usize, buffer: &mut BytesMut) -> Flow {
+        let link = &mut self.links[index];
+        let codec = link.spec.codec;
+        if link.next <= self.journal.floor() {
+            link.next = self.journal.floor() + 1; // acknowledged by way of another link
+        }
+        let mut batch = Batch::begin(codec, buffer, link.next);
+        let mut out = Out { batch: &mut batch, codec, budget_bytes, tally: &mut self.tally };
+        let mut flow = resend(&self.journal, link.next, &mut out);
+        if flow == Flow::Done {
+            flow = self.number_waiting(index, &mut batch, budget_bytes);
+        }
+        let link = &mut self.links[index];
+        link.next += batch.len();
+        self.tally.items_sent += batch.len();
+        if batch.is_empty() {
+            batch.abandon();
+        } else {
+            let ack = std::mem::take(&mut link.outbox.ack).then_some(self.commands.received);
+            batch.finish(ack);
+        }
+        flow
+    }
+
+    /// Numbers what waits: first what is no event, so that `subscribed` comes before every event of its channel.
+    fn number_waiting(&mut self, index: usize, batch: &mut Batch<'_>, budget_bytes: usize) -> Flow {
+        let codec = self.links[index].spec.codec;
+        while let Some(item) = self.pending.pop_front() {
+            let item = self.journal.number_control(item);
+            batch.push(&codec.encode_item(item));
+            if is_full(batch, 0, budget_bytes) {
+                return Flow::More;
+            }
+        }
+        if self.pending.capacity() > 0 {
+            self.pending = std::collections::VecDeque::new();
+        }
+        let plain = self.links[index].spec.kind.is_plain();
+        let count = self.subscriptions.len();
+        for turn in 0..count {
+            let at = (self.scan_from + turn) % count;
+            if !self.subscriptions[at].is_behind() {
+                continue;
+            }
+            let flow = self.pull(at, plain, codec, batch, budget_bytes);
+            if flow != Flow::Done {
+                self.scan_from = (at + 1) % count;
+                // A window that is closed opens by an acknowledgement, which wakes the link.
+                return if flow == Flow::More { Flow::More } else { Flow::Done };
+            }
+        }
+        Flow::Done
+    }
+
+    /// Pulls the events of one channel while there is room.
+    fn pull(
+        &mut self,
+        at: usize,
+        plain: bool,
+        codec: Codec,
+        batch: &mut Batch<'_>,
+        budget_bytes: usize,
+    ) -> Flow {
+        let held = &mut self.subscriptions[at];
+        let version = held.channel.version();
+        let log = held.channel.log();
+        let limits = self.config.limits;
+        let is_open = |journal: &super::Journal, bytes: u64| {
+            journal.events() == 0
+                || (journal.events() < limits.unacknowledged_items
+                    && journal.event_bytes() + bytes <= limits.unacknowledged_bytes)
+        };
+        if !plain && !is_open(&self.journal, 0) {
+            return Flow::WindowFull; // and the gap, if there is one, may yet grow: it is told once, when it is read
+        }
+        if let Some(gap) = held.gap(&log) {
+            match gap.reason {
+                GapReason::Trimmed => self.tally.gaps_trimmed += 1,
+                _ => self.tally.gaps_epoch += 1,
+            }
+            held.cursor = gap.to;
+            let item = self.journal.number_control(Item::Gap(gap));
+            batch.push(&codec.encode_item(item));
+        }
+        let epoch = log.head().epoch;
+        for (offset, entry) in log.after(held.cursor.offset) {
+            let encoded = entry.encoded(codec);
+            if is_full(batch, encoded.len(), budget_bytes) {
+                return Flow::More;
+            }
+            if !is_open(&self.journal, entry.payload_bytes()) {
+                if !plain {
+                    return Flow::WindowFull;
+                }
+                slide(&mut self.journal, &mut self.slid, |journal| is_open(journal, entry.payload_bytes()));
+            }
+            self.journal.number_event(&held.channel, epoch, offset, entry.payload_bytes());
+            batch.push(encoded);
+            held.cursor.offset = offset;
+        }
+        held.seen = version;
+        Flow::Done
+    }
+}
+
+/// Encodes what a client is told when its link ends, or is refused: the error where there is one, and when to come
+/// back.
+pub fn encode_goodbye(codec: Codec, goodbye: Goodbye, buffer: &mut BytesMut) {
+    if let Some(code) = goodbye.error() {
+        let error = ErrorFrame { code, message: code.message().into(), command: None, fatal: true };
+        codec.encode_down(&DownFrame::Error(error), buffer);
+    }
+    if let Some(retry) = goodbye.retry() {
+        codec.encode_down(&DownFrame::Retry(retry), buffer);
+    }
+}
+
+/// How far a batch got.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Flow {
+    /// There is nothing more to say.
+    Done,
+    /// The batch is full.
+    More,
+    /// The window of unacknowledged events is closed.
+    WindowFull,
+}
+
+/// Where items go.
+struct Out<'a, 'b> {
+    batch: &'a mut Batch<'b>,
+    codec: Codec,
+    budget_bytes: usize,
+    tally: &'a mut Tally,
+}
+
+impl Out<'_, '_> {
+    fn push(&mut self, encoded: &[u8]) -> bool {
+        if is_full(self.batch, encoded.len(), self.budget_bytes) {
+            return false;
+        }
+        self.batch.push(encoded);
+        true
+    }
+}
+
+fn is_full(batch: &Batch<'_>, next_bytes: usize, budget_bytes: usize) -> bool {
+    batch.len() >= BATCH_ITEMS || (!batch.is_empty() && batch.bytes() + next_bytes > budget_bytes)
+}
+
+/// Sends again what is numbered and not acknowledged, from item `next` on.
+fn resend(journal: &super::Journal, next: u64, out: &mut Out<'_, '_>) -> Flow {
+    for entry in journal.from(next) {
+        let sent = match entry {
+            Numbered::Control { item, .. } => {
+                let encoded = out.codec.encode_item(item);
+                out.push(&encoded)
+            }
+            Numbered::Run(run) => resend_run(run, next.max(run.first), out),
+        };
+        if !sent {
+            return Flow::More;
+        }
+    }
+    Flow::Done
+}
+
+/// Sends events again. One that the log has dropped becomes a gap of exactly that event, under its number.
+fn resend_run(run: &Run, from: u64, out: &mut Out<'_, '_>) -> bool {
+    let log = run.channel.log();
+    let same_epoch = log.head().epoch == run.epoch;
+    for number in from..=run.last() {
+        let offset = run.offset_of(number);
+        let sent = match log.entry(offset).filter(|_| same_epoch) {
+            Some(entry) => out.push(entry.encoded(out.codec)),
+            None => {
+                let reason = if same_epoch { GapReason::Trimmed } else { GapReason::Epoch };
+                let sent = out.push(&out.codec.encode_item(&Item::Gap(lost(run, offset, reason))));
+                if sent && same_epoch {
+                    out.tally.gaps_trimmed += 1;
+                } else if sent {
+                    out.tally.gaps_epoch += 1;
+                }
+                sent
+            }
+        };
+        if !sent {
+            return false;
+        }
+    }
+    true
+}
+
+fn lost(run: &Run, offset: Offset, reason: GapReason) -> Gap {
+    let before = Offset::new(offset.get() - 1).unwrap_or_default();
+    let place = |offset| Position { epoch: run.epoch, offset };
+    Gap {
+        channel: Some(run.channel.name().clone()),
+        from: Some(place(before)),
+        to: place(offset),
+        exact: true,
+        reason,
+    }
+}
+
+/// Lets the oldest half of a journal go, and again, until there is room (L13).
+fn slide(journal: &mut super::Journal, slid: &mut u64, is_open: impl Fn(&super::Journal) -> bool) {
+    while !is_open(journal) {
+        let held = journal.next() - 1 - journal.floor();
+        journal.acknowledge(journal.floor() + held.div_ceil(2));
+        *slid = journal.floor();
+    }
+}
