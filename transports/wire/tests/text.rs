@@ -53,7 +53,7 @@ fn numbers_are_integers_up_to_2_53_minus_1() {
 
 #[test]
 fn a_batch_of_encoded_items_is_the_frame_that_would_be_encoded_whole() {
-    let items = vec![Item::Unknown, Item::Unknown];
+    let items = [Item::Unknown, Item::Unknown];
     for codec in [Codec::Json, Codec::Bincode] {
         for count in 0..=2 {
             for ack in [None, Some(9)] {
