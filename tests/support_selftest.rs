@@ -58,7 +58,8 @@ fn seeded(plan: Plan, fault: Fault) -> Plan {
 
 async fn is_reset(end: &mut TcpStream) -> bool {
     let mut rest = Vec::new();
-    end.read_to_end(&mut rest).await.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset)
+    let end = tokio::time::timeout(Duration::from_secs(30), end.read_to_end(&mut rest)).await;
+    end.expect("it ends in half a minute").is_err_and(|error| error.kind() == ErrorKind::ConnectionReset)
 }
 
 fn hears_nothing(end: &TcpStream) -> bool {

@@ -191,9 +191,15 @@ impl FaultProxy {
     }
 
     /// Waits until what has happened is enough.
+    ///
+    /// # Panics
+    /// When it is not in half a minute: a test that waits in vain says what it saw.
     pub(crate) async fn until(&self, enough: impl FnMut(&Counters) -> bool) -> Counters {
         let mut counters = self.shared.counters.subscribe();
-        *counters.wait_for(enough).await.expect("the sender lives as long as self")
+        match tokio::time::timeout(PATIENCE, counters.wait_for(enough)).await {
+            Ok(counters) => *counters.expect("the sender lives as long as self"),
+            Err(_) => panic!("waited in vain; so far there were {:?}", self.counters()),
+        }
     }
 
     /// Cuts the newest connection that stands; says whether there was one.
@@ -457,3 +463,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// What one direction of a connection holds at most.
 const BUFFER_BYTES: usize = 16 * 1024;
+
+/// How long a test waits for something that happens at once.
+const PATIENCE: Duration = Duration::from_secs(30);
