@@ -72,7 +72,8 @@ pub struct Accepted {
 }
 
 /// A command that was refused.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{code}: {message}")]
 pub struct ReplyError {
     /// What is wrong: one of [`ErrorCode`], or the application's own, in snake_case.
     pub code: Box<str>,
