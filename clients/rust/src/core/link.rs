@@ -1,0 +1,145 @@
+//! What is known of one link.
+
+use throughline_wire::Positions;
+
+use super::{Time, output::Ticket};
+use crate::config::{Transport, Via};
+
+/// A link's name between the core and its driver.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct LinkKey(pub(crate) u32);
+
+/// How far a link has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stage {
+    /// `hello` is said or about to be; nothing has come down.
+    Opening,
+    /// L10: a probe, welcomed, that waits for its nonce.
+    Probing,
+    /// Attached: it carries items, commands and acknowledgements.
+    Attached,
+}
+
+/// What a `hello` said of the session (N4 asks whether it moved since).
+#[derive(Clone, PartialEq, Debug, Default)]
+pub(crate) struct Stated {
+    /// Whether it named a session at all.
+    pub(crate) resume: bool,
+    pub(crate) incarnation: u64,
+    pub(crate) after: u64,
+    pub(crate) low: u64,
+    pub(crate) positions: Option<Positions>,
+}
+
+/// A poll that has no answer yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Poll {
+    pub(crate) attach: u64,
+    pub(crate) since: Time,
+    /// When it is given up.
+    pub(crate) until: Time,
+}
+
+/// A post that has no answer yet, and what it said: all of it is said again until an answer confirms it (L6).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Post {
+    pub(crate) id: u64,
+    pub(crate) until: Time,
+    pub(crate) ack: Option<(u64, u64)>,
+    pub(crate) commands: bool,
+    pub(crate) pong: Option<Option<u64>>,
+    pub(crate) attach: bool,
+    pub(crate) bye: bool,
+}
+
+/// The posts beside a link that carries nothing up itself.
+#[derive(Debug, Default)]
+pub(crate) struct Posts {
+    pub(crate) in_flight: Option<Post>,
+    /// Posts in a row that failed or achieved nothing.
+    pub(crate) failures: u32,
+    pub(crate) not_before: Time,
+    pub(crate) next: u64,
+}
+
+/// One link.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) via: Via,
+    pub(crate) stage: Stage,
+    /// L1: the number of its latest attach; none yet on a probe.
+    pub(crate) attach: Option<u64>,
+    pub(crate) stated: Stated,
+    /// Its name within the session (`welcome.link`).
+    pub(crate) name: u64,
+    /// L5: the last item acknowledged on this link, and the bytes taken by then.
+    pub(crate) acked: u64,
+    pub(crate) acked_bytes: u64,
+    /// The last command said on this link, where it is duplex.
+    pub(crate) said: u64,
+    pub(crate) heard: Time,
+    /// When it is given up unless something is heard.
+    pub(crate) until: Time,
+    /// Whether something came down since its attach.
+    pub(crate) confirmed: bool,
+    /// Whether it moved the session: an item or an acknowledgement that was news.
+    pub(crate) useful: bool,
+    /// When it was asked for a sign of life.
+    pub(crate) pinged: Option<Time>,
+    pub(crate) poll: Option<Poll>,
+    pub(crate) poll_not_before: Time,
+    /// The last answer asked for another poll, so it proves nothing.
+    pub(crate) retrying: bool,
+    /// Polls in a row that were given up.
+    pub(crate) late_polls: u32,
+    /// Answers in a row that brought nothing though they came at once.
+    pub(crate) idle_answers: u32,
+    pub(crate) posts: Posts,
+    /// A nonce to answer by a post.
+    pub(crate) pong: Option<Option<u64>>,
+    /// L10: its `attach` still has to be confirmed by a post.
+    pub(crate) attach_by_post: bool,
+    /// Who waits for it to take over.
+    pub(crate) migration: Option<Ticket>,
+}
+
+impl Link {
+    pub(crate) fn new(via: Via, now: Time, until: Time) -> Self {
+        Self {
+            via,
+            stage: Stage::Opening,
+            attach: None,
+            stated: Stated::default(),
+            name: 0,
+            acked: 0,
+            acked_bytes: 0,
+            said: 0,
+            heard: now,
+            until,
+            confirmed: false,
+            useful: false,
+            pinged: None,
+            poll: None,
+            poll_not_before: Time::ZERO,
+            retrying: false,
+            late_polls: 0,
+            idle_answers: 0,
+            posts: Posts::default(),
+            pong: None,
+            attach_by_post: false,
+            migration: None,
+        }
+    }
+
+    pub(crate) fn is_attached(&self) -> bool {
+        self.stage == Stage::Attached
+    }
+
+    pub(crate) fn is_duplex(&self) -> bool {
+        self.via.transport == Transport::WebSocket
+    }
+
+    pub(crate) fn is_polling(&self) -> bool {
+        self.via.transport == Transport::Polling
+    }
+}

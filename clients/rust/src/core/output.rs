@@ -1,0 +1,41 @@
+//! What the core wants done.
+
+use throughline_wire::{ReplyError, Subscribed, UpFrame, item::Accepted};
+
+use super::link::LinkKey;
+use crate::{config::Via, error::MigrateError};
+
+/// The name that the driver gave to something an application waits for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Ticket(pub(crate) u64);
+
+/// One thing to do.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// Open a link; on a stream, say this first. A polling link waits for its first [`Poll`](Self::Poll).
+    Open { link: LinkKey, via: Via, hello: Vec<UpFrame> },
+    /// Poll; gives an earlier poll of this link up.
+    Poll { link: LinkKey, attach: u64, message: Vec<UpFrame> },
+    /// Post beside a polling or an SSE link; gives an earlier post of this link up.
+    Post { link: LinkKey, post: u64, message: Vec<UpFrame> },
+    /// Say this on a duplex link.
+    Transmit { link: LinkKey, message: Vec<UpFrame> },
+    /// End a link: at once, or in peace after what was said on it is written.
+    Close { link: LinkKey, in_peace: bool },
+    /// Tell who waits.
+    Settle { ticket: Ticket, outcome: Outcome },
+}
+
+/// What came of something that an application waits for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Outcome {
+    Subscribed(Subscribed),
+    Unsubscribed,
+    Accepted(Accepted),
+    Rejected(ReplyError),
+    /// C6: sent, and its session is lost.
+    Unknown,
+    /// The client is closed.
+    Closed,
+    Migrated(Result<(), MigrateError>),
+}

@@ -1,0 +1,404 @@
+//! What the gateway's frames mean.
+
+use throughline_wire::{
+    Command, DownFrame, ErrorCode, Item, ReplyError, RetryReason, UpFrame,
+    frame::{ErrorFrame, Items, Retry, Welcome},
+    item::{UnsubscribeReason, Unsubscribed},
+};
+
+use super::{Core, Known, Outcome, Output, Standing};
+use crate::{
+    core::{
+        Time,
+        backoff::{Guidance, appointment},
+        inbox::Verdict,
+        link::{LinkKey, Stage},
+        outbox::Owner,
+    },
+    error::MigrateError,
+    incoming::{Incoming, LinkChange, LostReason},
+};
+
+impl Core {
+    /// Something came down a stream.
+    pub(crate) fn handle_frames(&mut self, now: Time, key: LinkKey, frames: Vec<DownFrame>) {
+        for frame in frames {
+            if !self.links.contains_key(&key) {
+                return;
+            }
+            self.handle_frame(now, key, frame);
+        }
+    }
+
+    /// A stream showed that it lives, without a word.
+    pub(crate) fn handle_sign_of_life(&mut self, now: Time, key: LinkKey) {
+        let patience = self.heartbeat + self.config.timing.silence_grace;
+        let Some(link) = self.links.get_mut(&key) else { return };
+        link.heard = now;
+        link.pinged = None;
+        if !link.is_polling() && link.stage != Stage::Opening {
+            link.until = now + patience;
+        }
+    }
+
+    /// A poll is answered.
+    pub(crate) fn handle_answer(&mut self, now: Time, key: LinkKey, attach: u64, frames: Vec<DownFrame>) {
+        let Some(link) = self.links.get_mut(&key) else { return };
+        // An answer to a poll that was given up is ignored.
+        let Some(poll) = link.poll.filter(|poll| poll.attach == attach) else { return };
+        link.poll = None;
+        (link.heard, link.late_polls) = (now, 0);
+        let before = (self.inbox.received(), self.outbox.taken());
+        for frame in frames {
+            if !self.links.contains_key(&key) {
+                return;
+            }
+            self.handle_frame(now, key, frame);
+        }
+        let news = (self.inbox.received(), self.outbox.taken()) != before;
+        let Some(link) = self.links.get_mut(&key) else { return };
+        if !link.is_attached() {
+            return self.protocol_error(now, key, "the opening poll was answered without a welcome");
+        }
+        let at_once = now.saturating_sub(poll.since) < Time::from_millis(100);
+        link.idle_answers = if news || !at_once { 0 } else { link.idle_answers + 1 };
+        if link.idle_answers > 2 {
+            // A gateway that has nothing to say holds a poll; whoever answers for it at once is not to be hammered.
+            let wait = Time::from_millis(100 << (link.idle_answers - 3).min(5));
+            link.poll_not_before = link.poll_not_before.max(now + wait);
+        }
+        if !link.retrying {
+            self.followed = self.followed.max(attach);
+            self.confirm(now, key, true);
+        }
+        if self.active != Some(key) {
+            self.drop_link(key, MigrateError::Replaced);
+        }
+    }
+
+    fn handle_frame(&mut self, now: Time, key: LinkKey, frame: DownFrame) {
+        self.handle_sign_of_life(now, key);
+        // What comes down a link before it is attached says nothing about its attach.
+        let attached = self.active == Some(key);
+        let is_welcome = matches!(frame, DownFrame::Welcome(_));
+        match frame {
+            DownFrame::Welcome(welcome) => self.handle_welcome(now, key, *welcome),
+            DownFrame::Items(items) => self.handle_items(now, key, items),
+            DownFrame::Ack { up_to } => self.handle_ack(key, up_to),
+            DownFrame::Retry(retry) => return self.handle_retry(now, key, retry),
+            DownFrame::Error(error) => self.handle_error(now, key, error),
+            DownFrame::Migrate { transports, delay_ms, spread_ms } => {
+                self.handle_migrate(now, &transports, delay_ms, spread_ms);
+            }
+            DownFrame::Ping { nonce, window_ms } => {
+                self.handle_window(window_ms);
+                self.handle_ping(key, nonce);
+            }
+            DownFrame::Pong { window_ms, .. } => self.handle_window(window_ms),
+            DownFrame::Volatile(_) | DownFrame::Extension => {}
+        }
+        let stream = self.links.get(&key).is_some_and(|link| !link.is_polling());
+        if stream && !is_welcome && attached {
+            self.confirm(now, key, true);
+        }
+    }
+
+    pub(super) fn handle_window(&mut self, window_ms: Option<u64>) {
+        if let Some(window_ms) = window_ms {
+            self.guidance.window_ms = window_ms;
+        }
+    }
+
+    fn handle_ping(&mut self, key: LinkKey, nonce: Option<u64>) {
+        let Some(link) = self.links.get_mut(&key) else { return };
+        match link.stage {
+            Stage::Opening => {}
+            Stage::Probing if nonce.is_some() => self.prove(key, nonce),
+            Stage::Probing | Stage::Attached if link.is_duplex() => {
+                self.outputs
+                    .push_back(Output::Transmit { link: key, message: vec![UpFrame::Pong { nonce }] });
+            }
+            // A pong by post is a request: worth it only where the gateway waits for this very nonce.
+            Stage::Probing | Stage::Attached => {
+                if nonce.is_some() && !link.is_polling() {
+                    link.pong = Some(nonce);
+                }
+            }
+        }
+    }
+
+    /// A session stands, on this link.
+    fn handle_welcome(&mut self, now: Time, key: LinkKey, welcome: Welcome) {
+        self.guidance = Guidance { window_ms: welcome.window_ms, backoff: welcome.backoff };
+        self.heartbeat = Time::from_millis(welcome.heartbeat_ms.clamp(1, 3_600_000));
+        let Some(link) = self.links.get_mut(&key) else { return };
+        link.name = welcome.link;
+        link.until = if link.is_polling() {
+            Time::MAX
+        } else {
+            now + self.heartbeat + self.config.timing.silence_grace
+        };
+        let Some(attach) = link.attach else {
+            // L10: a probe. It is one of this session, or of no use.
+            let same = self.known.as_ref().map(|known| (known.id, known.incarnation));
+            if link.stage == Stage::Opening
+                && welcome.resumed
+                && same == Some((welcome.session, welcome.incarnation))
+            {
+                link.stage = Stage::Probing;
+            } else if link.stage == Stage::Opening {
+                self.link_failed(now, key);
+            }
+            return;
+        };
+        // L12: only a welcome of a later attach than the last one is followed.
+        if attach <= self.followed {
+            return;
+        }
+        if let Some(limits) = welcome.limits {
+            self.limits = limits;
+        }
+        let stated = link.stated.clone();
+        let incarnation = self.known.as_ref().map(|known| known.incarnation);
+        if stated.resume && !welcome.resumed {
+            self.lose_session(LostReason::NotResumed(welcome.reason));
+            self.begin(&welcome);
+        } else if self.known.is_none() {
+            self.begin(&welcome);
+        } else if incarnation == Some(welcome.incarnation) {
+            if welcome.next > self.inbox.received() + 1 || welcome.received >= self.outbox.next() {
+                return self.mismatch(now, key);
+            }
+            self.outbox.confirm(welcome.received);
+        } else {
+            // N4: another incarnation ends older links; and it is not this session if that moved meanwhile.
+            self.drop_others(key);
+            if self.has_moved(&stated) {
+                self.positions_wanted = true;
+                self.followed = attach;
+                return self.attach_afresh(now, key);
+            }
+            if welcome.received >= self.outbox.next() {
+                return self.mismatch(now, key);
+            }
+            self.inbox.renumber(welcome.next.max(1));
+            self.outbox.restart(welcome.received);
+        }
+        self.followed = attach;
+        self.positions_wanted = false;
+        self.known =
+            Some(Known { id: welcome.session, token: welcome.token, incarnation: welcome.incarnation });
+        let (taken, bytes) = (self.outbox.taken(), self.inbox.taken_bytes());
+        let after = stated.after.min(self.inbox.received());
+        let Some(link) = self.links.get_mut(&key) else { return };
+        link.stage = Stage::Attached;
+        link.stated.incarnation = welcome.incarnation;
+        // L5: this link knows of nothing but what its hello said.
+        (link.acked, link.acked_bytes, link.said) = (after, bytes, taken);
+        self.active = Some(key);
+        self.ack_at = None;
+        self.confirm(now, key, welcome.resumed && stated.resume);
+    }
+
+    /// A new session begins.
+    fn begin(&mut self, welcome: &Welcome) {
+        self.inbox.renumber(welcome.next.max(1));
+        self.outbox.restart(welcome.received.min(self.outbox.low() - 1));
+    }
+
+    /// A link that was attached has shown that the gateway follows it.
+    pub(super) fn confirm(&mut self, now: Time, key: LinkKey, resumed: bool) {
+        let Some(link) = self.links.get_mut(&key) else { return };
+        if link.confirmed || self.active != Some(key) {
+            return;
+        }
+        link.confirmed = true;
+        let (via, ticket) = (link.via, link.migration.take());
+        if let Some(ticket) = ticket {
+            self.tell(ticket, Outcome::Migrated(Ok(())));
+        }
+        // L7: the gateway ends writing to older links; nothing more is wanted from them.
+        self.drop_others(key);
+        self.standing = Standing::Up;
+        (self.attempts, self.candidate, self.proven) = (0, 0, via);
+        if let Some(known) = &self.known {
+            let session = known.id;
+            self.inbox.note(Incoming::Link(LinkChange::Up { via, session, resumed }));
+        }
+        self.look_up_later(now);
+    }
+
+    pub(super) fn drop_others(&mut self, key: LinkKey) {
+        let others: Vec<_> = self
+            .links
+            .iter()
+            .filter(|(other, link)| **other != key && link.is_attached())
+            .map(|(k, _)| *k)
+            .collect();
+        for other in others {
+            self.drop_link(other, MigrateError::Replaced);
+        }
+    }
+
+    fn handle_items(&mut self, now: Time, key: LinkKey, items: Items) {
+        if let Some(ack) = items.ack {
+            self.handle_ack(key, ack);
+        }
+        let Some(link) = self.links.get_mut(&key) else { return };
+        let incarnation = self.known.as_ref().map(|known| known.incarnation);
+        // N1: numbers of another incarnation mean nothing here.
+        if !link.is_attached() || Some(link.stated.incarnation) != incarnation {
+            return;
+        }
+        for (number, item) in (items.first..).zip(items.items) {
+            match self.inbox.verdict(number) {
+                Verdict::Seen => {}
+                Verdict::Take => self.take(item),
+                Verdict::Ahead => return self.protocol_error(now, key, "an item is missing"),
+            }
+            if let Some(link) = self.links.get_mut(&key) {
+                link.useful = true;
+            }
+        }
+        self.refusals = 0;
+        let (count, bytes) = self.inbox.behind();
+        let (most, most_bytes) = (self.limits.unacknowledged_items, self.limits.unacknowledged_bytes);
+        let most = 2 * most.min(1 << 20) + 8_192 + self.config.incoming as u64;
+        let most_bytes = 2 * most_bytes.min(1 << 30) + 2 * self.config.limits.frame_bytes as u64;
+        if count as u64 > most || bytes as u64 > most_bytes {
+            self.protocol_error(now, key, "the gateway sends beyond its windows");
+        }
+    }
+
+    /// Takes the next item; whoever waits for it hears at once, outside the application's queue (L15).
+    fn take(&mut self, item: Item) {
+        match &item {
+            Item::Reply(reply) => {
+                let result = reply.result.clone();
+                if let Some((owner, command)) = self.outbox.reply(reply.command) {
+                    self.replied(owner, &command, result);
+                }
+            }
+            Item::Subscribed(subscribed) => {
+                if let Some((owner, _)) = subscribed.command.and_then(|number| self.outbox.reply(number)) {
+                    self.tell_owner(owner, Outcome::Subscribed(subscribed.clone()));
+                }
+            }
+            Item::Unsubscribed(unsubscribed) => {
+                if let Some((owner, _)) = unsubscribed.command.and_then(|number| self.outbox.reply(number)) {
+                    self.tell_owner(owner, Outcome::Unsubscribed);
+                }
+            }
+            Item::Event(_) | Item::Gap(_) | Item::Unknown => {}
+        }
+        self.inbox.take(item);
+    }
+
+    pub(super) fn replied(
+        &mut self,
+        owner: Owner,
+        command: &Command,
+        result: Result<throughline_wire::item::Accepted, ReplyError>,
+    ) {
+        match (owner, result, command) {
+            (Owner::Renewal, Err(_), Command::Subscribe { channel, .. }) => {
+                self.inbox.forget(channel);
+                let (channel, reason) = (channel.clone(), UnsubscribeReason::Revoked);
+                let unsubscribed = Unsubscribed { channel, command: None, reason };
+                self.inbox.note(Incoming::Unsubscribed { number: None, unsubscribed });
+            }
+            (_, Err(error), _) => self.tell_owner(owner, Outcome::Rejected(error)),
+            (_, Ok(_), Command::Unsubscribe { .. }) => self.tell_owner(owner, Outcome::Unsubscribed),
+            // `subscribed` is the only good answer to a subscribe.
+            (_, Ok(_), Command::Subscribe { .. }) => {
+                self.tell_owner(owner, Outcome::Rejected(ErrorCode::Internal.into()));
+            }
+            (_, Ok(accepted), _) => self.tell_owner(owner, Outcome::Accepted(accepted)),
+        }
+    }
+
+    pub(super) fn handle_ack(&mut self, key: LinkKey, up_to: u64) {
+        let Some(link) = self.links.get_mut(&key) else { return };
+        let incarnation = self.known.as_ref().map(|known| known.incarnation);
+        if !link.is_attached() || Some(link.stated.incarnation) != incarnation {
+            return;
+        }
+        if self.outbox.confirm(up_to) {
+            link.useful = true;
+            self.strikes = 0;
+        }
+    }
+
+    /// The gateway says when to come back.
+    fn handle_retry(&mut self, now: Time, key: LinkKey, retry: Retry) {
+        let wait = appointment(retry.delay_ms, retry.spread_ms, self.random.next());
+        let Some(link) = self.links.get_mut(&key) else { return };
+        if retry.slot.is_some() {
+            self.slot = retry.slot;
+        }
+        let newest = link.attach.is_some_and(|attach| attach == self.attach);
+        let current = self.active == Some(key) || (self.active.is_none() && link.attach.is_some());
+        if retry.reason == RetryReason::Superseded {
+            return self.superseded(now, key, newest, wait);
+        }
+        if retry.is_final && current {
+            return self.stop(Some(LostReason::Final(Some(retry.reason))));
+        }
+        if !current {
+            return self.link_failed(now, key);
+        }
+        match retry.reason {
+            RetryReason::Positions => {
+                let asked_before = link.stated.positions.is_some();
+                self.positions_wanted = true;
+                if link.is_polling() && link.is_attached() && !asked_before {
+                    link.poll_not_before = now + wait;
+                    link.retrying = true;
+                } else {
+                    let wait = (!asked_before).then_some(wait);
+                    self.come_back(now, key, "the gateway asks for positions", wait);
+                }
+            }
+            RetryReason::Unauthorized => self.need_credentials(key),
+            reason => self.come_back(now, key, reason.as_str(), Some(wait)),
+        }
+    }
+
+    /// L8: below the newest attach `superseded` means nothing; for the newest, someone else holds the token.
+    fn superseded(&mut self, now: Time, key: LinkKey, newest: bool, wait: Time) {
+        let Some(link) = self.links.get_mut(&key) else { return };
+        if newest {
+            self.lose_session(LostReason::Superseded);
+            return self.come_back(now, key, "superseded", Some(wait));
+        }
+        if self.active == Some(key) {
+            if link.is_polling() {
+                // The newer attach came to nothing: poll again, with a number of its own.
+                link.retrying = true;
+                return;
+            }
+            return self.come_back(now, key, "superseded by an attach of this client", Some(Time::ZERO));
+        }
+        let attached = link.is_attached();
+        self.drop_link(key, MigrateError::Unproven);
+        if let Some(active) = self.active.filter(|_| attached) {
+            // L7: so the gateway has taken the newer attach.
+            self.confirm(now, active, true);
+        }
+    }
+
+    fn handle_error(&mut self, now: Time, key: LinkKey, error: ErrorFrame) {
+        tracing::warn!(code = %error.code, command = error.command, message = %error.message, "the gateway reports an error");
+        if let Some((owner, command)) = error.command.and_then(|number| self.outbox.reply(number)) {
+            let refusal = ReplyError {
+                code: error.code.as_str().into(),
+                message: error.message,
+                retryable: error.code.is_retryable(),
+            };
+            self.replied(owner, &command, Err(refusal));
+        }
+        if error.fatal {
+            self.come_back(now, key, error.code.as_str(), None);
+        }
+    }
+}

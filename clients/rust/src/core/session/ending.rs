@@ -1,0 +1,237 @@
+//! How links and sessions are lost, and when to come back.
+
+use std::time::Duration;
+
+use throughline_wire::{CloseCode, Command, SubscribeFrom};
+
+use super::{Core, Outcome, Output, Standing};
+use crate::{
+    core::{Time, link::LinkKey, outbox::Owner},
+    error::MigrateError,
+    incoming::{Incoming, LinkChange, LostReason},
+};
+
+/// How a link ended, as its transport saw it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    /// It could not be opened, or broke, or just ended.
+    Lost(Box<str>),
+    /// The gateway closed it with this code.
+    Closed(u16),
+    /// It was refused with this HTTP status, and when to come back where that was said.
+    Refused { status: u16, retry_after: Option<Duration> },
+    /// What came could not be read.
+    Protocol(Box<str>),
+}
+
+impl Core {
+    /// A link has ended.
+    pub(crate) fn handle_ended(&mut self, now: Time, key: LinkKey, end: End) {
+        let Some(link) = self.links.get(&key) else { return };
+        if matches!(self.standing, Standing::Closing { .. }) {
+            self.links.remove(&key);
+            if self.active == Some(key) {
+                self.stop(None);
+            }
+            return;
+        }
+        let newest = link.attach.is_some_and(|attach| attach == self.attach);
+        let current = self.active == Some(key) || (self.active.is_none() && link.attach.is_some());
+        if !current {
+            return self.link_failed(now, key);
+        }
+        match end {
+            End::Lost(reason) => self.come_back(now, key, &reason, None),
+            End::Protocol(reason) => self.protocol_error(now, key, &reason),
+            End::Refused { status, retry_after } => {
+                self.come_back(now, key, &format!("refused with status {status}"), retry_after);
+            }
+            End::Closed(code) => self.closed(now, key, code, newest),
+        }
+    }
+
+    /// A close code speaks where no `retry` did; an unknown one is read by its range.
+    fn closed(&mut self, now: Time, key: LinkKey, code: u16, newest: bool) {
+        let reason = format!("closed with code {code}");
+        match CloseCode(code) {
+            CloseCode::SUPERSEDED if newest => {
+                self.lose_session(LostReason::Superseded);
+                self.come_back(now, key, &reason, None);
+            }
+            CloseCode::SUPERSEDED => self.come_back(now, key, &reason, None),
+            CloseCode::TOO_LARGE => {
+                if let Some(number) = self.outbox.largest_on_its_way()
+                    && let Some((owner, command)) = self.outbox.reply(number)
+                {
+                    let refusal = throughline_wire::ErrorCode::MessageTooLarge.into();
+                    self.replied(owner, &command, Err(refusal));
+                }
+                self.come_back(now, key, &reason, None);
+            }
+            CloseCode::PROTOCOL_ERROR | CloseCode::UNSUPPORTED_DATA | CloseCode::INVALID_DATA => {
+                self.refusals += 1;
+                if self.refusals > 1 {
+                    return self.stop(Some(LostReason::Final(None)));
+                }
+                self.candidate += 1;
+                self.come_back(now, key, &reason, None);
+            }
+            CloseCode(4100..=4199) => {
+                self.lose_session(LostReason::Gone);
+                self.come_back(now, key, &reason, None);
+            }
+            CloseCode(4200..=4299) => self.need_credentials(key),
+            CloseCode(4300..=4399) => self.stop(Some(LostReason::Final(None))),
+            _ => self.come_back(now, key, &reason, None),
+        }
+    }
+
+    /// A link that does not carry the session has failed.
+    pub(super) fn link_failed(&mut self, now: Time, key: LinkKey) {
+        let Some(link) = self.links.get(&key) else { return };
+        let (attached, attempted) = (link.is_attached(), link.migration.is_none());
+        self.drop_link(key, MigrateError::Unproven);
+        if attached {
+            // An older link has ended while a newer one waits for a sign: the gateway has taken the newer attach.
+            if let Some(active) = self.active {
+                self.confirm(now, active, true);
+            }
+        } else if attempted && self.upgrades {
+            self.upgrade_failures += 1;
+            self.look_up_later(now);
+        }
+    }
+
+    /// The gateway broke the protocol: the link ends, and its successor is in no hurry.
+    pub(super) fn protocol_error(&mut self, now: Time, key: LinkKey, reason: &str) {
+        tracing::warn!(reason, "a link ends for a broken protocol");
+        self.strikes = self.strikes.saturating_add(1);
+        self.come_back(now, key, reason, None);
+    }
+
+    /// The gateway's count of commands or items cannot be this client's.
+    pub(super) fn mismatch(&mut self, now: Time, key: LinkKey) {
+        self.strikes = self.strikes.saturating_add(1);
+        self.lose_session(LostReason::Mismatch);
+        self.come_back(now, key, "the counts do not fit together", None);
+    }
+
+    /// Ends a link; if no other carries the session, comes back after `wait`, or as the guidance says.
+    pub(super) fn come_back(&mut self, now: Time, key: LinkKey, reason: &str, wait: Option<Time>) {
+        let Some(link) = self.links.remove(&key) else { return };
+        self.outputs.push_back(Output::Close { link: key, in_peace: false });
+        if let Some(ticket) = link.migration {
+            self.tell(ticket, Outcome::Migrated(Err(MigrateError::Unproven)));
+        }
+        let opening = self.active.is_none() && link.attach.is_some();
+        if self.active != Some(key) && !opening {
+            return;
+        }
+        self.active = None;
+        self.ack_at = None;
+        self.upgrade_at = None;
+        // The link before, where it is still there, goes on.
+        let before =
+            self.links.iter().filter(|(_, link)| link.is_attached()).max_by_key(|(_, link)| link.attach);
+        if let Some(before) = before.map(|(key, _)| *key) {
+            return self.fall_back(before);
+        }
+        self.drop_probes(MigrateError::Unproven);
+        if let Some(ticket) = self.planned.take().and_then(|planned| planned.ticket) {
+            self.tell(ticket, Outcome::Migrated(Err(MigrateError::NoLink)));
+        }
+        if !link.confirmed && wait.is_none() {
+            self.candidate += 1;
+        }
+        self.attempts = self.attempts.saturating_add(1);
+        if link.useful {
+            self.strikes = 0;
+        } else if link.confirmed {
+            self.strikes = self.strikes.saturating_add(1);
+        }
+        let attempt = self.attempts.saturating_add(self.strikes);
+        let random = self.random.next();
+        let wait = wait.unwrap_or_else(|| self.guidance.wait(attempt, random));
+        self.standing = Standing::Waiting { until: now + wait };
+        let via = link.via;
+        tracing::debug!(%via, reason, ?wait, attempt, "a link is lost");
+        self.inbox.note(Incoming::Link(LinkChange::Down { via, reason: reason.into(), retry_in: wait }));
+    }
+
+    /// N4: ends this link and attaches again at once, with fresh state.
+    pub(super) fn attach_afresh(&mut self, now: Time, key: LinkKey) {
+        if let Some(link) = self.links.get_mut(&key).filter(|link| link.is_polling()) {
+            link.retrying = true;
+            return;
+        }
+        self.active = self.active.filter(|active| *active != key);
+        self.come_back(now, key, "the session was rebuilt from what has moved since", Some(Time::ZERO));
+    }
+
+    /// An older link carries the session again: what the newer one was told counts for nothing (L5).
+    fn fall_back(&mut self, key: LinkKey) {
+        let taken = self.outbox.taken();
+        if let Some(link) = self.links.get_mut(&key) {
+            link.said = taken;
+            self.active = Some(key);
+            self.standing = Standing::Up;
+        }
+    }
+
+    /// The session is lost; its successor subscribes again where it was (C6).
+    pub(super) fn lose_session(&mut self, reason: LostReason) {
+        tracing::info!(?reason, "the session is lost");
+        self.known = None;
+        self.positions_wanted = false;
+        let positions = self.inbox.begin_anew();
+        let renewals = positions.iter().map(|(channel, position)| Command::Subscribe {
+            channel: channel.clone(),
+            from: SubscribeFrom::Position(*position),
+            token: None,
+            presence: false,
+        });
+        let unknown = self.outbox.begin_anew(renewals);
+        self.inbox.hold(positions);
+        for owner in unknown {
+            self.tell_owner(owner, Outcome::Unknown);
+        }
+        self.inbox.note(Incoming::SessionLost { reason });
+    }
+
+    pub(super) fn need_credentials(&mut self, key: LinkKey) {
+        if let Some(link) = self.links.remove(&key) {
+            self.outputs.push_back(Output::Close { link: key, in_peace: false });
+            let change =
+                LinkChange::Down { via: link.via, reason: "unauthorized".into(), retry_in: Time::MAX };
+            self.inbox.note(Incoming::Link(change));
+        }
+        self.drop_all();
+        self.standing = Standing::NeedsCredentials;
+    }
+
+    fn drop_all(&mut self) {
+        self.active = None;
+        (self.ack_at, self.upgrade_at) = (None, None);
+        for key in self.links.keys().copied().collect::<Vec<_>>() {
+            self.drop_link(key, MigrateError::Closed);
+        }
+        if let Some(ticket) = self.planned.take().and_then(|planned| planned.ticket) {
+            self.tell(ticket, Outcome::Migrated(Err(MigrateError::Closed)));
+        }
+    }
+
+    /// Over, for good.
+    pub(super) fn stop(&mut self, reason: Option<LostReason>) {
+        self.drop_all();
+        for (owner, unknown) in self.outbox.abandon() {
+            let outcome = if unknown { Outcome::Unknown } else { Outcome::Closed };
+            if let Owner::Application(_) = owner {
+                self.tell_owner(owner, outcome);
+            }
+        }
+        if let Some(reason) = reason {
+            self.inbox.note(Incoming::SessionLost { reason });
+        }
+        self.standing = Standing::Closed;
+    }
+}

@@ -1,0 +1,316 @@
+//! The conductor: one session, however many links it takes.
+//!
+//! Four kinds of method: getters; `handle_*` for what the world did; the application's wishes ([`command`](Core::command),
+//! [`migrate`](Core::migrate), [`close`](Core::close)); and what to do next ([`settle`](Core::settle), then
+//! `poll_*` and [`deadline`](Core::deadline)). Inputs only change what is known; `settle` alone decides what to say,
+//! so that news which comes together goes out in one message.
+//!
+//! The rooms beside this one: [`opening`] links, probes and attempts; [`down`] what frames mean; [`up`] what is said
+//! and when; [`ending`] how links and sessions are lost.
+
+mod down;
+mod ending;
+mod opening;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod up;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use throughline_wire::{
+    Command, ErrorCode, SessionId, Token,
+    frame::{Limits, TransportOffer},
+};
+
+use super::{
+    Outcome, Output, Time,
+    backoff::{Guidance, appointment},
+    inbox::Inbox,
+    link::{Link, LinkKey},
+    outbox::{Outbox, Owner, size_of},
+    output::Ticket,
+    random::Random,
+};
+use crate::{
+    config::{Config, Transport, Via},
+    error::MigrateError,
+    incoming::Incoming,
+    state::{Phase, State},
+};
+
+pub(crate) use ending::End;
+
+/// What the gateway calls this session.
+#[derive(Clone, Debug)]
+struct Known {
+    id: SessionId,
+    token: Token,
+    incarnation: u64,
+}
+
+/// Where the session stands with its links.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Standing {
+    /// No link; the next attempt is due then.
+    Waiting { until: Time },
+    /// A link is being opened.
+    Opening,
+    /// A link carries the session.
+    Up,
+    /// No link until there are new credentials.
+    NeedsCredentials,
+    /// The goodbye is being said.
+    Closing { until: Time },
+    /// Over.
+    Closed,
+}
+
+/// A move to another transport that has to wait for its time.
+#[derive(Clone, Copy, Debug)]
+struct Planned {
+    at: Time,
+    via: Via,
+    ticket: Option<Ticket>,
+}
+
+/// One session of one client.
+#[derive(Debug)]
+pub(crate) struct Core {
+    config: Config,
+    instance: Box<str>,
+    random: Random,
+    outputs: VecDeque<Output>,
+    inbox: Inbox,
+    outbox: Outbox,
+    known: Option<Known>,
+    guidance: Guidance,
+    limits: Limits,
+    heartbeat: Time,
+    links: BTreeMap<LinkKey, Link>,
+    /// The link that carries the session.
+    active: Option<LinkKey>,
+    next_link: u32,
+    /// L1: the newest attach number.
+    attach: u64,
+    /// L12: the attach number of the last welcome that was followed.
+    followed: u64,
+    positions_wanted: bool,
+    slot: Option<Box<str>>,
+    standing: Standing,
+    /// Attempts since a link was up.
+    attempts: u32,
+    /// Links in a row that came up and achieved nothing.
+    strikes: u32,
+    /// Links in a row that the gateway closed for a broken protocol.
+    refusals: u32,
+    /// What the last good link ran on, and how far down the list the next attempt looks.
+    proven: Via,
+    candidate: usize,
+    ack_at: Option<Time>,
+    planned: Option<Planned>,
+    upgrades: bool,
+    upgrade_at: Option<Time>,
+    upgrade_failures: u32,
+}
+
+impl Core {
+    /// A session that has no link yet: its first attempt is due at once.
+    pub(crate) fn new(config: Config, seed: u64) -> Self {
+        let mut random = Random::from_seed(seed);
+        let proven = config.first.unwrap_or(config.transports[0]);
+        Self {
+            instance: random.name(),
+            random,
+            outputs: VecDeque::new(),
+            inbox: Inbox::default(),
+            outbox: Outbox::default(),
+            known: None,
+            guidance: Guidance::default(),
+            limits: Limits::default(),
+            heartbeat: Time::from_secs(15),
+            links: BTreeMap::new(),
+            active: None,
+            next_link: 0,
+            attach: 0,
+            followed: 0,
+            positions_wanted: false,
+            slot: None,
+            standing: Standing::Waiting { until: Time::ZERO },
+            attempts: 0,
+            strikes: 0,
+            refusals: 0,
+            proven,
+            candidate: 0,
+            ack_at: None,
+            planned: None,
+            upgrades: config.upgrade,
+            upgrade_at: None,
+            upgrade_failures: 0,
+            config,
+        }
+    }
+
+    /// What an application may know of the session.
+    pub(crate) fn state(&self) -> State {
+        State {
+            phase: match self.standing {
+                Standing::Waiting { .. } => Phase::Waiting,
+                Standing::Opening => Phase::Opening,
+                Standing::Up => Phase::Up,
+                Standing::NeedsCredentials => Phase::NeedsCredentials,
+                Standing::Closing { .. } => Phase::Closing,
+                Standing::Closed => Phase::Closed,
+            },
+            via: self.active.and_then(|key| self.links.get(&key)).map(|link| link.via),
+            session: self.known.as_ref().map(|known| known.id),
+            token: self.known.as_ref().map(|known| known.token.clone()),
+            incarnation: self.known.as_ref().map(|known| known.incarnation),
+        }
+    }
+
+    /// Whether another command may be numbered now.
+    pub(crate) fn has_room(&self) -> bool {
+        self.outbox.len() < self.config.commands.max(1)
+    }
+
+    /// Whether nothing more will happen.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.standing == Standing::Closed
+    }
+
+    /// The link that carries the session.
+    pub(crate) const fn active(&self) -> Option<LinkKey> {
+        self.active
+    }
+
+    /// Takes a command of the application.
+    pub(crate) fn command(&mut self, command: Command, ticket: Ticket) {
+        if matches!(self.standing, Standing::Closed | Standing::Closing { .. }) {
+            return self.tell(ticket, Outcome::Closed);
+        }
+        if size_of(&command) as u64 > self.limits.message_bytes.saturating_sub(up::FRAMING_BYTES as u64) {
+            return self.tell(ticket, Outcome::Rejected(ErrorCode::MessageTooLarge.into()));
+        }
+        self.outbox.push(command, Owner::Application(ticket));
+    }
+
+    /// Moves the session to another transport, while the link it has goes on.
+    pub(crate) fn migrate(&mut self, now: Time, via: Via, ticket: Ticket) {
+        let refusal = match self.standing {
+            Standing::Closed | Standing::Closing { .. } => Some(MigrateError::Closed),
+            _ if !via.is_possible() => Some(MigrateError::UnsupportedCodec),
+            _ if self.active.is_none() => Some(MigrateError::NoLink),
+            _ => None,
+        };
+        if let Some(error) = refusal {
+            return self.tell(ticket, Outcome::Migrated(Err(error)));
+        }
+        // Whoever asks for a transport by name wants to stay on it.
+        self.upgrades = false;
+        self.upgrade_at = None;
+        self.plan(Planned { at: now, via, ticket: Some(ticket) });
+    }
+
+    /// New credentials, for the next links and for the one that is up.
+    pub(crate) fn authenticate(&mut self, now: Time, token: Token) {
+        self.config.auth = Some(token.clone());
+        if self.standing == Standing::NeedsCredentials {
+            self.standing = Standing::Waiting { until: now };
+        } else if let Some((key, link)) = self.active.and_then(|key| Some((key, self.links.get(&key)?))) {
+            if link.is_duplex() {
+                let message = vec![throughline_wire::UpFrame::Auth { token }];
+                self.outputs.push_back(Output::Transmit { link: key, message });
+            } else {
+                self.auth_by_post(now, key);
+            }
+        }
+    }
+
+    /// Ends the session.
+    pub(crate) fn close(&mut self, now: Time) {
+        if matches!(self.standing, Standing::Closed | Standing::Closing { .. }) {
+            return;
+        }
+        if self.say_goodbye(now) {
+            self.standing = Standing::Closing { until: now + self.config.timing.goodbye };
+        } else {
+            self.stop(None);
+        }
+    }
+
+    /// The next thing to do.
+    pub(crate) fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Whether something waits for the application.
+    pub(crate) fn has_incoming(&self) -> bool {
+        self.inbox.is_behind()
+    }
+
+    /// The next thing that the application hears.
+    pub(crate) fn poll_incoming(&mut self) -> Option<Incoming> {
+        self.inbox.poll()
+    }
+
+    /// Does what is due by `now` and derives what to say from what is known.
+    pub(crate) fn settle(&mut self, now: Time) {
+        self.expire(now);
+        match self.standing {
+            Standing::Closed | Standing::Closing { .. } | Standing::NeedsCredentials => return,
+            Standing::Waiting { until } if until <= now => self.attempt(now),
+            _ => {}
+        }
+        self.move_if_due(now);
+        self.speak(now);
+    }
+
+    /// When [`settle`](Self::settle) has something to do though there is no news.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        match self.standing {
+            Standing::Closed | Standing::NeedsCredentials => return None,
+            Standing::Closing { until } => return Some(until),
+            _ => {}
+        }
+        let waiting = match self.standing {
+            Standing::Waiting { until } => Some(until),
+            _ => None,
+        };
+        let moves = [self.planned.map(|planned| planned.at), self.upgrade_at];
+        let links = self.links.iter().filter_map(|(key, link)| self.link_deadline(*key, link));
+        waiting.into_iter().chain(moves.into_iter().flatten()).chain(links).min()
+    }
+
+    /// Tells one who waits.
+    fn tell(&mut self, ticket: Ticket, outcome: Outcome) {
+        self.outputs.push_back(Output::Settle { ticket, outcome });
+    }
+
+    fn tell_owner(&mut self, owner: Owner, outcome: Outcome) {
+        if let Owner::Application(ticket) = owner {
+            self.tell(ticket, outcome);
+        }
+    }
+
+    /// Plans a move; of two, the later wins.
+    fn plan(&mut self, planned: Planned) {
+        let replaced = self.planned.replace(planned).and_then(|planned| planned.ticket);
+        if let Some(ticket) = replaced {
+            self.tell(ticket, Outcome::Migrated(Err(MigrateError::Replaced)));
+        }
+    }
+
+    /// The gateway asks the client to move.
+    fn handle_migrate(&mut self, now: Time, offers: &[TransportOffer], delay_ms: u64, spread_ms: u64) {
+        let via = offers.iter().find_map(|offer| {
+            let transport = Transport::parse(&offer.name)?;
+            self.config.transports.iter().copied().find(|via| via.transport == transport)
+        });
+        if let Some(via) = via {
+            let at = now + appointment(delay_ms, spread_ms, self.random.next());
+            self.plan(Planned { at, via, ticket: None });
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! What is said, and when: polls, posts, commands, acknowledgements, signs of life.
+
+use throughline_wire::{
+    DownFrame, ErrorCode, RetryReason, UpFrame,
+    frame::{Commands, ErrorFrame, SessionName},
+};
+
+use super::{Core, End, Output, Standing};
+use crate::core::{
+    Time,
+    backoff::appointment,
+    link::{Link, LinkKey, Poll, Post, Stage},
+};
+
+/// Room that a message of commands leaves for the frames around them: a token, an acknowledgement, a pong.
+pub(super) const FRAMING_BYTES: usize = 512;
+
+/// Polls and posts in a row that may fail before their link is given up.
+const LATE_POLLS: u32 = 2;
+const FAILED_POSTS: u32 = 6;
+
+impl Core {
+    /// Says what there is to say.
+    pub(super) fn speak(&mut self, now: Time) {
+        let probes: Vec<_> =
+            self.links.iter().filter(|(_, link)| link.stage == Stage::Probing).map(|(key, _)| *key).collect();
+        for key in probes {
+            self.post(now, key);
+        }
+        let Some((key, link)) = self.active.and_then(|key| Some((key, self.links.get(&key)?))) else {
+            return;
+        };
+        if link.is_duplex() {
+            self.doubt(now, key);
+            self.transmit(now, key);
+            return;
+        }
+        if link.is_polling() {
+            self.poll_if_due(now, key);
+        }
+        self.post(now, key);
+    }
+
+    /// Says commands and an acknowledgement on a duplex link.
+    fn transmit(&mut self, now: Time, key: LinkKey) {
+        let due = self.ack_due(now, key);
+        let (ahead, budget) = (self.limits.commands_ahead, self.budget());
+        let (taken, bytes) = (self.inbox.taken(), self.inbox.taken_bytes());
+        let Some(link) = self.links.get_mut(&key) else { return };
+        // An acknowledgement travels with commands for nothing.
+        let mut ack = (due || (taken > link.acked && self.outbox.has_run(link.said, ahead))).then_some(taken);
+        if ack.is_some() {
+            (link.acked, link.acked_bytes) = (taken, bytes);
+            self.ack_at = None;
+        }
+        while let Some(run) = self.outbox.run(now, link.said, ahead, budget) {
+            link.said = run.last();
+            let commands = Commands { first: run.first, items: run.items, ack: ack.take() };
+            self.outputs
+                .push_back(Output::Transmit { link: key, message: vec![UpFrame::Commands(commands)] });
+        }
+        if let Some(up_to) = ack {
+            self.outputs.push_back(Output::Transmit { link: key, message: vec![UpFrame::Ack { up_to }] });
+        }
+    }
+
+    /// Whether an acknowledgement is due on a stream: at half the window, or some time after the first item.
+    ///
+    /// L5: what was acknowledged on another link does not count.
+    fn ack_due(&mut self, now: Time, key: LinkKey) -> bool {
+        let (taken, bytes) = (self.inbox.taken(), self.inbox.taken_bytes());
+        let Some(link) = self.links.get(&key) else { return false };
+        if taken <= link.acked {
+            self.ack_at = None;
+            return false;
+        }
+        let at = *self.ack_at.get_or_insert(now + self.config.timing.ack_delay);
+        at <= now
+            || taken - link.acked >= (self.limits.unacknowledged_items / 2).max(1)
+            || bytes - link.acked_bytes >= (self.limits.unacknowledged_bytes / 2).max(1)
+    }
+
+    fn budget(&self) -> usize {
+        usize::try_from(self.limits.message_bytes).unwrap_or(usize::MAX).saturating_sub(FRAMING_BYTES)
+    }
+
+    /// Asks for a sign of life where a command is on its way for long and nothing is heard.
+    fn doubt(&mut self, now: Time, key: LinkKey) {
+        let at = self.links.get(&key).and_then(|link| self.doubt_at(link));
+        let Some(link) = self.links.get_mut(&key) else { return };
+        if at.is_some_and(|at| at <= now) {
+            link.pinged = Some(now);
+            self.outputs
+                .push_back(Output::Transmit { link: key, message: vec![UpFrame::Ping { nonce: None }] });
+        }
+    }
+
+    fn doubt_at(&self, link: &Link) -> Option<Time> {
+        let since = self.outbox.on_its_way_since()?;
+        link.pinged.is_none().then(|| since.max(link.heard) + self.config.timing.doubt)
+    }
+
+    /// Polls if no poll is out, and hedges one that is late with a reply.
+    fn poll_if_due(&mut self, now: Time, key: LinkKey) {
+        let Some(link) = self.links.get(&key) else { return };
+        let due = self.poll_due(link);
+        if due.is_some_and(|at| at <= now) {
+            self.poll_again(now, key);
+        }
+    }
+
+    /// When the next poll goes out.
+    fn poll_due(&self, link: &Link) -> Option<Time> {
+        let timing = &self.config.timing;
+        if let Some(poll) = link.poll {
+            // A parked poll may be dead while posts get through: another costs little, and fences nothing but it.
+            let since = self.outbox.unreplied_since()?;
+            return link.is_attached().then(|| since.max(poll.since) + timing.doubt);
+        }
+        let (behind, _) = self.inbox.behind();
+        if behind == 0 {
+            return Some(link.poll_not_before);
+        }
+        // A poll acknowledges what it has, so it may ask for more only once the application took what there is; but
+        // a reply must not wait for that (L15), and the session must not be forgotten.
+        let wait = if self.outbox.awaits_replies() { timing.ack_delay } else { self.heartbeat };
+        Some(link.poll_not_before.max(link.heard + wait))
+    }
+
+    /// Sends a poll, with the next attach number.
+    pub(super) fn poll_again(&mut self, now: Time, key: LinkKey) {
+        self.attach += 1;
+        let attach = self.attach;
+        let first = self.links.get(&key).is_some_and(|link| link.attach.is_none());
+        let (hello, stated) = self.hello(Some(attach), first);
+        let timing = &self.config.timing;
+        // What rebuilds or opens a session is never parked.
+        let parks = stated.resume && stated.positions.is_none();
+        let patience = if parks { timing.poll_hold + timing.poll_grace } else { timing.welcome };
+        let Some(link) = self.links.get_mut(&key) else { return };
+        (link.attach, link.retrying) = (Some(attach), false);
+        link.acked = stated.after;
+        link.stated = stated;
+        link.poll = Some(Poll { attach, since: now, until: now + patience });
+        self.outputs.push_back(Output::Poll { link: key, attach, message: vec![hello] });
+    }
+
+    /// Posts what a link without an upward direction has to say.
+    fn post(&mut self, now: Time, key: LinkKey) {
+        let due = self.ack_due_by_post(now, key);
+        let (ahead, budget) = (self.limits.commands_ahead, self.budget());
+        let (taken, bytes) = (self.inbox.taken(), self.inbox.taken_bytes());
+        let (Some(known), Some(link)) = (self.known.clone(), self.links.get_mut(&key)) else { return };
+        if link.is_duplex() || link.posts.in_flight.is_some() || now < link.posts.not_before {
+            return;
+        }
+        let active = self.active == Some(key);
+        let commands = active && self.outbox.has_run(self.outbox.taken(), ahead);
+        if !commands && !due && link.pong.is_none() && !link.attach_by_post {
+            return;
+        }
+        let name = SessionName { token: known.token, incarnation: known.incarnation, link: link.name };
+        let mut message = vec![UpFrame::Session(name)];
+        if let Some(nonce) = link.pong {
+            message.push(UpFrame::Pong { nonce });
+        }
+        if link.attach_by_post {
+            // L6: said again until confirmed, with numbers of the moment.
+            self.attach += 1;
+            self.followed = self.attach;
+            link.attach = Some(self.attach);
+            (link.acked, link.acked_bytes) = (taken, bytes);
+            message.push(UpFrame::Attach { number: self.attach, after: taken });
+        }
+        let mut ack = (!link.is_polling() && active && taken > link.acked).then_some(taken);
+        let said_ack = ack.map(|up_to| (up_to, bytes));
+        let run = if commands { self.outbox.run(now, self.outbox.taken(), ahead, budget) } else { None };
+        if let Some(run) = run {
+            message.push(UpFrame::Commands(Commands { first: run.first, items: run.items, ack: ack.take() }));
+        }
+        if let Some(up_to) = ack {
+            message.push(UpFrame::Ack { up_to });
+        }
+        let post = Post {
+            id: link.posts.next,
+            until: now + self.config.timing.post,
+            ack: said_ack,
+            commands,
+            pong: link.pong,
+            attach: link.attach_by_post,
+            bye: false,
+        };
+        self.send_post(key, post, message);
+    }
+
+    fn send_post(&mut self, key: LinkKey, post: Post, message: Vec<UpFrame>) {
+        let Some(link) = self.links.get_mut(&key) else { return };
+        link.posts.next += 1;
+        link.posts.in_flight = Some(post);
+        self.outputs.push_back(Output::Post { link: key, post: post.id, message });
+    }
+
+    fn ack_due_by_post(&mut self, now: Time, key: LinkKey) -> bool {
+        let streams = self.links.get(&key).is_some_and(|link| !link.is_polling() && !link.is_duplex());
+        streams && self.active == Some(key) && self.ack_due(now, key)
+    }
+
+    /// Fresh credentials for a link without an upward direction; its next `hello` says them again.
+    pub(super) fn auth_by_post(&mut self, now: Time, key: LinkKey) {
+        let Some(auth) = self.config.auth.clone() else { return };
+        self.post_alone(now, key, UpFrame::Auth { token: auth }, false);
+    }
+
+    /// Says goodbye on the link there is. Returns whether there is anything to wait for.
+    pub(super) fn say_goodbye(&mut self, now: Time) -> bool {
+        let Some((key, link)) = self.active.and_then(|key| Some((key, self.links.get(&key)?))) else {
+            return false;
+        };
+        if link.is_duplex() {
+            self.outputs.push_back(Output::Transmit { link: key, message: vec![UpFrame::Bye] });
+            self.outputs.push_back(Output::Close { link: key, in_peace: true });
+            return true;
+        }
+        self.post_alone(now, key, UpFrame::Bye, true);
+        true
+    }
+
+    /// Posts one frame at once, in place of a post that has no answer yet: what that one said is said again later.
+    fn post_alone(&mut self, now: Time, key: LinkKey, frame: UpFrame, bye: bool) {
+        let until = now + self.config.timing.post;
+        let (Some(known), Some(link)) = (self.known.clone(), self.links.get(&key)) else { return };
+        let name = SessionName { token: known.token, incarnation: known.incarnation, link: link.name };
+        let id = link.posts.next;
+        let post = Post { id, until, ack: None, commands: false, pong: None, attach: false, bye };
+        self.send_post(key, post, vec![UpFrame::Session(name), frame]);
+    }
+
+    /// A post is answered, or failed.
+    pub(crate) fn handle_post(
+        &mut self,
+        now: Time,
+        key: LinkKey,
+        id: u64,
+        answer: Result<Vec<DownFrame>, Box<str>>,
+    ) {
+        let Some(link) = self.links.get_mut(&key) else { return };
+        let Some(post) = link.posts.in_flight.take_if(|post| post.id == id) else { return };
+        if post.bye && matches!(self.standing, Standing::Closing { .. }) {
+            return self.stop(None);
+        }
+        let before = self.outbox.taken();
+        let mut delivered = answer.is_ok();
+        let mut not_before = Time::ZERO;
+        for frame in answer.into_iter().flatten() {
+            match frame {
+                DownFrame::Ack { up_to } => self.handle_ack(key, up_to),
+                DownFrame::Items(items) => {
+                    items.ack.into_iter().for_each(|up_to| self.handle_ack(key, up_to))
+                }
+                DownFrame::Pong { window_ms, .. } | DownFrame::Ping { window_ms, .. } => {
+                    self.handle_window(window_ms)
+                }
+                DownFrame::Error(error) => {
+                    delivered = false;
+                    self.post_refused(now, key, error);
+                }
+                DownFrame::Retry(retry) => {
+                    delivered = false;
+                    if retry.reason == RetryReason::Superseded {
+                        // Of the link that this post is about: its own downward half says what that means.
+                        continue;
+                    }
+                    not_before = now + appointment(retry.delay_ms, retry.spread_ms, self.random.next());
+                }
+                _ => {}
+            }
+        }
+        let progress = self.outbox.taken() > before;
+        let random = self.random.next();
+        let Some(link) = self.links.get_mut(&key) else { return };
+        if delivered {
+            if let Some((up_to, bytes)) = post.ack {
+                // L5, L6: now it counts as made.
+                link.acked = link.acked.max(up_to);
+                link.acked_bytes = link.acked_bytes.max(bytes);
+                self.ack_at = None;
+            }
+            if post.pong.is_some() && post.pong == link.pong {
+                link.pong = None;
+            }
+            link.attach_by_post &= !post.attach;
+            link.useful |= progress;
+        }
+        if delivered && (progress || !post.commands) {
+            link.posts.failures = 0;
+            link.posts.not_before = not_before;
+            self.strikes = 0;
+            return;
+        }
+        // C1, L6: what was not taken is said again, with numbers of the moment, but not in a rush.
+        link.posts.failures += 1;
+        let wait = appointment(0, 100 << link.posts.failures.min(6), random);
+        link.posts.not_before = not_before.max(now + wait);
+        if link.posts.failures > FAILED_POSTS {
+            self.fail(now, key, "posts fail");
+        }
+    }
+
+    fn post_refused(&mut self, now: Time, key: LinkKey, error: ErrorFrame) {
+        tracing::debug!(code = %error.code, message = %error.message, "a post is refused");
+        let command = match error.code {
+            ErrorCode::MessageTooLarge => error.command.or_else(|| self.outbox.largest_on_its_way()),
+            _ => error.command,
+        };
+        if let Some((owner, command)) = command.and_then(|number| self.outbox.reply(number)) {
+            return self.replied(owner, &command, Err(error.code.into()));
+        }
+        let stale = [
+            ErrorCode::SessionEnded,
+            ErrorCode::SessionUnknown,
+            ErrorCode::TokenInvalid,
+            ErrorCode::IncarnationMismatch,
+        ];
+        if !stale.contains(&error.code) {
+            return;
+        }
+        // Posts make and follow nothing (C7): an attach tells what became of the session.
+        match self.links.get_mut(&key) {
+            Some(link) if link.is_polling() => {
+                let recent = link
+                    .poll
+                    .is_some_and(|poll| now.saturating_sub(poll.since) < self.config.timing.ack_delay);
+                if !recent {
+                    link.poll = None;
+                }
+            }
+            Some(_) => self.fail(now, key, error.code.as_str()),
+            None => {}
+        }
+    }
+
+    fn fail(&mut self, now: Time, key: LinkKey, reason: &str) {
+        self.outputs.push_back(Output::Close { link: key, in_peace: false });
+        self.handle_ended(now, key, End::Lost(reason.into()));
+    }
+
+    /// Gives up what took too long.
+    pub(super) fn expire(&mut self, now: Time) {
+        if let Standing::Closing { until } = self.standing {
+            if until <= now {
+                self.stop(None);
+            }
+            return;
+        }
+        let pong = self.config.timing.pong;
+        for key in self.links.keys().copied().collect::<Vec<_>>() {
+            let Some(link) = self.links.get_mut(&key) else { continue };
+            if link.until <= now {
+                self.fail(now, key, "silent");
+                continue;
+            }
+            if link.pinged.is_some_and(|at| at + pong <= now) {
+                self.fail(now, key, "no sign of life");
+                continue;
+            }
+            if link.poll.is_some_and(|poll| poll.until <= now) {
+                link.poll = None;
+                link.late_polls += 1;
+                if link.late_polls >= LATE_POLLS || !link.is_attached() {
+                    self.fail(now, key, "polls are not answered");
+                    continue;
+                }
+            }
+            if let Some(post) = link.posts.in_flight.filter(|post| post.until <= now) {
+                self.handle_post(now, key, post.id, Err("no answer".into()));
+            }
+        }
+    }
+
+    /// When something about a link is due.
+    pub(super) fn link_deadline(&self, key: LinkKey, link: &Link) -> Option<Time> {
+        let active = self.active == Some(key);
+        let posts_wait = link.pong.is_some()
+            || link.attach_by_post
+            || (active && self.outbox.has_run(self.outbox.taken(), self.limits.commands_ahead));
+        let ack = self.ack_at.filter(|_| active);
+        let post = match link.posts.in_flight {
+            _ if link.is_duplex() => ack,
+            Some(post) => Some(post.until),
+            None if posts_wait => Some(link.posts.not_before),
+            None => ack.map(|at| at.max(link.posts.not_before)),
+        };
+        let doubt = if active && link.is_duplex() { self.doubt_at(link) } else { None };
+        let poll = if active && link.is_polling() { self.poll_due(link) } else { None };
+        let pong = link.pinged.map(|at| at + self.config.timing.pong);
+        let silent = (link.until != Time::MAX).then_some(link.until);
+        [post, doubt, poll, pong, silent, link.poll.map(|poll| poll.until)].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,133 @@
+//! Requests over a connection that is kept: one at a time, on a lane of its own.
+
+use std::{io, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use throughline_wire::{Codec, DownFrame};
+
+use super::{Network, decode};
+use crate::core::session::End;
+
+/// One connection at a time, made when it is needed.
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    connection: Option<Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    sender: http1::SendRequest<Full<Bytes>>,
+    driver: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl Lane {
+    /// Posts a message and returns the answer once its head is there.
+    ///
+    /// A connection that was kept may have been closed at the other end in the meantime; so the request is made once
+    /// more on a new one. That is safe: every message here may be repeated (L2, L6, C1, C5).
+    ///
+    /// # Cancel safety
+    /// A request that is dropped takes its connection with it.
+    pub(super) async fn post(
+        &mut self,
+        network: &Network,
+        path: &str,
+        media_type: &'static str,
+        message: &Bytes,
+    ) -> io::Result<Response<Incoming>> {
+        let kept = self.connection.take().filter(|kept| !kept.sender.is_closed());
+        let was_kept = kept.is_some();
+        match self.attempt(kept, network, path, media_type, message).await {
+            Err(error) if was_kept => {
+                tracing::trace!(%error, "a kept connection was of no use");
+                self.attempt(None, network, path, media_type, message).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        kept: Option<Kept>,
+        network: &Network,
+        path: &str,
+        media_type: &'static str,
+        message: &Bytes,
+    ) -> io::Result<Response<Incoming>> {
+        let mut kept = match kept {
+            Some(kept) => kept,
+            None => connect(network).await?,
+        };
+        kept.sender.ready().await.map_err(io::Error::other)?;
+        let request = Request::post(network.address.path(path))
+            .header(header::HOST, &*network.address.authority)
+            .header(header::CONTENT_TYPE, media_type)
+            .header(header::ACCEPT, "*/*")
+            .body(Full::new(message.clone()))
+            .map_err(io::Error::other)?;
+        let answer = kept.sender.send_request(request).await.map_err(io::Error::other)?;
+        self.connection = Some(kept);
+        Ok(answer)
+    }
+}
+
+async fn connect(network: &Network) -> io::Result<Kept> {
+    let connection = network.connect().await?;
+    let (sender, driving) =
+        http1::Builder::new().handshake(TokioIo::new(connection)).await.map_err(io::Error::other)?;
+    let driver = tokio::spawn(async move {
+        if let Err(error) = driving.await {
+            tracing::trace!(%error, "a connection ended");
+        }
+    });
+    Ok(Kept { sender, driver })
+}
+
+/// The frames of an answer, or how it ends the link.
+pub(super) async fn frames(
+    network: &Network,
+    codec: Codec,
+    answer: Response<Incoming>,
+) -> Result<Vec<DownFrame>, End> {
+    let (head, body) = answer.into_parts();
+    let status = head.status.as_u16();
+    let spoken = message_codec(&head.headers);
+    let largest = network.limits.frame_bytes.saturating_mul(16);
+    let body = Limited::new(body, largest).collect().await;
+    let body = body.map_err(|error| End::Lost(format!("the answer broke off: {error}").into()))?.to_bytes();
+    let refused = || End::Refused { status, retry_after: retry_after(&head.headers) };
+    // A refusal that the protocol can express is a message too, whatever its status.
+    let (frames, fault) = match spoken {
+        Some(codec) => decode(codec, &body, network.limits),
+        None if head.status.is_success() && body.is_empty() => (Vec::new(), None),
+        None if head.status.is_success() => decode(codec, &body, network.limits),
+        None => return Err(refused()),
+    };
+    match fault {
+        Some(_) if !head.status.is_success() => Err(refused()),
+        Some(fault) => Err(End::Protocol(fault)),
+        None if frames.is_empty() && !head.status.is_success() => Err(refused()),
+        None => Ok(frames),
+    }
+}
+
+/// The codec that an answer says it is in.
+pub(super) fn message_codec(headers: &HeaderMap) -> Option<Codec> {
+    Codec::from_media_type(headers.get(header::CONTENT_TYPE)?.to_str().ok()?)
+}
+
+/// The seconds of a `Retry-After`.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: u64 = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.min(3_600)))
+}

@@ -1,0 +1,150 @@
+//! Transports: each moves messages between the driver and the gateway, and knows nothing of sessions.
+//!
+//! A link is one task ([`open`]). The driver tells it what to say ([`Say`]); it reports what came ([`Report`]). Dropping
+//! a [`LinkTask`] cuts the link hard: its connections are gone without a goodbye.
+
+pub(crate) mod dial;
+mod event_stream;
+mod http;
+mod polling;
+mod sse;
+mod websocket;
+
+use std::{io, sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use throughline_wire::{Codec, DecodeLimits, DownFrame, UpFrame};
+use tokio::{sync::mpsc, task::AbortHandle};
+
+use crate::{
+    address::Address,
+    config::{Transport, Via},
+    core::{link::LinkKey, session::End},
+};
+use dial::{Connection, Dial};
+
+/// What all links of a client share.
+#[derive(Debug)]
+pub(crate) struct Network {
+    pub(crate) address: Address,
+    pub(crate) dial: Arc<dyn Dial>,
+    pub(crate) connect: Duration,
+    pub(crate) limits: DecodeLimits,
+}
+
+impl Network {
+    /// A new connection to the gateway, or an error within the time that one may take.
+    async fn connect(&self) -> io::Result<Box<dyn Connection>> {
+        let dialing = self.dial.dial(&self.address.host, self.address.port);
+        tokio::time::timeout(self.connect, dialing)
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+/// What a link is told to say.
+#[derive(Debug)]
+pub(crate) enum Say {
+    /// On a duplex link.
+    Message(Bytes),
+    /// Polls, in place of the poll before.
+    Poll { attach: u64, message: Bytes },
+    /// Posts, in place of the post before.
+    Post { post: u64, message: Bytes },
+    /// Ends in peace after what was said.
+    Goodbye,
+}
+
+/// What a link has seen.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// Frames came down a stream.
+    Frames(Vec<DownFrame>),
+    /// A stream showed that it lives.
+    SignOfLife,
+    /// A poll is answered.
+    Answer { attach: u64, frames: Vec<DownFrame> },
+    /// A post is answered, or failed.
+    Post { post: u64, answer: Result<Vec<DownFrame>, Box<str>> },
+    /// It is over. Nothing follows.
+    Ended(End),
+}
+
+/// Where a link reports to.
+#[derive(Clone, Debug)]
+pub(crate) struct Reporter {
+    link: LinkKey,
+    reports: mpsc::Sender<(LinkKey, Report)>,
+}
+
+impl Reporter {
+    /// Waits while the driver has enough to do, so that a connection is read no faster than it is handled.
+    async fn report(&self, report: Report) {
+        // A driver that is gone has dropped this task.
+        let _ = self.reports.send((self.link, report)).await;
+    }
+}
+
+/// A link that runs. Dropping it cuts the link.
+#[derive(Debug)]
+pub(crate) struct LinkTask {
+    pub(crate) via: Via,
+    say: mpsc::Sender<Say>,
+    task: AbortHandle,
+}
+
+/// How many things a link may have to say before it counts as stuck.
+const SAY_QUEUE: usize = 1_024;
+
+impl LinkTask {
+    /// Says something. Returns whether the link can take it.
+    pub(crate) fn say(&self, say: Say) -> bool {
+        self.say.try_send(say).is_ok()
+    }
+}
+
+impl Drop for LinkTask {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Opens a link; `hello` is what a stream says first.
+pub(crate) fn open(
+    network: &Arc<Network>,
+    reports: &mpsc::Sender<(LinkKey, Report)>,
+    link: LinkKey,
+    via: Via,
+    hello: Bytes,
+) -> LinkTask {
+    let (say, sayings) = mpsc::channel(SAY_QUEUE);
+    let reporter = Reporter { link, reports: reports.clone() };
+    let network = Arc::clone(network);
+    let task = match via.transport {
+        Transport::WebSocket => tokio::spawn(websocket::run(network, via.codec, hello, sayings, reporter)),
+        Transport::Polling => tokio::spawn(polling::run(network, via.codec, sayings, reporter)),
+        Transport::Sse => tokio::spawn(sse::run(network, hello, sayings, reporter)),
+    };
+    LinkTask { via, say, task: task.abort_handle() }
+}
+
+/// A message of these frames.
+pub(crate) fn encode(codec: Codec, frames: &[UpFrame]) -> Bytes {
+    let mut buffer = BytesMut::new();
+    for frame in frames {
+        codec.encode_up(frame, &mut buffer);
+    }
+    buffer.freeze()
+}
+
+/// The frames of a message, and what is wrong with the first that cannot be read.
+fn decode(codec: Codec, message: &[u8], limits: DecodeLimits) -> (Vec<DownFrame>, Option<Box<str>>) {
+    let mut frames = Vec::new();
+    for frame in codec.down_frames(message, limits) {
+        match frame {
+            Ok(frame) => frames.push(frame),
+            Err(error) => return (frames, Some(error.to_string().into())),
+        }
+    }
+    (frames, None)
+}

@@ -1,0 +1,163 @@
+//! One WebSocket: messages both ways. The codec is the subprotocol.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{SinkExt, Stream, StreamExt};
+use throughline_wire::Codec;
+use tokio::sync::mpsc;
+use tokio_tungstenite::{
+    WebSocketStream, client_async_with_config,
+    tungstenite::{
+        Error, Message, Utf8Bytes,
+        client::IntoClientRequest,
+        handshake::client::Request,
+        protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode},
+    },
+};
+
+use super::{Network, Report, Reporter, Say, decode, dial::Connection};
+use crate::core::session::End;
+
+/// Runs the link to its end, and reports how it ended.
+pub(super) async fn run(
+    network: Arc<Network>,
+    codec: Codec,
+    hello: Bytes,
+    sayings: mpsc::Receiver<Say>,
+    reporter: Reporter,
+) {
+    let end = match open(&network, codec, &reporter).await {
+        Ok(socket) => converse(socket, &network, codec, hello, sayings, &reporter).await,
+        Err(end) => end,
+    };
+    reporter.report(Report::Ended(end)).await;
+}
+
+type Socket = WebSocketStream<Box<dyn Connection>>;
+
+async fn open(network: &Network, codec: Codec, reporter: &Reporter) -> Result<Socket, End> {
+    let request = request(network, codec).map_err(|error| End::Lost(error.to_string().into()))?;
+    let largest = network.limits.frame_bytes.saturating_mul(16);
+    let config = WebSocketConfig::default()
+        .read_buffer_size(16 * 1024)
+        .write_buffer_size(16 * 1024)
+        .max_write_buffer_size(16 << 20)
+        .max_message_size(Some(largest))
+        .max_frame_size(Some(largest));
+    let handshake = async {
+        let connection = network.connect().await.map_err(Error::Io)?;
+        client_async_with_config(request, connection, Some(config)).await
+    };
+    // The handshake may hang behind an intermediary as well as the connection may.
+    let shaken = tokio::time::timeout(2 * network.connect, handshake).await;
+    match shaken {
+        Ok(Ok((socket, answer))) => {
+            let agreed =
+                answer.headers().get("sec-websocket-protocol").is_some_and(|name| name == codec.name());
+            agreed.then_some(socket).ok_or_else(|| End::Protocol("the subprotocol was not agreed to".into()))
+        }
+        Ok(Err(Error::Http(answer))) => {
+            let retry_after = super::http::retry_after(answer.headers());
+            let status = answer.status().as_u16();
+            let kind = super::http::message_codec(answer.headers());
+            if let Some((codec, body)) = kind.zip(answer.into_body()) {
+                let (frames, _) = decode(codec, &body, network.limits);
+                reporter.report(Report::Frames(frames)).await;
+            }
+            Err(End::Refused { status, retry_after })
+        }
+        Ok(Err(error)) => Err(End::Lost(error.to_string().into())),
+        Err(_) => Err(End::Lost("the handshake took too long".into())),
+    }
+}
+
+fn request(network: &Network, codec: Codec) -> Result<Request, Error> {
+    let address = &network.address;
+    let uri = format!("ws://{}{}", address.authority, address.path("/v1/websocket"));
+    let mut request = uri.into_client_request()?;
+    let name = http::HeaderValue::from_static(codec.name());
+    request.headers_mut().insert("sec-websocket-protocol", name);
+    Ok(request)
+}
+
+/// Reads and writes side by side: neither may hold the other up.
+async fn converse(
+    socket: Socket,
+    network: &Network,
+    codec: Codec,
+    hello: Bytes,
+    mut sayings: mpsc::Receiver<Say>,
+    reporter: &Reporter,
+) -> End {
+    let (mut up, mut down) = socket.split();
+    let writing = async {
+        up.send(message(codec, hello)).await?;
+        while let Some(say) = sayings.recv().await {
+            let mut goodbye = false;
+            let mut next = Some(say);
+            // All that is there to say goes out in one write.
+            while let Some(say) = next {
+                match say {
+                    Say::Message(bytes) => up.feed(message(codec, bytes)).await?,
+                    Say::Goodbye => goodbye = true,
+                    Say::Poll { .. } | Say::Post { .. } => {}
+                }
+                next = sayings.try_recv().ok();
+            }
+            up.flush().await?;
+            if goodbye {
+                let frame = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() };
+                up.send(Message::Close(Some(frame))).await?;
+                break;
+            }
+        }
+        // What remains is the gateway's answer to the goodbye, or its end.
+        std::future::pending::<Result<(), Error>>().await
+    };
+    let reading = read(&mut down, network, codec, reporter);
+    tokio::select! {
+        end = reading => end,
+        Err(error) = writing => End::Lost(error.to_string().into()),
+    }
+}
+
+async fn read(
+    down: &mut (impl Stream<Item = Result<Message, Error>> + Unpin),
+    network: &Network,
+    codec: Codec,
+    reporter: &Reporter,
+) -> End {
+    while let Some(message) = down.next().await {
+        let bytes = match message {
+            Ok(Message::Text(text)) if codec.is_text() => Bytes::from(text),
+            Ok(Message::Binary(bytes)) if !codec.is_text() => bytes,
+            Ok(Message::Ping(_) | Message::Pong(_)) => {
+                reporter.report(Report::SignOfLife).await;
+                continue;
+            }
+            Ok(Message::Close(frame)) => {
+                return frame
+                    .map_or_else(|| End::Lost("closed".into()), |frame| End::Closed(frame.code.into()));
+            }
+            Ok(Message::Text(_) | Message::Binary(_)) => {
+                return End::Protocol("a message of the wrong kind".into());
+            }
+            Ok(Message::Frame(_)) => continue,
+            Err(error) => return End::Lost(error.to_string().into()),
+        };
+        let (frames, fault) = decode(codec, &bytes, network.limits);
+        reporter.report(Report::Frames(frames)).await;
+        if let Some(fault) = fault {
+            return End::Protocol(fault);
+        }
+    }
+    End::Lost("the connection ended".into())
+}
+
+fn message(codec: Codec, bytes: Bytes) -> Message {
+    if !codec.is_text() {
+        return Message::Binary(bytes);
+    }
+    Message::Text(Utf8Bytes::try_from(bytes).expect("the text codec writes UTF-8"))
+}
