@@ -23,6 +23,17 @@ pub enum Item {
     Unknown,
 }
 
+impl Item {
+    /// About how many bytes it takes to encode, so that a buffer seldom grows.
+    pub(crate) fn size_hint(&self) -> usize {
+        match self {
+            Self::Event(event) => 256 + event.channel.as_str().len() + event.payload.len() * 3 / 2,
+            Self::Reply(Reply { result: Ok(accepted), .. }) => 192 + accepted.payload.len() * 3 / 2,
+            _ => 512,
+        }
+    }
+}
+
 /// An event of a channel.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Event {

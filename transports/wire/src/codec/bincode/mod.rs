@@ -49,9 +49,10 @@ pub(super) fn encode_down(frame: &DownFrame, buffer: &mut BytesMut) {
 }
 
 pub(super) fn encode_item(item: &Item) -> Bytes {
-    let mut buffer = BytesMut::new();
+    let mut buffer = BytesMut::with_capacity(item.size_hint());
     Encoder::new(&mut buffer).item(item);
-    buffer.freeze()
+    // It may be kept for long: without the room that was left over.
+    Bytes::copy_from_slice(&buffer)
 }
 
 pub(super) fn begin_items(buffer: &mut BytesMut) {

@@ -19,19 +19,13 @@ pub(super) struct Object<'a> {
     count: usize,
     plain: [&'a str; INLINE],
     others: Vec<Cow<'a, str>>,
-    limit: usize,
 }
 
 impl<'a> Object<'a> {
     /// Enters an object of the protocol.
     pub(super) fn enter(reader: &mut Reader<'a>) -> Read<Self> {
-        Self::enter_with(reader, bounds::MEMBERS)
-    }
-
-    /// Enters an object with at most so many members.
-    pub(super) fn enter_with(reader: &mut Reader<'a>, limit: usize) -> Read<Self> {
         reader.expect(b'{', "an object is expected")?;
-        Ok(Self { count: 0, plain: [""; INLINE], others: Vec::new(), limit })
+        Ok(Self { count: 0, plain: [""; INLINE], others: Vec::new() })
     }
 
     /// The name of the next member, whose value comes next; `None` where the object has ended.
@@ -48,7 +42,7 @@ impl<'a> Object<'a> {
         if self.plain[..self.count.min(INLINE)].contains(&&*name) || self.others.contains(&name) {
             return Err(reader.fault(ErrorCode::DuplicateMember, ErrorCode::DuplicateMember.message()));
         }
-        if self.count == self.limit {
+        if self.count == bounds::MEMBERS {
             return Err(reader.fault(ErrorCode::MessageTooLarge, "an object has too many members"));
         }
         match name {
@@ -158,11 +152,7 @@ impl<'a> Reader<'a> {
 
     pub(super) fn channel(&mut self) -> Read<ChannelName> {
         let name = self.string()?;
-        self.channel_of(&name)
-    }
-
-    pub(super) fn channel_of(&self, name: &str) -> Read<ChannelName> {
-        ChannelName::parse(name).map_err(|code| self.fault(code, code.message()))
+        ChannelName::parse(&name).map_err(|code| self.fault(code, code.message()))
     }
 
     pub(super) fn token(&mut self) -> Read<Token> {
@@ -194,14 +184,27 @@ impl<'a> Reader<'a> {
         Ok(Position { epoch, offset })
     }
 
+    /// Reads a map that may be long: channels are compared as they are kept, not one by one.
     pub(super) fn positions(&mut self, max: usize) -> Read<Positions> {
         let mut positions = Positions::new();
-        let mut object = Object::enter_with(self, max)?;
-        while let Some(name) = object.next(self)? {
-            let channel = self.channel_of(&name)?;
-            positions.insert(channel, self.position()?);
+        self.expect(b'{', "an object is expected")?;
+        if self.take(b'}') {
+            return Ok(positions);
         }
-        Ok(positions)
+        loop {
+            if positions.len() == max {
+                return Err(self.fault(ErrorCode::MessageTooLarge, "there are too many positions"));
+            }
+            let channel = self.channel()?;
+            self.expect(b':', "a colon is expected")?;
+            if positions.insert(channel, self.position()?).is_some() {
+                return Err(self.fault(ErrorCode::DuplicateMember, ErrorCode::DuplicateMember.message()));
+            }
+            if !self.take(b',') {
+                self.expect(b'}', "a comma or a closing brace is expected")?;
+                return Ok(positions);
+            }
+        }
     }
 
     pub(super) fn meta(&mut self) -> Read<Meta> {

@@ -379,3 +379,40 @@ fn code_point(escape: &str) -> (char, usize) {
     };
     (char::from_u32(point).expect("no lone surrogate, as passed over"), length)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_ends_at_the_first_byte_that_is_not_plain() {
+        let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
+        for length in 0..=20 {
+            for place in 0..length {
+                for byte in 0..=255_u8 {
+                    // What surrounds it differs from it by one, and by its high bit.
+                    for around in [byte.wrapping_sub(1), byte.wrapping_add(1), byte ^ 0x80, b' ', 0xff] {
+                        let mut bytes = vec![around; length];
+                        bytes[place] = byte;
+                        let expected = bytes.iter().take_while(|&&byte| plain(byte)).count();
+                        assert_eq!(plain_run(&bytes), expected, "{bytes:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nesting_remembers_each_bracket() {
+        let mut nesting = Nesting::default();
+        assert!(!nesting.in_object());
+        for depth in 0..FRAME_DEPTH {
+            nesting.push(depth % 3 == 0);
+        }
+        for depth in (0..FRAME_DEPTH).rev() {
+            assert_eq!(nesting.in_object(), depth % 3 == 0);
+            nesting.pop();
+        }
+        assert!(!nesting.in_object());
+    }
+}
