@@ -1,0 +1,1 @@
+//! Random schedules for the session core, against a model.
