@@ -9,7 +9,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use throughline_link::Shape;
 use throughline_wire::Codec;
-use tokio::io::{DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
 
 use crate::ScriptedGate;
 
@@ -93,8 +93,6 @@ impl Default for Bounds {
 pub const PIPE_BYTES: usize = 4 * 1024;
 
 /// Serves one connection in memory and gives its client's end.
-///
-/// The server buffers as little as hyper can: what it holds is not the adapter's to bound.
 pub fn serve<F, Answer, B>(answer: F) -> DuplexStream
 where
     F: Fn(Request<Incoming>) -> Answer + Send + 'static,
@@ -102,14 +100,26 @@ where
     B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
 {
     let (client, server) = duplex(PIPE_BYTES);
+    serve_over(server, answer);
+    client
+}
+
+/// Serves this connection.
+///
+/// The server buffers as little as hyper can: what it holds is not the adapter's to bound.
+pub fn serve_over<F, Answer, B>(connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, answer: F)
+where
+    F: Fn(Request<Incoming>) -> Answer + Send + 'static,
+    Answer: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
+{
     let service = service_fn(move |request| {
         let answer = answer(request);
         async { Ok::<_, Infallible>(answer.await) }
     });
     let mut http = http1::Builder::new();
     http.max_buf_size(8 * 1024).writev(false);
-    tokio::spawn(http.serve_connection(TokioIo::new(server), service).with_upgrades());
-    client
+    tokio::spawn(http.serve_connection(TokioIo::new(connection), service).with_upgrades());
 }
 
 /// Waits until no task can go on. Only where the clock is paused and all I/O is in memory.

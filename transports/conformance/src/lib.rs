@@ -11,5 +11,5 @@ mod harness;
 mod scripted;
 pub mod suite;
 
-pub use harness::{Bounds, Client, Goodbye, Harness, Heard, PIPE_BYTES, serve, settle};
+pub use harness::{Bounds, Client, Goodbye, Harness, Heard, PIPE_BYTES, serve, serve_over, settle};
 pub use scripted::{Event, Script, ScriptedGate, ScriptedPeer, advice_after, refusal};

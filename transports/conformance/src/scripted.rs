@@ -9,14 +9,20 @@ use std::{
 use bytes::{BufMut, Bytes, BytesMut};
 use throughline_link::{Advice, Fault, Gate, LinkEnd, LinkRequest, Peer, Transmit};
 use throughline_wire::{CloseCode, Codec};
-use tokio::sync::{Mutex as AsyncMutex, mpsc};
+use tokio::sync::{Notify, mpsc};
 
 /// A gate for tests: hands the other half of each peer to whoever asks [`next`](Self::next).
-#[derive(Clone, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct ScriptedGate {
-    opened: mpsc::UnboundedSender<Script>,
-    scripts: Arc<AsyncMutex<mpsc::UnboundedReceiver<Script>>>,
+    opened: Arc<Opened>,
     opening: Arc<Mutex<Opening>>,
+}
+
+/// The scripts that nobody has asked for yet.
+#[derive(Default, Debug)]
+struct Opened {
+    scripts: Mutex<VecDeque<Script>>,
+    more: Notify,
 }
 
 /// What each peer is born with.
@@ -27,17 +33,15 @@ struct Opening {
     tag: Option<u64>,
 }
 
-impl Default for ScriptedGate {
-    fn default() -> Self {
-        let (opened, scripts) = mpsc::unbounded_channel();
-        Self { opened, scripts: Arc::new(AsyncMutex::new(scripts)), opening: Arc::default() }
-    }
-}
-
 impl ScriptedGate {
     /// The script of the link opened next.
     pub async fn next(&self) -> Script {
-        self.scripts.lock().await.recv().await.expect("the gate holds a sender")
+        loop {
+            if let Some(script) = lock(&self.opened.scripts).pop_front() {
+                return script;
+            }
+            self.opened.more.notified().await;
+        }
     }
 
     /// Peers opened from now on begin with this frame.
@@ -71,8 +75,8 @@ impl Gate for ScriptedGate {
         let state = Arc::new(Mutex::new(state));
         let (events, heard) = mpsc::unbounded_channel();
         let peer = ScriptedPeer { codec: link.codec, state: Arc::clone(&state), events };
-        // A test that has ended asks for no more scripts.
-        let _ = self.opened.send(Script { request: link, state, heard });
+        lock(&self.opened.scripts).push_back(Script { request: link, state, heard });
+        self.opened.more.notify_one();
         peer
     }
 }

@@ -298,3 +298,6 @@ fn classify(error: &tungstenite::Error) -> Option<(Fault, CloseCode)> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

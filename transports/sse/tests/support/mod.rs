@@ -1,26 +1,18 @@
-//! The adapter in memory, and clients of both its forms.
+//! The adapter in memory, and a client that reads streams.
 
 use std::{future::Future, pin::Pin};
 
 use bytes::Bytes;
-use http::{Request, Response, request};
+use http::{Response, request};
 use http_body_util::{BodyExt, Full};
 use hyper::{
     body::Incoming,
     client::conn::http1::{SendRequest, handshake},
 };
 use hyper_util::rt::TokioIo;
-use throughline_conformance::{Bounds, Client, Goodbye, Harness, Heard, ScriptedGate, serve};
-use throughline_link::Shape;
+use throughline_conformance::{Bounds, Client, Goodbye, Heard, ScriptedGate, serve};
 use throughline_sse::{Config, ServerSentEvents};
-use throughline_wire::Codec;
 use tokio::{io::DuplexStream, task::JoinSet};
-
-/// The adapter, called by `POST`.
-pub(crate) struct ByMessage(Running);
-
-/// The adapter, called by `GET`.
-pub(crate) struct ByAddress(Running);
 
 /// The adapter.
 pub(crate) struct Running {
@@ -57,54 +49,6 @@ impl Running {
             _sender: sender,
             _connection: tasks,
         }
-    }
-}
-
-impl Harness for ByMessage {
-    type Client = Stream;
-
-    const NAME: &'static str = "sse";
-    const SHAPE: Shape = Shape::DownStream;
-    const CODECS: &'static [Codec] = &[Codec::Json];
-
-    fn start(gate: ScriptedGate, bounds: Bounds) -> Self {
-        Self(Running::start(gate, bounds))
-    }
-
-    fn connect(&self) -> DuplexStream {
-        self.0.connect()
-    }
-
-    async fn open(&self, codec: Codec, first: Bytes) -> Stream {
-        self.0.call(Request::post("/").header("content-type", codec.media_type()), first).await
-    }
-
-    async fn open_in_wrong_codec(&self) -> Stream {
-        self.open(Codec::Bincode, Bytes::from_static(b"binary")).await
-    }
-}
-
-impl Harness for ByAddress {
-    type Client = Stream;
-
-    const NAME: &'static str = "sse";
-    const SHAPE: Shape = Shape::DownStream;
-    const CODECS: &'static [Codec] = &[Codec::Json];
-
-    fn start(gate: ScriptedGate, bounds: Bounds) -> Self {
-        Self(Running::start(gate, bounds))
-    }
-
-    fn connect(&self) -> DuplexStream {
-        self.0.connect()
-    }
-
-    async fn open(&self, _codec: Codec, _first: Bytes) -> Stream {
-        self.0.call(Request::get("/?channel=a"), Bytes::new()).await
-    }
-
-    async fn open_in_wrong_codec(&self) -> Stream {
-        unreachable!("an address has no codec");
     }
 }
 
