@@ -72,10 +72,9 @@ impl Session {
         }
         let standing = if attach.is_some() { Standing::Active } else { Standing::Probe };
         let id = session.add_link(now, hello, spec, standing, WelcomeKind::Opened(opening.reason));
-        // C7: what follows a resume that failed, in later messages of the stream, may still mean the old session.
-        let resumed = hello.resume.is_some() && !spec.kind.is_plain();
+        // C7: what follows a resume that failed, in this message or in later ones, still means the old session.
         if let Some(link) = session.links.last_mut() {
-            link.needs_proof = resumed && spec.kind.is_stream();
+            link.needs_proof = hello.resume.is_some() && !spec.kind.is_plain();
         }
         Ok((session, id))
     }
@@ -132,6 +131,9 @@ impl Session {
             return Ok(()); // L8: of a link that is gone; nothing to promote
         };
         let link = &self.links[index];
+        if link.standing == Standing::Fenced {
+            return Ok(()); // N4: it is told so already
+        }
         if !link.spec.kind.is_stream() || link.spec.kind.is_plain() || !link.proven {
             return Err(ErrorCode::FrameNotAllowed);
         }

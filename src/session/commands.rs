@@ -36,8 +36,17 @@ impl Session {
         match via {
             Via::Post(_) => self.establish(now), // the token came back
             Via::Link(id) => {
-                if let Some(index) = self.link_index(id) {
-                    self.links[index].is_quiet = false;
+                // L1, L5, N2: what a superseded link still says may be of another numbering; what counts of it comes
+                // again on the newest.
+                let Some(index) = self.link_index(id) else { return Ok(()) };
+                let link = &mut self.links[index];
+                if link.standing == Standing::Fenced {
+                    return Ok(());
+                }
+                link.is_quiet = false;
+                let counts = matches!(frame, UpFrame::Commands(_) | UpFrame::Ack { .. });
+                if counts && link.needs_proof && !link.proven {
+                    return Ok(()); // C7: it counts in the session that was not had
                 }
             }
         }
@@ -196,12 +205,9 @@ impl Session {
         if let Via::Link(id) = via
             && let Some(index) = self.link_index(id)
         {
-            let link = &mut self.links[index];
-            if link.standing == Standing::Fenced || (link.needs_proof && !link.proven) {
-                return Ok(()); // C7, L1: they mean another session, or come again on the newest link
-            }
-            link.outbox.ack = true;
-            link.outbox.answer = true; // C9
+            let outbox = &mut self.links[index].outbox;
+            outbox.ack = true;
+            outbox.answer = true; // C9
             self.effects.push(Effect::Wake(id));
         }
         if opening && let Some(index) = commands.items.iter().position(|c| matches!(c, Command::Send(_))) {

@@ -201,8 +201,8 @@ pub(super) struct Link {
     pub(super) due_ms: u64,
     /// Whether something that was sent down it has been confirmed.
     pub(super) proven: bool,
-    /// Whether commands are dropped until it is proven: what follows a resume that failed may belong to the old
-    /// session (C7).
+    /// Whether commands and acknowledgements are dropped until it is proven: what follows a resume that failed
+    /// counts in the old session (C7). An answer is never proven; its client's next poll is another link.
     pub(super) needs_proof: bool,
     /// Whether nothing has been heard on it since it was last pinged.
     pub(super) is_quiet: bool,
