@@ -130,7 +130,7 @@ impl Npm {
             )));
         }
         let mut install = Command::new("npm");
-        install.args(["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error", "--prefix"]);
+        install.args(["install", "--no-save", "--no-audit", "--no-fund", "--silent", "--prefix"]);
         succeed(install.arg(&self.prefix).arg(requirement))?;
         Ok(Ok(modules))
     }
@@ -161,8 +161,10 @@ fn install_debian_packages() -> Result<()> {
         bail!("no apt-get here to install {} with; get them another way", packages.join(", "));
     }
     println!("installing {}", packages.join(", "));
-    succeed(apt_get().arg("update").arg("--quiet"))?;
-    succeed(apt_get().args(["install", "--quiet", "--yes", "--no-install-recommends"]).args(packages))
+    succeed(apt_get().args(["-qq", "update"]))?;
+    succeed(
+        apt_get().args(["-qq", "install", "--no-install-recommends"]).args(packages).stdout(Stdio::null()),
+    )
 }
 
 fn apt_get() -> Command {
