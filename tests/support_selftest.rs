@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use support::fault_proxy::{Direction, Fault, FaultProxy, Plan};
+use support::fault_plan::{Direction, Fault, Plan};
+use support::fault_proxy::FaultProxy;
 use support::random::Random;
 
 /// Both ends of one connection through the proxy.

@@ -10,7 +10,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,119 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::random::Random;
-
-/// What happens to a connection in the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// Both ends get a reset.
-    Reset,
-    /// Both ends get an orderly end of the stream, at a byte where nobody would end it.
-    Close,
-    /// The client gets a reset; the gateway hears nothing, and nobody reads what it writes.
-    ClientGone,
-    /// The gateway gets a reset; the client hears nothing, and nobody reads what it writes.
-    GatewayGone,
-    /// Neither hears of the other again: a flow that a middlebox forgot.
-    Forgotten,
-}
-
-impl Fault {
-    /// Whether at least one end is left to believe that the connection stands.
-    pub(crate) fn is_half_open(self) -> bool {
-        matches!(self, Self::ClientGone | Self::GatewayGone | Self::Forgotten)
-    }
-}
-
-/// Which way bytes travel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
-    /// From the client to the gateway.
-    Up,
-    /// From the gateway to the client.
-    Down,
-}
-
-/// From what the fates of connections are drawn.
-#[derive(Clone, Debug)]
-pub(crate) struct Plan {
-    /// The same seed gives the n-th connection the same fate.
-    pub(crate) seed: u64,
-    /// How many bytes of a direction pass before the cut. Default: 200 to 8,000.
-    pub(crate) cut_after_bytes: RangeInclusive<u64>,
-    /// How many connections in 100 count the bytes that go up, the others those that go down. Default: 25.
-    pub(crate) counted_up_percent: u64,
-    /// How many connections in 100 are cut at all. Default: 100.
-    pub(crate) cut_percent: u64,
-    /// How many cuts in 100 are half-open. Default: 40, so that a third of a hundred is not missed by chance.
-    pub(crate) half_open_percent: u64,
-    /// For how long the deaf end of a half-open connection is left standing, then it is reset. Default: 1 s.
-    pub(crate) half_open_for: Duration,
-    /// How many connections in 100 pause once on the way to their cut. Default: 0.
-    pub(crate) stall_percent: u64,
-    /// For how long. Default: 50 ms.
-    pub(crate) stall_for: Duration,
-    /// What every piece of data waits before it is passed on. Default: nothing.
-    pub(crate) delay: Duration,
-    /// At most so many connections at once; one more is reset at the door. Default: 256.
-    pub(crate) connections: usize,
-    /// At most so many half-open ones at once; one more is reset instead. Default: 64.
-    pub(crate) half_open: usize,
-}
-
-impl Plan {
-    /// Every connection is cut somewhere in its first 8,000 bytes.
-    pub(crate) fn cutting(seed: u64) -> Self {
-        Self {
-            seed,
-            cut_after_bytes: 200..=8_000,
-            counted_up_percent: 25,
-            cut_percent: 100,
-            half_open_percent: 40,
-            half_open_for: Duration::from_secs(1),
-            stall_percent: 0,
-            stall_for: Duration::from_millis(50),
-            delay: Duration::ZERO,
-            connections: 256,
-            half_open: 64,
-        }
-    }
-
-    /// Nothing happens but what [`FaultProxy::cut_now`] asks for.
-    pub(crate) fn peaceful() -> Self {
-        Self { cut_percent: 0, ..Self::cutting(0) }
-    }
-
-    /// What happens to the `connection`-th connection, counted from 0.
-    pub(crate) fn fate(&self, connection: u64) -> Fate {
-        let mut random = Random::of(self.seed, connection);
-        let direction =
-            if random.chance(self.counted_up_percent, 100) { Direction::Up } else { Direction::Down };
-        let after_bytes = random.within(self.cut_after_bytes.clone());
-        let fault = if random.chance(self.half_open_percent, 100) {
-            *random.pick(&[Fault::ClientGone, Fault::GatewayGone, Fault::Forgotten])
-        } else {
-            *random.pick(&[Fault::Reset, Fault::Close])
-        };
-        let stalls = random.chance(self.stall_percent, 100);
-        let stall_at = random.within(0..=after_bytes);
-        let cut = random.chance(self.cut_percent, 100).then_some(fault);
-        Fate { direction, after_bytes, cut, stall_at: stalls.then_some(stall_at) }
-    }
-}
-
-/// What is in store for one connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fate {
-    /// Whose bytes are counted.
-    pub(crate) direction: Direction,
-    /// How many of them pass; the cut falls when one more comes.
-    pub(crate) after_bytes: u64,
-    /// What happens then; `None`: nothing, ever.
-    pub(crate) cut: Option<Fault>,
-    /// After how many of them their direction pauses once.
-    pub(crate) stall_at: Option<u64>,
-}
+use super::fault_plan::{Direction, Fate, Fault, Plan};
 
 /// What has happened so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

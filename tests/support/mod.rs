@@ -5,5 +5,6 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod fault_plan;
 pub(crate) mod fault_proxy;
 pub(crate) mod random;
