@@ -1,8 +1,8 @@
 //! The binary codec, `throughline.v1.bincode`: lengths first, then a type, then the members in a fixed order.
 //!
 //! Its integers, strings and options are those of bincode 2's standard configuration, which no other module knows;
-//! `docs/codecs.md` gives every byte. [`layout`] has the numbers, [`read`] and [`write`] the primitives,
-//! `decode_*` and [`encode`] the frames, one line per member.
+//! `docs/codecs.md` gives every byte. `layout` has the numbers, `read` and `write` the primitives,
+//! `decode_*` and `encode` the frames, one line per member.
 
 mod decode_down;
 mod decode_up;

@@ -1,6 +1,6 @@
 //! The text codec, `throughline.v1.json`: a frame is one JSON object on a line of its own.
 //!
-//! [`scan`] knows JSON, [`members`] knows objects and what several frames share, `decode_*` and [`encode`] know the
+//! `scan` knows JSON, `members` knows objects and what several frames share, `decode_*` and `encode` know the
 //! frames. Payloads are checked where they pass and never parsed. A frame holds no line break: LF ends it, and CR
 //! belongs nowhere.
 
