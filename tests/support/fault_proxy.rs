@@ -1,8 +1,7 @@
 //! A proxy on loopback that stands in front of a gateway and does to connections what bad networks do.
 //!
-//! Each connection gets a [`Fate`] from the [`Plan`]'s seed and its own number alone: after so many bytes it is reset,
-//! closed, or left *half-open*, one side gone while the other hears nothing, as when a device vanishes or a balancer forgets
-//! a flow. The cut falls at the exact byte, when a further one is there to be withheld: always while something is being said. Connections may also stall and be slow.
+//! Each connection gets its [`Fate`] from the [`Plan`]. A cut falls at the exact byte, and only when a further one is
+//! there to be withheld: always while something is being said.
 //!
 //! A byte is forwarded as soon as it is there; only what is meant to wait waits. Everything is bounded: connections,
 //! half-open ones, buffers. Left out: UDP, loss and reordering of packets, which TCP would hide.
