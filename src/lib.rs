@@ -1,4 +1,40 @@
 //! Throughline: a real-time gateway. One session over WebSocket, long-polling and server-sent events.
+//!
+//! # The map
+//!
+//! Arrows of dependency run one way: `channel ← session ← broker ← upstream ← gateway ⇄ http ← cli`.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`channel`] | what was said: bounded logs of numbered events, and who listens |
+//! | [`session`] | the conversation that survives its links: a state machine without I/O |
+//! | [`broker`] | where events are kept, and how they reach other gateways |
+//! | [`upstream`] | where what clients say goes: a `tower::Service` of intents |
+//! | [`gateway`] | links against sessions: registry, lanes, wakes, timers, shutdown |
+//! | [`http`] | addresses, origins, the admin API, listeners |
+//!
+//! The first two are pure: they build without the `gateway` feature, read no clock and never wait.
+//!
+//! # A message's way, in six steps
+//!
+//! 1. An adapter (`transports/*`) hands a message to the peer that the gateway gave it.
+//! 2. The peer decodes it and passes each frame to the session in its cell, with the time.
+//! 3. The session changes, and says what is to be done: effects.
+//! 4. The cell carries them out with the lock released: opens channels, asks the handler, wakes links.
+//! 5. A publish appends to a channel's log and marks the channel; the hub wakes the links that listen.
+//! 6. A woken link pulls the next batch from its session into the buffer that it writes from.
 
 pub mod channel;
 pub mod session;
+
+#[cfg(feature = "gateway")]
+pub mod broker;
+#[cfg(feature = "gateway")]
+pub mod gateway;
+#[cfg(feature = "gateway")]
+pub mod http;
+#[cfg(feature = "gateway")]
+pub mod upstream;
+
+#[cfg(feature = "gateway")]
+pub use gateway::{Builder, Gateway, Handle};

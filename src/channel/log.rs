@@ -125,6 +125,11 @@ impl Log {
         self.head()
     }
 
+    /// Whether the oldest event is older than `age_ms` at `time`.
+    pub fn is_stale(&self, time: u64, age_ms: u64) -> bool {
+        self.entries.front().is_some_and(|oldest| oldest.time.saturating_add(age_ms) < time)
+    }
+
     /// Trims what `retention` no longer allows at `time`; returns how many bytes were freed.
     ///
     /// The newest event stays, whatever its size, until it is too old.

@@ -9,7 +9,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use throughline_wire::{Epoch, Item, Offset};
+use throughline_wire::{Epoch, Item, MAX_INTEGER, Offset};
 
 use crate::channel::Channel;
 
@@ -54,6 +54,11 @@ impl Journal {
     /// The number that the next item will get.
     pub(super) const fn next(&self) -> u64 {
         self.next
+    }
+
+    /// Whether there is no number left to give (G5).
+    pub(super) const fn is_exhausted(&self) -> bool {
+        self.next > MAX_INTEGER
     }
 
     /// The highest number that is acknowledged or has slid out: what lies above it can be sent again.

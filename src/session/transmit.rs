@@ -7,7 +7,7 @@
 
 use bytes::BytesMut;
 use throughline_wire::{
-    Batch, Codec, DownFrame, Gap, GapReason, Item, MAX_INTEGER, Offset, Position,
+    Batch, Codec, DownFrame, Gap, GapReason, Item, Offset, Position,
     frame::{ErrorFrame, Welcome},
 };
 
@@ -44,6 +44,9 @@ impl Session {
             return Output::Close(if self.is_ended() { Goodbye::Gone } else { Goodbye::Superseded });
         };
         let start = buffer.len();
+        if self.journal.is_exhausted() {
+            self.end(Ending::Exhausted); // G5
+        }
         if self.links[index].outbox.goodbye.is_some() {
             return self.transmit_goodbye(now, index, buffer);
         }
@@ -52,8 +55,8 @@ impl Session {
             Standing::Active => self.transmit_items(index, budget_bytes, buffer),
             Standing::Probe | Standing::Fenced => Flow::Done,
         };
-        if self.journal.next() > MAX_INTEGER {
-            self.end(Ending::Exhausted); // G5
+        if self.journal.is_exhausted() {
+            self.end(Ending::Exhausted);
             return self.transmit_goodbye(now, index, buffer);
         }
         let link = &mut self.links[index];
@@ -166,6 +169,9 @@ impl Session {
     fn number_waiting(&mut self, index: usize, batch: &mut Batch<'_>, budget_bytes: usize) -> Flow {
         let codec = self.links[index].spec.codec;
         while let Some(item) = self.pending.pop_front() {
+            if self.journal.is_exhausted() {
+                return Flow::More;
+            }
             let item = self.journal.number_control(item);
             batch.push(&codec.encode_item(item));
             if is_full(batch, 0, budget_bytes) {
@@ -182,9 +188,11 @@ impl Session {
             if !self.subscriptions[at].is_behind() {
                 continue;
             }
+            let before = batch.len();
             let flow = self.pull(at, plain, codec, batch, budget_bytes);
             if flow != Flow::Done {
-                self.scan_from = (at + 1) % count;
+                // Whoever had its turn goes to the end; whoever found no room keeps it.
+                self.scan_from = if batch.len() > before { (at + 1) % count } else { at };
                 // A window that is closed opens by an acknowledgement, which wakes the link.
                 return if flow == Flow::More { Flow::More } else { Flow::Done };
             }
@@ -213,7 +221,7 @@ impl Session {
         if !plain && !is_open(&self.journal, 0) {
             return Flow::WindowFull; // and the gap, if there is one, may yet grow: it is told once, when it is read
         }
-        if let Some(gap) = held.gap(&log) {
+        if let Some(gap) = held.gap(&log).filter(|_| !self.journal.is_exhausted()) {
             match gap.reason {
                 GapReason::Trimmed => self.tally.gaps_trimmed += 1,
                 _ => self.tally.gaps_epoch += 1,
@@ -225,7 +233,7 @@ impl Session {
         let epoch = log.head().epoch;
         for (offset, entry) in log.after(held.cursor.offset) {
             let encoded = entry.encoded(codec);
-            if is_full(batch, encoded.len(), budget_bytes) {
+            if is_full(batch, encoded.len(), budget_bytes) || self.journal.is_exhausted() {
                 return Flow::More;
             }
             if !is_open(&self.journal, entry.payload_bytes()) {

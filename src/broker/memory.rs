@@ -1,0 +1,174 @@
+//! The memory broker: all logs in this process. Needs nothing, and is the reference.
+
+use std::sync::{Arc, OnceLock};
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use throughline_wire::{ChannelName, Epoch, Position};
+
+use super::{Broker, BrokerError, Pending, Tail, Usage};
+use crate::{
+    channel::{Channel, NewEvent, Retention},
+    session::Now,
+};
+
+/// What the memory broker keeps.
+#[derive(Clone, Debug)]
+pub struct MemoryConfig {
+    /// How much each channel's log keeps.
+    pub retention: Retention,
+    /// What all logs and journals may cost together, in bytes. Past it the oldest events of the largest log are
+    /// trimmed, and whoever has not read them is told a gap. Default: 256 MiB.
+    pub budget_bytes: u64,
+    /// How many channels there may be. An idle one costs some 300 bytes until its events are too old. Past it a new
+    /// name is refused: `too_many_channels`. Default: 65,536.
+    pub channels: usize,
+}
+
+impl Default for MemoryConfig {
+    fn default() -> Self {
+        Self { retention: Retention::default(), budget_bytes: 256 << 20, channels: 65_536 }
+    }
+}
+
+/// Logs in this process.
+pub struct Memory {
+    config: MemoryConfig,
+    channels: Mutex<HashMap<ChannelName, Arc<Channel>>>,
+    usage: Usage,
+    tail: OnceLock<Arc<dyn Tail>>,
+    clock: fn() -> Now,
+    random: fn() -> u64,
+}
+
+impl Memory {
+    /// An empty broker. `clock` tells the time that events are stamped with; `random` draws epochs.
+    pub fn new(config: MemoryConfig, clock: fn() -> Now, random: fn() -> u64) -> Self {
+        let (channels, usage, tail) = (Mutex::default(), Usage::default(), OnceLock::new());
+        Self { config, channels, usage, tail, clock, random }
+    }
+
+    fn channel(&self, name: &ChannelName) -> Result<Arc<Channel>, BrokerError> {
+        let mut channels = self.channels.lock();
+        if let Some(channel) = channels.get(name) {
+            return Ok(Arc::clone(channel));
+        }
+        if channels.len() >= self.config.channels {
+            return Err(BrokerError::TooManyChannels);
+        }
+        let channel = Arc::new(Channel::new(name.clone(), Epoch::from_random((self.random)())));
+        channels.insert(name.clone(), Arc::clone(&channel));
+        self.usage.change_channels(1);
+        Ok(channel)
+    }
+
+    fn append(&self, name: &ChannelName, event: NewEvent) -> Result<Position, BrokerError> {
+        let channel = self.channel(name)?;
+        let position = channel.change(|log| {
+            if log.is_exhausted() {
+                self.usage.change_logs(log.bytes(), 0);
+                log.begin_epoch(Epoch::from_random((self.random)()));
+            }
+            let before = log.bytes();
+            let position = log.append(name, event, (self.clock)().wall_ms, &self.config.retention);
+            self.usage.change_logs(before, log.bytes());
+            position
+        });
+        if self.usage.log_bytes() + self.usage.journal_bytes() > self.config.budget_bytes {
+            self.trim_largest();
+        }
+        if let Some(tail) = self.tail.get() {
+            tail.appended(&channel);
+        }
+        Ok(position)
+    }
+
+    /// Brings logs and journals back below the budget, by a sixteenth more than needed, so that the next append does
+    /// not have to search again.
+    fn trim_largest(&self) {
+        let mut by_size: Vec<(usize, Arc<Channel>)> = {
+            let channels = self.channels.lock();
+            channels.values().map(|channel| (channel.log().bytes(), Arc::clone(channel))).collect()
+        };
+        by_size.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        let target = self.config.budget_bytes - self.config.budget_bytes / 16;
+        for at in 0..by_size.len() {
+            let used = self.usage.log_bytes() + self.usage.journal_bytes();
+            let Some(excess) = used.checked_sub(target).filter(|excess| *excess > 0) else { return };
+            // Not below the next largest: the largest logs give way together.
+            let floor = by_size.get(at + 1).map_or(0, |(bytes, _)| *bytes / 2);
+            let (bytes, channel) = &by_size[at];
+            let take = (excess as usize).min(bytes.saturating_sub(floor));
+            channel.change(|log| {
+                let before = log.bytes();
+                log.trim_bytes(take);
+                self.usage.change_logs(before, log.bytes());
+            });
+        }
+    }
+}
+
+impl Broker for Memory {
+    fn open<'a>(&'a self, channel: &'a ChannelName) -> Pending<'a, Result<Arc<Channel>, BrokerError>> {
+        Box::pin(std::future::ready(self.channel(channel)))
+    }
+
+    fn publish<'a>(
+        &'a self,
+        channel: &'a ChannelName,
+        event: NewEvent,
+    ) -> Pending<'a, Result<Position, BrokerError>> {
+        Box::pin(std::future::ready(self.append(channel, event)))
+    }
+
+    fn report_to(&self, tail: Arc<dyn Tail>) {
+        if self.tail.set(tail).is_err() {
+            tracing::error!("a broker reports to one gateway; the second was ignored");
+        }
+    }
+
+    fn maintain(&self, now: Now) {
+        let held: Vec<Arc<Channel>> = self.channels.lock().values().map(Arc::clone).collect();
+        for channel in held {
+            let is_idle = channel.listeners() == 0;
+            let is_stale = channel.log().is_stale(now.wall_ms, self.config.retention.age_ms);
+            if is_stale {
+                channel.change(|log| {
+                    let before = log.bytes();
+                    log.trim(now.wall_ms, &self.config.retention);
+                    self.usage.change_logs(before, log.bytes());
+                });
+            }
+            if is_idle && channel.log().is_empty() {
+                self.forget(&channel);
+            }
+        }
+    }
+
+    fn usage(&self) -> &Usage {
+        &self.usage
+    }
+}
+
+impl Memory {
+    /// Forgets a channel that nobody holds. Made again it begins another epoch.
+    fn forget(&self, channel: &Arc<Channel>) {
+        let mut channels = self.channels.lock();
+        // Ours, the map's, and nobody else's: nobody can get at it while the map is locked.
+        if Arc::strong_count(channel) == 2
+            && channel.log().is_empty()
+            && channels.remove(channel.name()).is_some()
+        {
+            self.usage.change_channels(-1);
+        }
+    }
+}
+
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Memory")
+            .field("config", &self.config)
+            .field("usage", &self.usage)
+            .finish_non_exhaustive()
+    }
+}

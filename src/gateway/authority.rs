@@ -1,0 +1,107 @@
+//! Who may enter, and who may do what: two traits, and the one answer of a gateway that was given neither.
+
+use std::net::SocketAddr;
+
+use http::HeaderMap;
+use throughline_wire::{ChannelName, ErrorCode, ReplyError, Token};
+
+use crate::broker::Pending;
+
+/// Says who a client is. Asked for each `hello`, on every resume too, and for each `auth`.
+pub trait Authenticate: Send + Sync + 'static {
+    /// Checks credentials.
+    ///
+    /// # Errors
+    /// [`Denied`] says what the client should do about it.
+    fn authenticate<'a>(&'a self, credentials: &'a Credentials) -> Pending<'a, Result<Identity, Denied>>;
+}
+
+/// Says what a client may do.
+pub trait Authorize: Send + Sync + 'static {
+    /// Whether this user may have the events of a channel. Asked for each subscription, and for each stated position
+    /// when a session is rebuilt.
+    ///
+    /// # Errors
+    /// What the client is told instead.
+    fn subscribe<'a>(&'a self, request: &'a SubscribeQuery<'a>) -> Pending<'a, Result<(), ReplyError>>;
+
+    /// Whether this user may send to a channel.
+    ///
+    /// # Errors
+    /// What the client is told instead.
+    fn send<'a>(
+        &'a self,
+        user: Option<&'a str>,
+        channel: &'a ChannelName,
+    ) -> Pending<'a, Result<(), ReplyError>>;
+}
+
+/// What a client shows.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// `hello.auth`, or the ticket of a stream's address.
+    pub token: Option<Token>,
+    /// The headers of the request that opened the link. Cookies count only with an allowed `Origin`, which has been
+    /// checked.
+    pub headers: HeaderMap,
+    /// The address that the request came from.
+    pub remote: Option<SocketAddr>,
+}
+
+/// Who a client is.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Identity {
+    /// The user; `None` for an anonymous one.
+    pub user: Option<Box<str>>,
+}
+
+/// Why a client may not enter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Denied {
+    /// Its credential is missing, expired or wrong: it should come back with another.
+    Unauthorized,
+    /// It may not enter, whatever its credential.
+    Forbidden,
+    /// It cannot be said now: it should come back later.
+    Unavailable,
+}
+
+/// A subscription that somebody wants.
+#[derive(Clone, Debug)]
+pub struct SubscribeQuery<'a> {
+    /// Who wants it.
+    pub user: Option<&'a str>,
+    /// The channel.
+    pub channel: &'a ChannelName,
+    /// A credential for this channel.
+    pub token: Option<&'a Token>,
+}
+
+/// Lets everybody in as nobody, and lets them have and say everything but what is the gateway's own.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Anonymous;
+
+impl Authenticate for Anonymous {
+    fn authenticate<'a>(&'a self, _: &'a Credentials) -> Pending<'a, Result<Identity, Denied>> {
+        Box::pin(std::future::ready(Ok(Identity::default())))
+    }
+}
+
+impl Authorize for Anonymous {
+    fn subscribe<'a>(&'a self, request: &'a SubscribeQuery<'a>) -> Pending<'a, Result<(), ReplyError>> {
+        Box::pin(std::future::ready(unreserved(request.channel)))
+    }
+
+    fn send<'a>(
+        &'a self,
+        _: Option<&'a str>,
+        channel: &'a ChannelName,
+    ) -> Pending<'a, Result<(), ReplyError>> {
+        Box::pin(std::future::ready(unreserved(channel)))
+    }
+}
+
+fn unreserved(channel: &ChannelName) -> Result<(), ReplyError> {
+    if channel.is_reserved() { Err(ErrorCode::ReservedChannel.into()) } else { Ok(()) }
+}

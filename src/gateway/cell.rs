@@ -1,0 +1,264 @@
+//! A session with what the gateway keeps beside it: its lock, its links' signals, and its lanes.
+//!
+//! [`Cell::change`] is the one way to a session: lock it, change it, then carry out its effects with the lock
+//! released. What takes time (authorising, opening a channel, the application's handler) runs in *lanes*: one for
+//! each channel that the session is saying something about, in order, so that a slow one holds up nobody else.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    task::{Context, Waker},
+};
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use throughline_wire::{ChannelName, ErrorCode, ReplyError, Send as Said, SessionId, Token};
+
+use super::{
+    Shared,
+    authority::{Credentials, SubscribeQuery},
+    clock,
+    signal::{Signal, Wake},
+};
+use crate::{
+    broker::Recall,
+    session::{Effect, Ending, Goodbye, LinkId, SendResult, Session, SubscribeRequest, UnsubscribeRequest},
+    upstream::Intent,
+};
+
+/// A session of this gateway.
+pub(crate) struct Cell {
+    id: SessionId,
+    session: Mutex<Session>,
+    wake: Arc<Wake>,
+    /// When the earliest entry of the timers looks at this session; `u64::MAX` for never.
+    pub(super) scheduled: AtomicU64,
+    /// What its journal was last booked at.
+    journal_bytes: AtomicUsize,
+    lanes: Mutex<Option<Box<Lanes>>>,
+    shared: Arc<Shared>,
+}
+
+/// What waits its turn, by channel. A channel is there while its lane runs.
+type Lanes = HashMap<ChannelName, VecDeque<Task>>;
+
+/// What a lane does.
+#[derive(Debug)]
+enum Task {
+    Subscribe(SubscribeRequest),
+    Unsubscribe(UnsubscribeRequest),
+    Send { command: u64, said: Said },
+}
+
+impl Cell {
+    /// A cell around a session that was opened with `wake` as its listener.
+    pub(super) fn new(session: Session, wake: Arc<Wake>, shared: Arc<Shared>) -> Arc<Self> {
+        Arc::new(Self {
+            id: session.id(),
+            session: Mutex::new(session),
+            wake,
+            scheduled: AtomicU64::new(u64::MAX),
+            journal_bytes: AtomicUsize::new(0),
+            lanes: Mutex::new(None),
+            shared,
+        })
+    }
+
+    /// The session's id.
+    pub(crate) const fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// Looks at the session.
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&Session) -> R) -> R {
+        look(&self.session.lock())
+    }
+
+    /// Changes the session, and carries out what follows.
+    pub(crate) fn change<R>(self: &Arc<Self>, change: impl FnOnce(&mut Session) -> R) -> R {
+        let (result, effects) = {
+            let mut session = self.session.lock();
+            let result = change(&mut session);
+            self.wake.set_active(session.active().map(|(id, _)| id));
+            if let Some(deadline) = session.deadline() {
+                self.shared.timers.schedule(self, deadline);
+            }
+            self.shared.metrics.add_tally(session.take_tally());
+            let journal_bytes = session.journal_bytes();
+            let booked = self.journal_bytes.swap(journal_bytes, Ordering::Relaxed);
+            self.shared.broker.usage().change_journals(booked, journal_bytes);
+            (result, session.take_effects())
+        };
+        for effect in effects {
+            self.carry_out(effect);
+        }
+        result
+    }
+
+    /// Adds a link's signal, once the session knows the link.
+    pub(super) fn add_signal(&self, id: LinkId, signal: Arc<Signal>) {
+        self.wake.add(id, signal);
+        self.wake.set_active(self.session.lock().active().map(|(id, _)| id));
+    }
+
+    /// Forgets a link, its client's or the gateway's doing.
+    pub(super) fn remove_link(self: &Arc<Self>, id: LinkId) {
+        self.change(|session| session.handle_link_lost(clock::now(), id));
+        self.wake.remove(id);
+    }
+
+    fn carry_out(self: &Arc<Self>, effect: Effect) {
+        match effect {
+            Effect::Wake(id) => self.wake.wake(id),
+            Effect::Subscribe(request) => self.enqueue(request.channel.clone(), Task::Subscribe(request)),
+            Effect::Unsubscribe(request) => self.enqueue(request.channel.clone(), Task::Unsubscribe(request)),
+            Effect::Send { command, send: said } => {
+                self.enqueue(said.channel.clone(), Task::Send { command, said });
+            }
+            Effect::Authenticate { token } => start(Arc::clone(self).authenticate_again(token)),
+            Effect::Established => self.shared.metrics.count_established(),
+            Effect::Ended(ending) => self.ended(ending),
+        }
+    }
+
+    fn ended(&self, ending: Ending) {
+        self.shared.registry.remove(self.id);
+        self.shared.metrics.count_ending(ending);
+        tracing::debug!(session = %self.id, reason = ending.as_str(), "session ended");
+    }
+
+    /// Puts a task into its channel's lane, and runs the lane unless it runs already.
+    fn enqueue(self: &Arc<Self>, channel: ChannelName, task: Task) {
+        {
+            let mut lanes = self.lanes.lock();
+            let lanes = lanes.get_or_insert_default();
+            if let Some(lane) = lanes.get_mut(&channel) {
+                return lane.push_back(task);
+            }
+            lanes.insert(channel.clone(), VecDeque::from([task]));
+        }
+        start(Arc::clone(self).run_lane(channel));
+    }
+
+    async fn run_lane(self: Arc<Self>, channel: ChannelName) {
+        loop {
+            let task = {
+                let mut lanes = self.lanes.lock();
+                let Some(open) = lanes.as_mut() else { return };
+                match open.get_mut(&channel).and_then(VecDeque::pop_front) {
+                    Some(task) => task,
+                    None => {
+                        open.remove(&channel);
+                        if open.is_empty() {
+                            *lanes = None;
+                        }
+                        return;
+                    }
+                }
+            };
+            match task {
+                Task::Subscribe(request) => self.subscribe(request).await,
+                Task::Unsubscribe(request) => self.change(|session| session.unsubscribe(&request)),
+                Task::Send { command, said } => {
+                    let result = self.send(command, said).await;
+                    self.change(|session| session.reply(command, result));
+                }
+            }
+        }
+    }
+
+    async fn subscribe(self: &Arc<Self>, request: SubscribeRequest) {
+        let user = self.user();
+        let query = SubscribeQuery {
+            user: user.as_deref(),
+            channel: &request.channel,
+            token: request.token.as_ref(),
+        };
+        if let Err(error) = self.shared.authorize.subscribe(&query).await {
+            return self.change(|session| session.refuse_subscription(&request, error));
+        }
+        match self.shared.broker.open(&request.channel).await {
+            Ok(channel) => self.change(|session| session.subscribe(&request, &channel)),
+            Err(error) => {
+                let error = ReplyError::from(ErrorCode::from(error));
+                self.change(|session| session.refuse_subscription(&request, error));
+            }
+        }
+    }
+
+    async fn send(&self, command: u64, said: Said) -> SendResult {
+        if said.channel.is_reserved() {
+            return Err(ErrorCode::ReservedChannel.into());
+        }
+        let user = self.user();
+        self.shared.authorize.send(user.as_deref(), &said.channel).await?;
+        let Some(id) = said.id.clone() else { return self.hand_over(command, user, said).await };
+        // The application's idempotency key, honoured per user across sessions; an anonymous user is a session.
+        let owner = user.clone().unwrap_or_else(|| self.id.to_string().into());
+        let key = (owner, id);
+        match self.shared.recent_sends.claim(clock::now().mono_ms, &key) {
+            Recall::Done(result) => result,
+            Recall::UnderWay => Err(ErrorCode::Overloaded.into()),
+            Recall::New => {
+                let result = self.hand_over(command, user, said).await;
+                match &result {
+                    Err(error) if error.retryable => self.shared.recent_sends.release(&key),
+                    _ => self.shared.recent_sends.settle(&key, result.clone()),
+                }
+                result
+            }
+        }
+    }
+
+    async fn hand_over(&self, command: u64, user: Option<Box<str>>, said: Said) -> SendResult {
+        let intent = Intent { session: self.id, command, user, time: clock::now().wall_ms, said };
+        let answer = self.shared.handler.handle(intent);
+        tokio::time::timeout(self.shared.config.handler_timeout, answer)
+            .await
+            .unwrap_or_else(|_| Err(ErrorCode::TimedOut.into()))
+    }
+
+    /// Fresh credentials have to be those of the same user.
+    async fn authenticate_again(self: Arc<Self>, token: Token) {
+        let credentials = Credentials { token: Some(token), headers: http::HeaderMap::new(), remote: None };
+        let same = match self.shared.authenticate.authenticate(&credentials).await {
+            Ok(identity) => identity.user.as_deref() == self.user().as_deref(),
+            Err(_) => false,
+        };
+        if !same {
+            self.change(|session| session.dismiss(Goodbye::Unauthorized));
+        }
+    }
+
+    fn user(&self) -> Option<Box<str>> {
+        self.look(|session| session.user().map(Into::into))
+    }
+}
+
+impl Drop for Cell {
+    fn drop(&mut self) {
+        self.shared.broker.usage().change_journals(self.journal_bytes.load(Ordering::Relaxed), 0);
+    }
+}
+
+impl std::fmt::Debug for Cell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cell").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Runs a future as far as it goes at once, and in a task of its own from there on.
+///
+/// Most tasks never wait (the memory broker, a handler that publishes), and their results then go out with the
+/// answer to the message that asked for them.
+fn start(future: impl Future<Output = ()> + Send + 'static) {
+    let mut future = Box::pin(future);
+    if pin!(&mut future).poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+        tokio::spawn(future);
+    }
+}

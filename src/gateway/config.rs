@@ -1,0 +1,41 @@
+//! What a gateway may hold and how long it waits: read like advice.
+
+use std::time::Duration;
+
+use crate::http::OriginPolicy;
+
+/// The settings of a gateway beside those of its [sessions](crate::session::SessionConfig) and its broker.
+#[derive(Clone, Debug)]
+pub struct GatewayConfig {
+    /// Where the gateway is mounted: empty, or a path that begins with `/` and does not end with one.
+    /// Default: empty.
+    pub base_path: String,
+    /// The largest message that a client may send. It is held in memory while it is read. Default: 64 KiB.
+    pub message_bytes: usize,
+    /// How long the body of a request may take to arrive. Default: 10 seconds.
+    pub body_timeout: Duration,
+    /// How long a handler may take for an intent before its client is told `timed_out`. Its lane waits so long.
+    /// Default: 30 seconds.
+    pub handler_timeout: Duration,
+    /// How many sessions there may be. A detached one costs about 1 KB. Default: 1,000,000.
+    pub sessions: usize,
+    /// How many sessions a second may come back after a crash: the reconnect window is the number of sessions over
+    /// this rate. Default: 2,500.
+    pub admission_rate: u64,
+    /// Which pages may connect.
+    pub origins: OriginPolicy,
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self {
+            base_path: String::new(),
+            message_bytes: 64 * 1024,
+            body_timeout: Duration::from_secs(10),
+            handler_timeout: Duration::from_secs(30),
+            sessions: 1_000_000,
+            admission_rate: 2_500,
+            origins: OriginPolicy::default(),
+        }
+    }
+}

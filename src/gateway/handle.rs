@@ -1,0 +1,235 @@
+//! The application's side of a gateway: publish, look, disconnect, shut down.
+
+use std::{sync::Arc, time::Duration};
+
+use throughline_wire::{ChannelName, ErrorCode, Event, Offset, Position, SessionId};
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{Shared, cell::Cell, clock};
+use crate::{
+    broker::Recall,
+    channel::NewEvent,
+    session::{Ending, Goodbye, Session},
+};
+
+/// What an application does with its gateway. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    pub(crate) shared: Arc<Shared>,
+    /// Ends the gateway's tasks with the last clone.
+    _running: Arc<DropGuard>,
+}
+
+/// One event for one or many channels.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Publication {
+    /// Where it goes.
+    pub channels: Vec<ChannelName>,
+    /// What it is.
+    pub event: NewEvent,
+}
+
+/// What became of an event in one channel.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Published {
+    /// The channel.
+    pub channel: ChannelName,
+    /// Where it landed, or why it did not.
+    pub result: Result<Position, ErrorCode>,
+}
+
+/// Why nothing was published.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The same idempotency key is being published at this moment. Retry.
+    #[error("a publish under the same idempotency key is under way")]
+    UnderWay,
+    /// The broker refused.
+    #[error("{}", .0.message())]
+    Refused(ErrorCode),
+}
+
+/// Part of what a channel holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct History {
+    /// The place of the newest event.
+    pub head: Position,
+    /// The place before the oldest event that is held.
+    pub base: Offset,
+    /// Events, oldest first.
+    pub events: Vec<Event>,
+}
+
+/// A session, as it was when it was looked at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SessionInfo {
+    /// Its public name.
+    pub id: SessionId,
+    /// The authenticated user.
+    pub user: Option<Box<str>>,
+    /// The transport that items flow on; `None` while it is detached.
+    pub transport: Option<&'static str>,
+    /// Whose item numbers these are.
+    pub incarnation: u64,
+    /// How many items are unacknowledged.
+    pub unacknowledged: u64,
+    /// The last command taken.
+    pub received: u64,
+    /// Its channels, with its place in each.
+    pub subscriptions: Vec<(ChannelName, Position)>,
+}
+
+/// Some sessions, in the order of their ids.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Page {
+    /// The sessions.
+    pub sessions: Vec<SessionInfo>,
+    /// The id to go on after; `None` on the last page.
+    pub next: Option<SessionId>,
+}
+
+impl Handle {
+    pub(super) fn new(shared: Arc<Shared>, stop: CancellationToken) -> Self {
+        Self { shared, _running: Arc::new(stop.drop_guard()) }
+    }
+
+    /// Publishes one event to one channel, and says where it landed.
+    ///
+    /// # Errors
+    /// [`PublishError::Refused`] with the broker's reason.
+    pub async fn publish(&self, channel: &ChannelName, event: NewEvent) -> Result<Position, PublishError> {
+        let began_ms = Instant::now();
+        let result = self.shared.broker.publish(channel, event).await;
+        self.shared.metrics.count_publish(u64::from(result.is_ok()), began_ms.elapsed().as_secs_f64());
+        result.map_err(|error| PublishError::Refused(error.into()))
+    }
+
+    /// Publishes events in order; those of one channel keep it. A publish under an idempotency key that was used in
+    /// the last 5 minutes answers as the first did and does nothing.
+    ///
+    /// # Errors
+    /// [`PublishError::UnderWay`]. What became of each event is in the result.
+    pub async fn publish_batch(
+        &self,
+        publications: Vec<Publication>,
+        idempotency_key: Option<&str>,
+    ) -> Result<Vec<Vec<Published>>, PublishError> {
+        let key = idempotency_key.map(Box::<str>::from);
+        if let Some(key) = &key {
+            match self.shared.recent_publishes.claim(clock::now().mono_ms, key) {
+                Recall::Done(published) => return Ok(published),
+                Recall::UnderWay => return Err(PublishError::UnderWay),
+                Recall::New => {}
+            }
+        }
+        let mut published = Vec::with_capacity(publications.len());
+        for Publication { channels, event } in publications {
+            let mut results = Vec::with_capacity(channels.len());
+            for channel in channels {
+                let result = match self.publish(&channel, event.clone()).await {
+                    Ok(position) => Ok(position),
+                    Err(PublishError::Refused(code)) => Err(code),
+                    Err(PublishError::UnderWay) => Err(ErrorCode::Overloaded),
+                };
+                results.push(Published { channel, result });
+            }
+            published.push(results);
+        }
+        if let Some(key) = &key {
+            self.shared.recent_publishes.settle(key, published.clone());
+        }
+        Ok(published)
+    }
+
+    /// Up to `limit` events of a channel after a place, or the last ones; `None` where there is no such channel.
+    ///
+    /// # Errors
+    /// The broker's reason.
+    pub async fn history(
+        &self,
+        channel: &ChannelName,
+        after: Option<Offset>,
+        limit: usize,
+    ) -> Result<History, ErrorCode> {
+        let channel = self.shared.broker.open(channel).await?;
+        let log = channel.log();
+        let (head, base) = (log.head(), log.base());
+        let last = Offset::new(head.offset.get().saturating_sub(limit as u64)).unwrap_or_default();
+        let after = after.unwrap_or(last).max(base);
+        let events = log.after(after).take(limit).map(|(_, entry)| entry.event()).collect();
+        Ok(History { head, base, events })
+    }
+
+    /// How many sessions there are.
+    pub fn session_count(&self) -> usize {
+        self.shared.registry.len()
+    }
+
+    /// Up to `limit` sessions whose ids follow `after`.
+    pub fn sessions(&self, after: Option<SessionId>, limit: usize) -> Page {
+        let cells = self.shared.registry.page(after, limit + 1);
+        let next = (cells.len() > limit && limit > 0).then(|| cells[limit - 1].id());
+        Page { sessions: cells.iter().take(limit).map(|cell| info(cell)).collect(), next }
+    }
+
+    /// One session.
+    pub fn session(&self, id: SessionId) -> Option<SessionInfo> {
+        self.shared.registry.find(id).map(|cell| info(&cell))
+    }
+
+    /// Ends a session and tells its client not to come back. Says whether there was one.
+    pub fn disconnect(&self, id: SessionId) -> bool {
+        let Some(cell) = self.shared.registry.find(id) else { return false };
+        cell.change(|session| session.end(Ending::Disconnected));
+        true
+    }
+
+    /// Whether an event goes through the broker.
+    pub async fn is_healthy(&self) -> bool {
+        self.shared.is_healthy().await
+    }
+
+    /// All metrics, in OpenMetrics text.
+    pub fn metrics(&self) -> String {
+        self.shared.metrics.encode(&self.shared)
+    }
+
+    /// Stops politely: opens nothing new, tells every link goodbye and when to come back, and waits until all have
+    /// gone or the deadline is over. Says whether all had.
+    pub async fn shutdown(&self, deadline: Duration) -> bool {
+        use std::sync::atomic::Ordering;
+        self.shared.is_draining.store(true, Ordering::Release);
+        let spread_ms = self.shared.session.window.ms().max(1_000);
+        for cell in self.shared.registry.all() {
+            cell.change(|session| session.dismiss(Goodbye::Drain { spread_ms }));
+        }
+        self.shared.links.close();
+        let gone = async {
+            self.shared.links.wait().await;
+            while self
+                .shared
+                .registry
+                .all()
+                .iter()
+                .any(|cell| cell.look(|session| session.active().is_some()))
+            {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(deadline, gone).await.is_ok()
+    }
+}
+
+fn info(cell: &Arc<Cell>) -> SessionInfo {
+    cell.look(|session: &Session| SessionInfo {
+        id: session.id(),
+        user: session.user().map(Into::into),
+        transport: session.active().map(|(_, spec)| spec.transport),
+        incarnation: session.incarnation(),
+        unacknowledged: session.unacknowledged(),
+        received: session.received(),
+        subscriptions: session.subscriptions().map(|(name, place)| (name.clone(), place)).collect(),
+    })
+}

@@ -1,0 +1,211 @@
+//! What the gateway counts, in OpenMetrics. Each metric is documented in docs/operations.md; no label has a value
+//! that a client chooses.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+use throughline_link::LinkEnd;
+use throughline_wire::ErrorCode;
+
+use super::Shared;
+use crate::session::{Ending, Tally};
+
+/// One transport.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+pub(crate) struct TransportLabel {
+    transport: &'static str,
+}
+
+/// One transport and how a link of it ended.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+pub(crate) struct LinkEndLabels {
+    transport: &'static str,
+    reason: &'static str,
+}
+
+/// One reason.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+pub(crate) struct ReasonLabel {
+    reason: &'static str,
+}
+
+/// One error code.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+pub(crate) struct CodeLabel {
+    code: &'static str,
+}
+
+/// One state of a session and the transport it is on.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct SessionLabels {
+    state: &'static str,
+    transport: &'static str,
+}
+
+/// The counters that the gateway's parts write to.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    sessions: Family<SessionLabels, Gauge>,
+    channels: Gauge,
+    log_bytes: Gauge,
+    journal_bytes: Gauge,
+    sessions_opened: Counter,
+    sessions_established: Counter,
+    sessions_ended: Family<ReasonLabel, Counter>,
+    links_opened: Family<TransportLabel, Counter>,
+    links_ended: Family<LinkEndLabels, Counter>,
+    items_sent: Counter<u64, AtomicU64>,
+    items_acknowledged: Counter<u64, AtomicU64>,
+    gaps: Family<ReasonLabel, Counter>,
+    refusals: Family<CodeLabel, Counter>,
+    events_published: Counter,
+    publish_seconds: Histogram,
+}
+
+impl Metrics {
+    /// All metrics, at zero.
+    pub(crate) fn new() -> Self {
+        let metrics = Self {
+            registry: Registry::with_prefix("throughline"),
+            sessions: Family::default(),
+            channels: Gauge::default(),
+            log_bytes: Gauge::default(),
+            journal_bytes: Gauge::default(),
+            sessions_opened: Counter::default(),
+            sessions_established: Counter::default(),
+            sessions_ended: Family::default(),
+            links_opened: Family::default(),
+            links_ended: Family::default(),
+            items_sent: Counter::default(),
+            items_acknowledged: Counter::default(),
+            gaps: Family::default(),
+            refusals: Family::default(),
+            events_published: Counter::default(),
+            publish_seconds: Histogram::new(exponential_buckets(0.000_01, 4.0, 10)),
+        };
+        metrics.registered()
+    }
+
+    fn registered(mut self) -> Self {
+        let r = &mut self.registry;
+        r.register(
+            "sessions",
+            "Sessions held, by state and the transport they are on",
+            self.sessions.clone(),
+        );
+        r.register("channels", "Channels held", self.channels.clone());
+        r.register_with_unit("logs", "What channel logs cost", Unit::Bytes, self.log_bytes.clone());
+        r.register_with_unit(
+            "journals",
+            "What session journals cost",
+            Unit::Bytes,
+            self.journal_bytes.clone(),
+        );
+        r.register("sessions_opened", "Sessions opened", self.sessions_opened.clone());
+        r.register(
+            "sessions_established",
+            "Sessions whose client came back with the token or confirmed a message",
+            self.sessions_established.clone(),
+        );
+        r.register("sessions_ended", "Sessions ended, by reason", self.sessions_ended.clone());
+        r.register("links_opened", "Links opened, by transport", self.links_opened.clone());
+        r.register("links_ended", "Links ended, by transport and reason", self.links_ended.clone());
+        r.register("items_sent", "Items put into messages, repetitions included", self.items_sent.clone());
+        r.register("items_acknowledged", "Items acknowledged by clients", self.items_acknowledged.clone());
+        r.register("gaps", "Gaps told, by reason", self.gaps.clone());
+        r.register("refusals", "Refusals, by error code", self.refusals.clone());
+        r.register("events_published", "Events published by the application", self.events_published.clone());
+        r.register_with_unit(
+            "publish",
+            "From the request to the append of an application's publish",
+            Unit::Seconds,
+            self.publish_seconds.clone(),
+        );
+        self
+    }
+
+    /// A session was opened.
+    pub(crate) fn count_opening(&self) {
+        self.sessions_opened.inc();
+    }
+
+    /// A session's client has shown that it knows it.
+    pub(crate) fn count_established(&self) {
+        self.sessions_established.inc();
+    }
+
+    /// A session ended.
+    pub(crate) fn count_ending(&self, ending: Ending) {
+        self.sessions_ended.get_or_create(&ReasonLabel { reason: ending.as_str() }).inc();
+    }
+
+    /// A link was opened.
+    pub(crate) fn count_link(&self, transport: &'static str) {
+        self.links_opened.get_or_create(&TransportLabel { transport }).inc();
+    }
+
+    /// A link ended; `reason` is the gateway's own where it ended it.
+    pub(crate) fn count_link_end(&self, transport: &'static str, end: LinkEnd, reason: Option<&'static str>) {
+        let reason = reason.unwrap_or(end.as_str());
+        self.links_ended.get_or_create(&LinkEndLabels { transport, reason }).inc();
+    }
+
+    /// Something was refused.
+    pub(crate) fn count_refusal(&self, code: ErrorCode) {
+        self.refusals.get_or_create(&CodeLabel { code: code.as_str() }).inc();
+    }
+
+    /// The application published.
+    pub(crate) fn count_publish(&self, events: u64, seconds: f64) {
+        self.events_published.inc_by(events);
+        self.publish_seconds.observe(seconds);
+    }
+
+    /// A session's own counts.
+    pub(crate) fn add_tally(&self, tally: Tally) {
+        if tally == Tally::default() {
+            return;
+        }
+        self.items_sent.inc_by(tally.items_sent);
+        self.items_acknowledged.inc_by(tally.items_acknowledged);
+        let gaps =
+            [("trimmed", tally.gaps_trimmed), ("epoch", tally.gaps_epoch), ("overflow", tally.gaps_overflow)];
+        for (reason, count) in gaps {
+            if count > 0 {
+                self.gaps.get_or_create(&ReasonLabel { reason }).inc_by(count);
+            }
+        }
+    }
+
+    /// All metrics as text, the gauges read now.
+    pub(crate) fn encode(&self, shared: &Shared) -> String {
+        self.sessions.clear();
+        for cell in shared.registry.all() {
+            let (state, transport) = cell.look(|session| match session.active() {
+                Some((_, spec)) => ("attached", spec.transport),
+                None if session.is_provisional() => ("provisional", "none"),
+                None => ("detached", "none"),
+            });
+            self.sessions.get_or_create(&SessionLabels { state, transport }).inc();
+        }
+        let usage = shared.broker.usage();
+        self.channels.set(usage.channels() as i64);
+        self.log_bytes.set(usage.log_bytes() as i64);
+        self.journal_bytes.set(usage.journal_bytes() as i64);
+        let mut out = String::new();
+        if text::encode(&mut out, &self.registry).is_err() {
+            tracing::error!("metrics could not be written");
+        }
+        out
+    }
+}

@@ -1,0 +1,324 @@
+//! The gateway's side of a link: from the first message to the last.
+//!
+//! A peer waits for `hello`, has its credentials checked, binds itself to a session, and from then on passes
+//! frames up and pulls messages down. Whatever goes wrong on the way is told to the client in the one shape of the
+//! protocol, and closes the link. A post is the same with `session` in place of `hello`.
+
+mod bind;
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::BytesMut;
+use throughline_link::{Advice, Fault, Gate, LinkEnd, LinkRequest, Opening, Peer, Shape, Transmit};
+use throughline_wire::{
+    Codec, DecodeError, DecodeLimits, DownFrame, ErrorCode, UpFrame,
+    frame::{ErrorFrame, Hello},
+};
+
+use super::{
+    Shared,
+    authority::{Denied, Identity},
+    cell::Cell,
+    clock,
+    signal::Signal,
+};
+use crate::{
+    broker::Pending,
+    session::{Goodbye, LinkId, Output, Via, encode_goodbye},
+};
+
+/// Opens the far side of links. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct GatewayGate {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// The far side of one link.
+#[derive(Debug)]
+pub(crate) struct GatewayPeer {
+    shared: Arc<Shared>,
+    signal: Arc<Signal>,
+    codec: Codec,
+    transport: &'static str,
+    opened_ms: u64,
+    stage: Stage,
+    /// Why the gateway ended the link, where it did.
+    goodbye: Option<Goodbye>,
+    is_over: bool,
+}
+
+enum Stage {
+    /// Nothing has been read yet.
+    Waiting(Box<LinkRequest>),
+    /// Credentials are being checked.
+    Authenticating(Box<Authenticating>),
+    /// Bound to a session.
+    Bound { cell: Arc<Cell>, link: LinkId, more: bool },
+    /// There is one last message.
+    Closing { message: BytesMut, last: Last },
+    /// Everything is said.
+    Over,
+}
+
+/// What a last message is.
+enum Last {
+    /// The answer to a post.
+    Answer,
+    /// A refusal.
+    Goodbye(Goodbye),
+}
+
+struct Authenticating {
+    request: LinkRequest,
+    hello: Hello,
+    /// Frames that came with the hello, then frames that came after it.
+    opening: Vec<UpFrame>,
+    later: Vec<UpFrame>,
+    later_bytes: usize,
+    outcome: Pending<'static, Result<Identity, Denied>>,
+}
+
+impl Gate for GatewayGate {
+    type Peer = GatewayPeer;
+
+    fn open(&self, link: LinkRequest) -> GatewayPeer {
+        let shared = Arc::clone(&self.shared);
+        shared.metrics.count_link(link.transport);
+        let (codec, transport, plain) = (link.codec, link.transport, link.opening != Opening::Message);
+        let mut peer = GatewayPeer {
+            shared,
+            signal: Arc::default(),
+            codec,
+            transport,
+            opened_ms: clock::now().mono_ms,
+            stage: Stage::Waiting(Box::new(link)),
+            goodbye: None,
+            is_over: false,
+        };
+        if let Some(goodbye) = peer.shared.refusal() {
+            peer.close(goodbye);
+        } else if plain {
+            peer.open_by_address();
+        }
+        peer
+    }
+}
+
+impl Peer for GatewayPeer {
+    fn receive(&mut self, message: &[u8]) {
+        let limits =
+            DecodeLimits { frame_bytes: self.shared.config.message_bytes, ..DecodeLimits::default() };
+        let mut frames = self.codec.up_frames(message, limits);
+        match &mut self.stage {
+            Stage::Waiting(request) if request.shape == Shape::Post => self.receive_post(frames),
+            Stage::Waiting(_) => match frames.next() {
+                Some(Ok(UpFrame::Hello(hello))) => match frames.collect::<Result<Vec<_>, _>>() {
+                    Ok(opening) => self.authenticate(*hello, opening),
+                    Err(error) => self.close_by(&error),
+                },
+                Some(Err(error)) => self.close_by(&error),
+                _ => self.close(Goodbye::ProtocolError(ErrorCode::HelloRequired)),
+            },
+            Stage::Authenticating(waiting) => {
+                waiting.later_bytes += message.len();
+                if waiting.later_bytes > limits.frame_bytes {
+                    return self.close(Goodbye::ProtocolError(ErrorCode::MessageTooLarge));
+                }
+                match frames.collect::<Result<Vec<_>, _>>() {
+                    Ok(frames) => waiting.later.extend(frames),
+                    Err(error) => self.close_by(&error),
+                }
+            }
+            Stage::Bound { cell, link, .. } => {
+                let (cell, link) = (Arc::clone(cell), *link);
+                for frame in frames {
+                    self.pass_on(&cell, link, frame, false);
+                }
+            }
+            Stage::Closing { .. } | Stage::Over => {}
+        }
+    }
+
+    fn refuse(&mut self, fault: Fault) {
+        let code = fault.code();
+        self.shared.metrics.count_refusal(code);
+        match &self.stage {
+            Stage::Bound { cell, link, .. } => {
+                let error = ErrorFrame { code, message: code.message().into(), command: None, fatal: true };
+                cell.change(|session| session.report(*link, error));
+            }
+            Stage::Closing { .. } | Stage::Over => {}
+            _ => self.close(Goodbye::ProtocolError(code)),
+        }
+    }
+
+    fn poll_transmit(
+        &mut self,
+        context: &mut Context<'_>,
+        budget_bytes: usize,
+        buffer: &mut BytesMut,
+    ) -> Poll<Transmit> {
+        if let Stage::Authenticating(waiting) = &mut self.stage {
+            match waiting.outcome.as_mut().poll(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(outcome) => self.bind(outcome),
+            }
+        }
+        match &mut self.stage {
+            Stage::Waiting(_) | Stage::Authenticating(_) => {
+                self.signal.register(context.waker());
+                Poll::Pending
+            }
+            Stage::Bound { cell, link, more } => {
+                self.signal.register(context.waker());
+                if !(self.signal.take() | *more) {
+                    return Poll::Pending;
+                }
+                let now = clock::now();
+                let link = *link;
+                match cell.change(|session| session.transmit(now, link, budget_bytes, buffer)) {
+                    Output::Idle => {
+                        *more = false;
+                        Poll::Pending
+                    }
+                    Output::Message { more: again } => {
+                        *more = again;
+                        Poll::Ready(Transmit::Message)
+                    }
+                    Output::Close(goodbye) => {
+                        self.goodbye = Some(goodbye);
+                        Poll::Ready(Transmit::Close(advice(goodbye)))
+                    }
+                }
+            }
+            Stage::Closing { message, last } => {
+                buffer.extend_from_slice(message);
+                let transmit = match last {
+                    Last::Answer => Transmit::Message,
+                    Last::Goodbye(goodbye) => Transmit::Close(advice(*goodbye)),
+                };
+                self.stage = Stage::Over;
+                Poll::Ready(transmit)
+            }
+            Stage::Over => Poll::Pending,
+        }
+    }
+
+    fn write_resume_tag(&self, buffer: &mut BytesMut) {
+        if let Stage::Bound { cell, link, .. } = &self.stage {
+            let mut tag = String::new();
+            cell.look(|session| session.write_resume_tag(*link, &mut tag));
+            buffer.extend_from_slice(tag.as_bytes());
+        }
+    }
+
+    fn end(mut self, reason: LinkEnd) {
+        self.finish(reason);
+    }
+}
+
+impl GatewayPeer {
+    /// Passes a frame to the session, and what is wrong with it back to the client.
+    fn pass_on(&self, cell: &Arc<Cell>, link: LinkId, frame: Result<UpFrame, DecodeError>, opening: bool) {
+        let now = clock::now();
+        let error = match frame {
+            Ok(frame) => {
+                cell.change(|session| session.handle_frame(now, Via::Link(link), frame, opening)).err()
+            }
+            Err(error) => Some(error_frame(&error)),
+        };
+        if let Some(error) = error {
+            self.shared.metrics.count_refusal(error.code);
+            cell.change(|session| session.report(link, error));
+        }
+    }
+
+    /// Refuses the link.
+    fn close(&mut self, goodbye: Goodbye) {
+        if let Some(code) = goodbye.error() {
+            self.shared.metrics.count_refusal(code);
+        }
+        let mut message = BytesMut::new();
+        encode_goodbye(self.codec, goodbye, &mut message);
+        self.goodbye = Some(goodbye);
+        self.stage = Stage::Closing { message, last: Last::Goodbye(goodbye) };
+        self.signal.set();
+    }
+
+    /// Refuses the link for bytes that are no message of the protocol.
+    fn close_by(&mut self, error: &DecodeError) {
+        self.shared.metrics.count_refusal(error.code);
+        let goodbye = Goodbye::ProtocolError(error.code);
+        let mut message = BytesMut::new();
+        let frame = ErrorFrame { fatal: true, ..error_frame(error) };
+        self.codec.encode_down(&DownFrame::Error(frame), &mut message);
+        if let Some(retry) = goodbye.retry() {
+            self.codec.encode_down(&DownFrame::Retry(retry), &mut message);
+        }
+        self.goodbye = Some(goodbye);
+        self.stage = Stage::Closing { message, last: Last::Goodbye(goodbye) };
+        self.signal.set();
+    }
+
+    fn finish(&mut self, end: LinkEnd) {
+        if std::mem::replace(&mut self.is_over, true) {
+            return;
+        }
+        let (mut session, mut user) = (None, None);
+        if let Stage::Bound { cell, link, .. } = std::mem::replace(&mut self.stage, Stage::Over) {
+            cell.remove_link(link);
+            session = Some(cell.id());
+            user = cell.look(|session| session.user().map(ToOwned::to_owned));
+        }
+        let reason = self.goodbye.map(Goodbye::as_str);
+        self.shared.metrics.count_link_end(self.transport, end, reason);
+        tracing::info!(
+            session = session.map(tracing::field::display),
+            user,
+            transport = self.transport,
+            duration_ms = clock::now().mono_ms - self.opened_ms,
+            reason = reason.unwrap_or(end.as_str()),
+            "link ended"
+        );
+    }
+}
+
+impl Drop for GatewayPeer {
+    fn drop(&mut self) {
+        self.finish(LinkEnd::Lost);
+    }
+}
+
+/// What a transport can say of a goodbye by its own means.
+fn advice(goodbye: Goodbye) -> Advice {
+    let retry = goodbye.retry();
+    Advice {
+        code: goodbye.close_code(),
+        reason: goodbye.as_str(),
+        error: goodbye.error(),
+        retry_after_ms: retry.as_ref().filter(|retry| !retry.is_final).map(|retry| retry.delay_ms),
+        is_final: retry.is_some_and(|retry| retry.is_final),
+    }
+}
+
+/// What a client is told of bytes that are no frame. Its next message may be one, unless these were not even framed.
+fn error_frame(error: &DecodeError) -> ErrorFrame {
+    let fatal =
+        matches!(error.code, ErrorCode::MalformedFrame | ErrorCode::UnknownFrame | ErrorCode::NotUtf8);
+    ErrorFrame { code: error.code, message: error.detail.clone(), command: None, fatal }
+}
+
+impl std::fmt::Debug for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Waiting(_) => "Waiting",
+            Self::Authenticating(_) => "Authenticating",
+            Self::Bound { .. } => "Bound",
+            Self::Closing { .. } => "Closing",
+            Self::Over => "Over",
+        })
+    }
+}

@@ -1,0 +1,263 @@
+//! How a link finds its session.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use throughline_link::{Opening as LinkOpening, Shape};
+use throughline_wire::{
+    ChannelName, Command, DownFrame, ErrorCode, SessionId, SubscribeFrom, Token, UpFrame,
+    codec::UpFrames,
+    frame::{Commands, Hello, Resume, SessionName},
+};
+
+use super::{Authenticating, GatewayPeer, Last, Stage, error_frame};
+use crate::{
+    gateway::{
+        authority::{Credentials, Denied, Identity},
+        cell::Cell,
+        clock,
+        signal::Wake,
+    },
+    session::{Goodbye, LinkId, LinkKind, LinkSpec, Opening, ResumeTag, Session, TokenKeys, Via},
+};
+
+impl GatewayPeer {
+    /// Has the credentials of a hello checked; [`bind`](Self::bind) goes on from there.
+    pub(super) fn authenticate(&mut self, hello: Hello, opening: Vec<UpFrame>) {
+        let Stage::Waiting(request) = std::mem::replace(&mut self.stage, Stage::Over) else { return };
+        let mut request = *request;
+        let credentials = Credentials {
+            token: hello.auth.clone(),
+            headers: std::mem::take(&mut request.headers),
+            remote: request.remote,
+        };
+        let shared = Arc::clone(&self.shared);
+        let outcome = Box::pin(async move { shared.authenticate.authenticate(&credentials).await });
+        self.stage = Stage::Authenticating(Box::new(Authenticating {
+            request,
+            hello,
+            opening,
+            later: Vec::new(),
+            later_bytes: 0,
+            outcome,
+        }));
+        self.signal.set();
+    }
+
+    /// A client that says who it is by the address it called.
+    pub(super) fn open_by_address(&mut self) {
+        let Stage::Waiting(request) = &mut self.stage else { return };
+        let LinkOpening::Address { channels, ticket, resume_tag } = &mut request.opening else { return };
+        let (channels, ticket, tag) = (std::mem::take(channels), ticket.take(), resume_tag.take());
+        let mut subscribe = Vec::new();
+        for channel in channels {
+            match ChannelName::parse(&channel) {
+                Ok(channel) => subscribe.push(Command::Subscribe {
+                    channel,
+                    from: SubscribeFrom::Now,
+                    token: None,
+                    presence: false,
+                }),
+                Err(code) => return self.close(Goodbye::ProtocolError(code)),
+            }
+        }
+        let tag = tag.and_then(|tag| ResumeTag::verify(&self.shared.session.keys, &tag));
+        let held = tag.as_ref().and_then(|tag| self.shared.registry.find(tag.session));
+        let resume = tag.map(|tag| Resume {
+            token: Token::new(tag.session.to_string()), // proven by the tag; see `find`
+            incarnation: tag.incarnation,
+            after: tag.after,
+            low: held.as_ref().map_or(1, |cell| cell.look(|session| session.received() + 1)),
+            positions: tag.positions,
+        });
+        let first = resume.as_ref().filter(|_| held.is_some()).map_or(1, |resume| resume.low);
+        if let Some(positions) = resume.as_ref().and_then(|resume| resume.positions.as_ref()) {
+            subscribe.retain(|command| match command {
+                Command::Subscribe { channel, .. } => !positions.contains_key(channel),
+                _ => true,
+            });
+        } else if held.is_some() {
+            subscribe.clear();
+        }
+        let hello =
+            Hello { instance: "address".into(), auth: ticket.map(Token::new), resume, ..Hello::default() };
+        let commands = UpFrame::Commands(Commands { first, items: subscribe, ack: None });
+        self.authenticate(hello, vec![commands]);
+    }
+
+    /// The credentials were checked: opens a session, or goes on with the one that the hello names.
+    pub(super) fn bind(&mut self, outcome: Result<Identity, Denied>) {
+        let Stage::Authenticating(waiting) = std::mem::replace(&mut self.stage, Stage::Over) else { return };
+        let identity = match outcome {
+            Ok(identity) => identity,
+            Err(Denied::Unauthorized) => return self.close(Goodbye::Unauthorized),
+            Err(Denied::Forbidden) => return self.close(Goodbye::Forbidden(ErrorCode::Forbidden)),
+            Err(Denied::Unavailable) => return self.close(overload(ErrorCode::Overloaded)),
+        };
+        let Authenticating { request, hello, opening, later, .. } = *waiting;
+        let plain = request.opening != LinkOpening::Message;
+        let kind = match request.shape {
+            _ if plain => LinkKind::PlainStream,
+            Shape::Duplex => LinkKind::Duplex,
+            Shape::DownStream => LinkKind::DownStream,
+            Shape::Answer | Shape::Post => LinkKind::Answer,
+        };
+        let spec = LinkSpec { transport: self.transport, codec: self.codec, kind };
+        let mut reason = None;
+        if let Some(resume) = &hello.resume {
+            match self.find(resume, &identity, plain) {
+                Ok(cell) => {
+                    match cell.change(|session| session.handle_hello(clock::now(), &hello, resume, spec)) {
+                        Ok(link) => self.bound(cell, link, opening, later, false),
+                        Err(goodbye) => self.close(goodbye),
+                    }
+                    return;
+                }
+                Err(code) => reason = Some(code),
+            }
+            if resume.positions.is_none() && !plain {
+                return self.close(Goodbye::Positions); // asked for, so that the new session takes them up
+            }
+        }
+        // C7: what lies behind a resume that failed means the old session.
+        let opening = if reason.is_some() && !plain { Vec::new() } else { opening };
+        match self.open(&hello, identity, spec, reason) {
+            Ok((cell, link)) => self.bound(cell, link, opening, later, true),
+            Err(goodbye) => self.close(goodbye),
+        }
+    }
+
+    /// A post: names a session; never makes, takes over or fences one.
+    pub(super) fn receive_post(&mut self, mut frames: UpFrames<'_>) {
+        let name = match frames.next() {
+            Some(Ok(UpFrame::Session(name))) => name,
+            Some(Err(error)) => return self.close_by(&error),
+            _ => return self.close(Goodbye::ProtocolError(ErrorCode::HelloRequired)),
+        };
+        let mut message = BytesMut::new();
+        match self.find_named(&name) {
+            Ok(cell) => self.take_post(&cell, LinkId(name.link), frames, &mut message),
+            Err(code) => {
+                self.shared.metrics.count_refusal(code);
+                let error = error_frame(&code.into());
+                self.codec.encode_down(&DownFrame::Error(error), &mut message);
+            }
+        }
+        self.stage = Stage::Closing { message, last: Last::Answer };
+        self.signal.set();
+    }
+
+    fn take_post(&self, cell: &Arc<Cell>, link: LinkId, frames: UpFrames<'_>, message: &mut BytesMut) {
+        let now = clock::now();
+        for frame in frames {
+            let error = match frame {
+                Ok(UpFrame::Ping { nonce }) => {
+                    let window_ms = Some(self.shared.session.window.ms());
+                    self.codec.encode_down(&DownFrame::Pong { nonce, window_ms }, message);
+                    continue;
+                }
+                Ok(frame) => {
+                    cell.change(|session| session.handle_frame(now, Via::Post(link), frame, false)).err()
+                }
+                Err(error) => Some(error_frame(&error)),
+            };
+            if let Some(error) = error {
+                self.shared.metrics.count_refusal(error.code);
+                self.codec.encode_down(&DownFrame::Error(error), message);
+            }
+        }
+        let up_to = cell.look(Session::received);
+        self.codec.encode_down(&DownFrame::Ack { up_to }, message);
+    }
+
+    fn bound(
+        &mut self,
+        cell: Arc<Cell>,
+        link: LinkId,
+        opening: Vec<UpFrame>,
+        later: Vec<UpFrame>,
+        is_new: bool,
+    ) {
+        cell.add_signal(link, Arc::clone(&self.signal));
+        for frame in opening {
+            self.pass_on(&cell, link, Ok(frame), is_new);
+        }
+        for frame in later {
+            self.pass_on(&cell, link, Ok(frame), false);
+        }
+        self.stage = Stage::Bound { cell, link, more: true };
+    }
+
+    fn open(
+        &self,
+        hello: &Hello,
+        identity: Identity,
+        spec: LinkSpec,
+        reason: Option<ErrorCode>,
+    ) -> Result<(Arc<Cell>, LinkId), Goodbye> {
+        if self.shared.registry.len() >= self.shared.config.sessions {
+            return Err(overload(ErrorCode::TooManySessions));
+        }
+        let wake = Arc::new(Wake::default());
+        let opening = Opening {
+            id: SessionId::from_random(clock::random()),
+            user: identity.user,
+            config: Arc::clone(&self.shared.session),
+            listener: Arc::clone(&wake) as _,
+            reason,
+        };
+        let (session, link) = Session::open(clock::now(), opening, hello, spec)?;
+        let cell = Cell::new(session, wake, Arc::clone(&self.shared));
+        self.shared.registry.add(Arc::clone(&cell));
+        self.shared.metrics.count_opening();
+        self.shared.size_window();
+        cell.change(|_| ()); // schedules its deadline and takes up its positions
+        Ok((cell, link))
+    }
+
+    /// The session that a resume names, for this user.
+    ///
+    /// Where the client could only repeat a tag, its proof was checked when it was read, and the token is only the
+    /// session's id.
+    fn find(&self, resume: &Resume, identity: &Identity, plain: bool) -> Result<Arc<Cell>, ErrorCode> {
+        let keys = &self.shared.session.keys;
+        let user = identity.user.as_deref();
+        let claimed = if plain {
+            SessionId::parse(resume.token.reveal())
+        } else {
+            TokenKeys::claimed_session(&resume.token)
+        };
+        let id = claimed.ok_or(ErrorCode::TokenInvalid)?;
+        let held = self.shared.registry.find(id);
+        let owner = held.as_ref().map(|cell| cell.look(|session| session.user().map(ToOwned::to_owned)));
+        let of_another = owner.as_ref().is_some_and(|owner| owner.as_deref() != user);
+        if !plain && keys.verify(&resume.token, user).is_none() {
+            let genuine = owner.is_some_and(|owner| keys.verify(&resume.token, owner.as_deref()).is_some());
+            return Err(if genuine { ErrorCode::UserMismatch } else { ErrorCode::TokenInvalid });
+        }
+        if of_another {
+            return Err(ErrorCode::UserMismatch);
+        }
+        held.ok_or(ErrorCode::SessionUnknown)
+    }
+
+    /// The session that a post names. Whoever holds the token may post; C8: in the session's own incarnation.
+    fn find_named(&self, name: &SessionName) -> Result<Arc<Cell>, ErrorCode> {
+        let keys = &self.shared.session.keys;
+        let claimed = TokenKeys::claimed_session(&name.token).ok_or(ErrorCode::TokenInvalid)?;
+        let cell = self.shared.registry.find(claimed).ok_or(ErrorCode::SessionEnded)?;
+        let (genuine, incarnation) =
+            cell.look(|session| (keys.verify(&name.token, session.user()).is_some(), session.incarnation()));
+        if !genuine {
+            return Err(ErrorCode::TokenInvalid);
+        }
+        if incarnation != name.incarnation {
+            return Err(ErrorCode::IncarnationMismatch);
+        }
+        Ok(cell)
+    }
+}
+
+fn overload(code: ErrorCode) -> Goodbye {
+    Goodbye::Overload { delay_ms: 1_000, spread_ms: 5_000, code }
+}

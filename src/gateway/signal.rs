@@ -1,0 +1,109 @@
+//! How a link is told that there is something for it.
+//!
+//! Each link has a [`Signal`]: a flag and the waker of its task. Each session has a [`Wake`], which its channels
+//! know: it passes on to the link that items flow on. Marking what is marked already costs one load.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::Waker,
+};
+
+use atomic_waker::AtomicWaker;
+use parking_lot::Mutex;
+
+use crate::{channel::Listener, session::LinkId};
+
+/// A flag with the waker of whoever waits for it.
+#[derive(Debug, Default)]
+pub(crate) struct Signal {
+    ready: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Signal {
+    /// Marks it, and wakes the task unless it was marked already.
+    pub(crate) fn set(&self) {
+        if !self.ready.swap(true, Ordering::AcqRel) {
+            self.waker.wake();
+        }
+    }
+
+    /// Remembers whom to wake. To be called before [`take`](Self::take), or a wake is lost.
+    pub(crate) fn register(&self, waker: &Waker) {
+        self.waker.register(waker);
+    }
+
+    /// Clears the mark; says whether it was there. Clear first, then look: what comes between marks it again.
+    pub(crate) fn take(&self) -> bool {
+        self.ready.swap(false, Ordering::AcqRel)
+    }
+}
+
+/// The signals of a session's links.
+#[derive(Debug, Default)]
+pub(crate) struct Wake {
+    signals: Mutex<Signals>,
+    /// The link that items flow on, 0 for none: what the fast path compares.
+    active: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Signals {
+    active: Option<Arc<Signal>>,
+    links: Vec<(LinkId, Arc<Signal>)>,
+}
+
+impl Wake {
+    /// Adds a link.
+    pub(crate) fn add(&self, id: LinkId, signal: Arc<Signal>) {
+        self.signals.lock().links.push((id, signal));
+    }
+
+    /// Takes a link away.
+    pub(crate) fn remove(&self, id: LinkId) {
+        let mut signals = self.signals.lock();
+        signals.links.retain(|(held, _)| *held != id);
+        if signals.links.is_empty() {
+            signals.links = Vec::new();
+        }
+        if self.active.load(Ordering::Relaxed) == id.0 {
+            signals.active = None;
+            self.active.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Wakes one link.
+    pub(crate) fn wake(&self, id: LinkId) {
+        if let Some((_, signal)) = self.signals.lock().links.iter().find(|(held, _)| *held == id) {
+            signal.set();
+        }
+    }
+
+    /// Says which link items flow on. Called with the session's lock held, so that the last word is the newest.
+    pub(crate) fn set_active(&self, id: Option<LinkId>) {
+        let number = id.map_or(0, |id| id.0);
+        if self.active.load(Ordering::Relaxed) == number {
+            return;
+        }
+        let mut signals = self.signals.lock();
+        let active =
+            signals.links.iter().find(|(held, _)| Some(*held) == id).map(|(_, signal)| Arc::clone(signal));
+        // A link that has not been added yet is asked for once more when it is.
+        self.active.store(if active.is_some() { number } else { 0 }, Ordering::Relaxed);
+        if let Some(signal) = &active {
+            signal.set();
+        }
+        signals.active = active;
+    }
+}
+
+impl Listener for Wake {
+    fn ready(&self) {
+        if let Some(signal) = &self.signals.lock().active {
+            signal.set();
+        }
+    }
+}

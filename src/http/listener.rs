@@ -1,0 +1,261 @@
+//! Accepts connections and speaks HTTP/1.1 on them, with a bound on each thing that a client can draw out.
+//!
+//! hyper has one time limit for the head of a request and the silence before it. They are not the same: an idle
+//! connection should outlive those of the balancers in front (60 s is common; one that is cut first answers 502),
+//! a head that trickles should not. So the connection itself watches: [`Phase`] says where it is, and reading
+//! fails when that has lasted too long.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::{Sleep, sleep},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::{Service, ServiceExt as _};
+
+use super::{Body, Remote};
+
+/// What a connection may draw out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ListenerConfig {
+    /// How long the head of a request may take from its first byte. Default: 10 seconds.
+    pub header_timeout: Duration,
+    /// How long a connection may lie idle between requests. Longer than the balancers' in front. Default: 75 seconds.
+    pub keep_alive: Duration,
+    /// How many connections may be open; more wait in the system's queue. Default: 100,000.
+    pub connections: usize,
+}
+
+impl Default for ListenerConfig {
+    fn default() -> Self {
+        Self {
+            header_timeout: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(75),
+            connections: 100_000,
+        }
+    }
+}
+
+/// Serves connections until `stop`; then lets requests that are under way end.
+pub async fn serve<S>(listener: TcpListener, service: S, config: ListenerConfig, stop: CancellationToken)
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    let slots = Arc::new(Semaphore::new(config.connections));
+    let connections = TaskTracker::new();
+    loop {
+        let accepted = stop.run_until_cancelled(async {
+            let slot = Arc::clone(&slots).acquire_owned().await.expect("never closed");
+            (listener.accept().await, slot)
+        });
+        let (stream, remote, slot) = match accepted.await {
+            None => break,
+            Some((Ok((stream, remote)), slot)) => (stream, remote, slot),
+            Some((Err(error), _)) => {
+                // Out of descriptors, most likely: those that end make room.
+                tracing::warn!(%error, "a connection could not be accepted");
+                sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let connection = connection(stream, Remote(remote), service.clone(), config, stop.clone());
+        connections.spawn(async move {
+            connection.await;
+            drop(slot);
+        });
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+async fn connection<S>(
+    stream: TcpStream,
+    remote: Remote,
+    service: S,
+    config: ListenerConfig,
+    stop: CancellationToken,
+) where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    let _ = stream.set_nodelay(true);
+    let phase = Arc::new(Phase::default());
+    // The first head is under way once the connection stands.
+    let limit = Some(Box::pin(sleep(config.header_timeout)));
+    let stream = Watched { stream, phase: Arc::clone(&phase), config, seen: 0, limit };
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        phase.enter(BUSY);
+        request.extensions_mut().insert(remote);
+        let answer = service.clone().oneshot(request);
+        let phase = Arc::clone(&phase);
+        async move {
+            let response = answer.await?;
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                phase.enter(GIVEN_AWAY);
+            }
+            Ok::<_, Infallible>(response.map(|body| Answering { body, phase }))
+        }
+    });
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let ended = stop.run_until_cancelled(connection.as_mut()).await;
+    if ended.is_none() {
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
+    }
+}
+
+/// Where a connection is, with a count that rises with every change.
+#[derive(Debug, Default)]
+struct Phase(AtomicU64);
+
+/// Between requests.
+const IDLE: u64 = 0;
+/// Within the head of a request.
+const HEAD: u64 = 1;
+/// A request is being answered; what that may take is the transport's to say.
+const BUSY: u64 = 2;
+/// It speaks another protocol now.
+const GIVEN_AWAY: u64 = 3;
+
+impl Phase {
+    fn enter(&self, phase: u64) {
+        let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
+            (now & 3 != GIVEN_AWAY).then_some(((now >> 2) + 1) << 2 | phase)
+        });
+    }
+
+    fn now(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// A connection that fails to read once its phase has lasted too long.
+struct Watched {
+    stream: TcpStream,
+    phase: Arc<Phase>,
+    config: ListenerConfig,
+    /// The phase that `limit` was set for.
+    seen: u64,
+    limit: Option<Pin<Box<Sleep>>>,
+}
+
+impl Watched {
+    /// Whether the present phase has lasted too long.
+    fn is_over(&mut self, context: &mut Context<'_>) -> bool {
+        let now = self.phase.now();
+        if now != self.seen {
+            self.seen = now;
+            self.limit = match now & 3 {
+                IDLE => Some(Box::pin(sleep(self.config.keep_alive))),
+                HEAD => Some(Box::pin(sleep(self.config.header_timeout))),
+                _ => None,
+            };
+        }
+        self.limit.as_mut().is_some_and(|limit| limit.as_mut().poll(context).is_ready())
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        match Pin::new(&mut self.stream).poll_read(context, buffer) {
+            Poll::Pending if self.is_over(context) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Ready(Ok(())) => {
+                if buffer.filled().len() > before && self.phase.now() & 3 == IDLE {
+                    self.phase.enter(HEAD);
+                }
+                Poll::Ready(Ok(()))
+            }
+            other => other,
+        }
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+/// A body that says when it is over.
+#[derive(Debug)]
+struct Answering {
+    body: Body,
+    phase: Arc<Phase>,
+}
+
+impl HttpBody for Answering {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.phase.enter(IDLE);
+    }
+}

@@ -1,0 +1,188 @@
+//! The addresses of the client's side: which leads to which transport.
+
+use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body::Body as HttpBody;
+use http_body_util::Full;
+use serde::Serialize;
+use throughline_link::{Shape, answer::answer};
+use throughline_wire::{
+    Codec, DownFrame, ErrorCode,
+    frame::{ErrorFrame, TransportOffer},
+};
+
+use super::{Body, OriginRefused, Remote};
+use crate::gateway::{Adapters, Shared};
+
+/// The future of an answer.
+pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+/// Leads requests to transports. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Router {
+    shared: Arc<Shared>,
+    adapters: Arc<Adapters>,
+}
+
+impl Router {
+    /// A router in front of these transports.
+    pub(crate) fn new(shared: Arc<Shared>, adapters: Adapters) -> Self {
+        Self { shared, adapters: Arc::new(adapters) }
+    }
+
+    /// What `welcome` and `negotiate` offer, in order of preference, relative to the address that was called.
+    pub(crate) fn offers(base_path: &str) -> Arc<[TransportOffer]> {
+        let offer = |name: &str, path: &str| TransportOffer {
+            name: name.into(),
+            url: Some(format!("{base_path}{path}").into()),
+            certificate_hashes: Vec::new(),
+        };
+        [offer("websocket", WEBSOCKET), offer("sse", EVENTS), offer("polling", POLL)].into()
+    }
+
+    /// Answers one request.
+    pub(crate) fn route<B>(&self, request: Request<B>) -> Answer
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+    {
+        let cross_origin = match self.shared.config.origins.check(request.headers(), request.uri()) {
+            Ok(cross_origin) => cross_origin,
+            Err(refused) => return ready(self.refuse_origin(&refused)),
+        };
+        let Some(path) = request.uri().path().strip_prefix(&*self.shared.config.base_path) else {
+            return ready(not_found());
+        };
+        if request.method() == Method::OPTIONS {
+            return ready(with_origin(preflight(), cross_origin));
+        }
+        let remote = request.extensions().get::<Remote>().map(|remote| remote.0);
+        match path {
+            WEBSOCKET => {
+                let (response, link) = self.adapters.websocket.answer(request, remote);
+                if let Some(link) = link {
+                    self.adapters.spawn(link);
+                }
+                ready(with_origin(response.map(Body::from), cross_origin))
+            }
+            POLL => later(self.adapters.polling.answer(request, remote, Shape::Answer), cross_origin),
+            SEND => later(self.adapters.polling.answer(request, remote, Shape::Post), cross_origin),
+            EVENTS => later(self.adapters.sse.answer(request, remote), cross_origin),
+            NEGOTIATE if request.method() == Method::GET => {
+                ready(with_origin(self.negotiate(), cross_origin))
+            }
+            HEALTH if request.method() == Method::GET => {
+                let shared = Arc::clone(&self.shared);
+                Box::pin(async move { Ok(health(shared.is_healthy().await)) })
+            }
+            NEGOTIATE | HEALTH => ready(method_not_allowed()),
+            _ => ready(not_found()),
+        }
+    }
+
+    fn negotiate(&self) -> Response<Body> {
+        #[derive(Serialize)]
+        struct Negotiation<'a> {
+            version: u32,
+            codecs: [&'static str; 2],
+            transports: Vec<Offer<'a>>,
+        }
+        #[derive(Serialize)]
+        struct Offer<'a> {
+            name: &'a str,
+            url: Option<&'a str>,
+        }
+        let offers = self.shared.session.transports.iter();
+        let negotiation = Negotiation {
+            version: 0,
+            codecs: [Codec::Json.name(), Codec::Bincode.name()],
+            transports: offers.map(|offer| Offer { name: &offer.name, url: offer.url.as_deref() }).collect(),
+        };
+        json(StatusCode::OK, &negotiation)
+    }
+
+    fn refuse_origin(&self, refused: &OriginRefused) -> Response<Body> {
+        self.shared.metrics.count_refusal(ErrorCode::OriginRefused);
+        tracing::warn!(%refused, "a page was refused");
+        let error = ErrorFrame {
+            code: ErrorCode::OriginRefused,
+            message: refused.to_string().into(),
+            command: None,
+            fatal: true,
+        };
+        let mut message = BytesMut::new();
+        Codec::Json.encode_down(&DownFrame::Error(error), &mut message);
+        let media_type = HeaderValue::from_static(Codec::Json.media_type());
+        answer(StatusCode::FORBIDDEN, media_type, Full::new(message.freeze()).into())
+    }
+}
+
+/// An answer in JSON.
+pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
+    let text = serde_json::to_vec(value).unwrap_or_default();
+    answer(status, HeaderValue::from_static("application/json"), Full::new(Bytes::from(text)).into())
+}
+
+fn ready(response: Response<Body>) -> Answer {
+    Box::pin(std::future::ready(Ok(response)))
+}
+
+fn later<T: Into<Body>>(
+    response: impl Future<Output = Response<T>> + Send + 'static,
+    cross_origin: Option<HeaderValue>,
+) -> Answer {
+    Box::pin(async move { Ok(with_origin(response.await.map(Into::into), cross_origin)) })
+}
+
+/// Lets the page of an allowed origin read the answer.
+fn with_origin(mut response: Response<Body>, cross_origin: Option<HeaderValue>) -> Response<Body> {
+    if let Some(origin) = cross_origin {
+        let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    }
+    response
+}
+
+/// What a page of an allowed origin may send; asked for only where a poll is in the binary codec.
+fn preflight() -> Response<Body> {
+    let mut response = text(StatusCode::NO_CONTENT, "");
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static("content-type, last-event-id"),
+    );
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    response
+}
+
+fn health(is_healthy: bool) -> Response<Body> {
+    if is_healthy {
+        text(StatusCode::OK, "ok\n")
+    } else {
+        text(StatusCode::SERVICE_UNAVAILABLE, "the broker does not take events\n")
+    }
+}
+
+fn not_found() -> Response<Body> {
+    text(StatusCode::NOT_FOUND, "no such address; the protocol's are below /v1/ (docs/protocol.md)\n")
+}
+
+fn method_not_allowed() -> Response<Body> {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "");
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
+    response
+}
+
+fn text(status: StatusCode, text: &'static str) -> Response<Body> {
+    answer(status, HeaderValue::from_static("text/plain; charset=utf-8"), Full::from(text).into())
+}
+
+const WEBSOCKET: &str = "/v1/websocket";
+const POLL: &str = "/v1/poll";
+const SEND: &str = "/v1/send";
+const EVENTS: &str = "/v1/events";
+const NEGOTIATE: &str = "/v1/negotiate";
+const HEALTH: &str = "/healthz";
