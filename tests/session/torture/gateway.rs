@@ -1,0 +1,620 @@
+//! The driver: what a gateway does around sessions, without sockets, clocks and authorities.
+//!
+//! It finds a session by its token or opens one, hands frames in, carries effects out when the schedule says, and
+//! transmits only to links that were woken: a wake that is missing shows as an item that never comes.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use bytes::{Bytes, BytesMut};
+use throughline::{
+    channel::Listener,
+    session::{
+        Effect, Ending, Goodbye, LinkId, Now, Opening, Output, ResumeTag, Session, SessionConfig,
+        SubscribeRequest, UnsubscribeRequest, Via, encode_goodbye,
+    },
+};
+use throughline_wire::{
+    ChannelName, Codec, Command, DecodeLimits, DownFrame, ErrorCode, SessionId, SubscribeFrom, UpFrame,
+    frame::{Commands, ErrorFrame, Hello, Resume, SessionName},
+};
+
+use super::{
+    coverage::Met,
+    network::Kind,
+    schedule::{World, say},
+    truth::number_in,
+};
+
+/// The sessions of a gateway.
+pub(super) struct Gateway {
+    pub(super) config: Arc<SessionConfig>,
+    pub(super) sessions: Vec<Hosted>,
+    by_id: BTreeMap<SessionId, usize>,
+    /// Intents that the application has and has not answered.
+    pub(super) intents: Vec<Intent>,
+    /// How often each intent was applied.
+    pub(super) applied: BTreeMap<u64, u32>,
+}
+
+/// A session and what the driver keeps beside it.
+pub(super) struct Hosted {
+    pub(super) session: Session,
+    bell: Arc<Bell>,
+    pub(super) legs: Vec<Leg>,
+    pub(super) requests: VecDeque<Request>,
+    pub(super) ending: Option<Ending>,
+}
+
+/// Where a link ends.
+#[derive(Debug)]
+pub(super) struct Leg {
+    pub(super) link: LinkId,
+    pub(super) conn: usize,
+    pub(super) kind: Kind,
+    pub(super) is_woken: bool,
+    /// A probe that nothing has come back from.
+    is_unconfirmed: bool,
+}
+
+/// An effect about a channel that is still to be carried out.
+pub(super) enum Request {
+    Subscribe(SubscribeRequest),
+    Unsubscribe(UnsubscribeRequest),
+}
+
+/// A `send` on its way through the application.
+pub(super) struct Intent {
+    session: usize,
+    command: u64,
+    uid: u64,
+    is_applied: bool,
+}
+
+/// Who listens for a session.
+#[derive(Default)]
+struct Bell(AtomicBool);
+
+impl Listener for Bell {
+    fn ready(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Request {
+    fn channel(&self) -> &ChannelName {
+        match self {
+            Self::Subscribe(request) => &request.channel,
+            Self::Unsubscribe(request) => &request.channel,
+        }
+    }
+}
+
+impl Gateway {
+    pub(super) fn new(config: SessionConfig) -> Self {
+        Self {
+            config: Arc::new(config),
+            sessions: Vec::new(),
+            by_id: BTreeMap::new(),
+            intents: Vec::new(),
+            applied: BTreeMap::new(),
+        }
+    }
+
+    fn find(&self, token: &throughline_wire::Token) -> Option<usize> {
+        let id = self.config.keys.verify(token, None)?;
+        self.by_id.get(&id).copied()
+    }
+}
+
+impl World {
+    pub(super) const fn now(&self) -> Now {
+        Now { mono_ms: self.time, wall_ms: self.time + 1_000_000 }
+    }
+
+    /// A message reaches the gateway.
+    pub(super) fn receive(&mut self, conn: usize, message: &Bytes) {
+        let Some(state) = self.network.conns.get_mut(&conn) else { return };
+        let (kind, codec, is_first) = (state.kind, state.codec, !state.was_heard);
+        state.was_heard = true;
+        match kind {
+            Kind::Plain => return self.receive_plain(conn, message),
+            Kind::Post => {
+                if !is_first {
+                    self.coverage.met(Met::PostRepeated);
+                }
+                return self.receive_post(conn, codec, message);
+            }
+            Kind::Duplex | Kind::Down if !is_first => {}
+            Kind::Poll | Kind::Duplex | Kind::Down => {
+                return self.receive_hello(conn, (kind, codec), is_first, message);
+            }
+        }
+        let Some(&(session, link)) = state.legs.first() else { return };
+        for frame in codec.up_frames(message, DecodeLimits::default()) {
+            self.hand_in(session, Via::Link(link), frame.expect("the model's frames are readable"), false);
+        }
+    }
+
+    /// A message that begins with `hello`.
+    fn receive_hello(&mut self, conn: usize, spoken: (Kind, Codec), is_first: bool, message: &Bytes) {
+        let (kind, codec) = spoken;
+        let mut frames = codec
+            .up_frames(message, DecodeLimits::default())
+            .map(|frame| frame.expect("the model's frames are readable"));
+        let Some(UpFrame::Hello(hello)) = frames.next() else { panic!("the model says hello first") };
+        let spec = kind.spec(codec);
+        let found = hello.resume.as_ref().and_then(|resume| self.gateway.find(&resume.token));
+        let (session, link, is_opening) = match (found, &hello.resume) {
+            (Some(session), Some(resume)) => {
+                match self.resume(session, &hello, resume, spec) {
+                    Ok(link) => {
+                        if !is_first {
+                            self.coverage.met(Met::PollRepeated);
+                        }
+                        (session, link, false)
+                    }
+                    Err(goodbye) => {
+                        if goodbye == Goodbye::Superseded && kind == Kind::Poll {
+                            self.coverage.met(Met::PollSuperseded);
+                        }
+                        return self.refuse(conn, codec, goodbye);
+                    }
+                }
+            }
+            (None, Some(resume)) if resume.positions.is_none() => {
+                return self.refuse(conn, codec, Goodbye::Positions);
+            }
+            _ => match self.open(&hello, spec) {
+                Ok((session, link)) => (session, link, true),
+                Err(goodbye) => return self.refuse(conn, codec, goodbye),
+            },
+        };
+        self.join(session, link, conn, kind, hello.attach.is_none());
+        self.settle(session);
+        if is_opening && hello.resume.is_some() {
+            self.coverage.met(Met::SessionLost);
+            return; // C7: what lies behind a resume that failed was meant for another session
+        }
+        let rest: Vec<UpFrame> = frames.collect();
+        for frame in rest {
+            self.hand_in(session, Via::Link(link), frame, is_opening);
+        }
+    }
+
+    fn resume(
+        &mut self,
+        session: usize,
+        hello: &Hello,
+        resume: &Resume,
+        spec: throughline::session::LinkSpec,
+    ) -> Result<LinkId, Goodbye> {
+        let now = self.now();
+        let hosted = &mut self.gateway.sessions[session].session;
+        let was_busy = hosted.active().is_some() && hosted.unacknowledged() > 0;
+        let (was_in, floor) = (hosted.incarnation(), hosted.acknowledged());
+        let link = hosted.handle_hello(now, hello, resume, spec)?;
+        say!(
+            self,
+            "    s{session}: hello accepted as {link:?}, attach {:?}, after {}",
+            hello.attach,
+            resume.after
+        );
+        if hello.attach.is_some() && was_busy {
+            self.coverage.met(Met::FencedUnacknowledged);
+        }
+        let hosted = &self.gateway.sessions[session].session;
+        if spec.kind == throughline::session::LinkKind::PlainStream {
+            self.coverage.met(Met::ResumedByTag);
+            if hosted.incarnation() != was_in && resume.incarnation == was_in && resume.after < floor {
+                self.coverage.met(Met::JournalSlid);
+            }
+        }
+        Ok(link)
+    }
+
+    fn open(
+        &mut self,
+        hello: &Hello,
+        spec: throughline::session::LinkSpec,
+    ) -> Result<(usize, LinkId), Goodbye> {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&self.random.number().to_be_bytes());
+        id[8..].copy_from_slice(&self.random.number().to_be_bytes());
+        let id = SessionId::from_random(id);
+        let bell = Arc::new(Bell::default());
+        let opening = Opening {
+            id,
+            user: None,
+            config: Arc::clone(&self.gateway.config),
+            listener: bell.clone(),
+            reason: hello.resume.as_ref().map(|_| ErrorCode::SessionUnknown),
+        };
+        let (session, link) = Session::open(self.now(), opening, hello, spec)?;
+        let index = self.gateway.sessions.len();
+        say!(self, "    s{index}: opened as {link:?}");
+        self.gateway.by_id.insert(id, index);
+        let (legs, requests) = (Vec::new(), VecDeque::new());
+        self.gateway.sessions.push(Hosted { session, bell, legs, requests, ending: None });
+        Ok((index, link))
+    }
+
+    fn join(&mut self, session: usize, link: LinkId, conn: usize, kind: Kind, is_probe: bool) {
+        if let Some(state) = self.network.conns.get_mut(&conn) {
+            state.legs.push((session, link));
+        }
+        let is_unconfirmed = is_probe && kind != Kind::Plain;
+        let leg = Leg { link, conn, kind, is_woken: false, is_unconfirmed };
+        self.gateway.sessions[session].legs.push(leg);
+    }
+
+    fn refuse(&mut self, conn: usize, codec: Codec, goodbye: Goodbye) {
+        say!(self, "    refused: {goodbye:?}");
+        let mut message = BytesMut::new();
+        encode_goodbye(codec, goodbye, &mut message);
+        self.network.write_down(conn, message.freeze(), None);
+        self.end_conn(conn);
+    }
+
+    /// The gateway has said its last on a connection, unless another copy of the request is still held.
+    fn end_conn(&mut self, conn: usize) {
+        if let Some(state) = self.network.conns.get_mut(&conn) {
+            state.is_over = true;
+        }
+    }
+
+    /// A client that can only repeat a string: `GET /v1/events`.
+    fn receive_plain(&mut self, conn: usize, message: &Bytes) {
+        let text = std::str::from_utf8(message).expect("the model's tags are text");
+        let keys = &self.gateway.config.keys;
+        let tag = (!text.is_empty()).then(|| ResumeTag::verify(keys, text).expect("a genuine tag"));
+        let held = tag.as_ref().and_then(|tag| self.gateway.by_id.get(&tag.session).copied());
+        let resume = tag.map(|tag| Resume {
+            token: keys.token(tag.session, None),
+            incarnation: tag.incarnation,
+            after: tag.after,
+            low: held.map_or(1, |held| self.gateway.sessions[held].session.received() + 1),
+            positions: tag.positions,
+        });
+        let hello = Hello { resume, ..Hello::default() };
+        let spec = Kind::Plain.spec(Codec::Json);
+        let (session, link, is_opening) = match (held, &hello.resume) {
+            (Some(session), Some(resume)) => {
+                let link = self.resume(session, &hello, resume, spec).expect("a tag resumes what it names");
+                (session, link, false)
+            }
+            _ => {
+                let (session, link) = self.open(&hello, spec).expect("a plain client opens a session");
+                (session, link, true)
+            }
+        };
+        self.join(session, link, conn, Kind::Plain, false);
+        self.settle(session);
+        let has_positions = hello.resume.as_ref().is_some_and(|resume| resume.positions.is_some());
+        if is_opening && !has_positions {
+            let subscribe = |channel: &super::truth::History| Command::Subscribe {
+                channel: channel.channel.name().clone(),
+                from: SubscribeFrom::Now,
+                token: None,
+                presence: false,
+            };
+            let items = self.truth.channels.iter().map(subscribe).take(2).collect();
+            let commands = UpFrame::Commands(Commands { first: 1, items, ack: None });
+            self.hand_in(session, Via::Link(link), commands, true);
+        }
+    }
+
+    /// `POST /v1/send`.
+    fn receive_post(&mut self, conn: usize, codec: Codec, message: &Bytes) {
+        let mut frames = codec
+            .up_frames(message, DecodeLimits::default())
+            .map(|frame| frame.expect("the model's frames are readable"));
+        let Some(UpFrame::Session(SessionName { token, incarnation, link })) = frames.next() else {
+            panic!("the model names the session first")
+        };
+        let mut answer = BytesMut::new();
+        let refuse = |code: ErrorCode, answer: &mut BytesMut| {
+            let message = code.message().into();
+            codec.encode_down(
+                &DownFrame::Error(ErrorFrame { code, message, command: None, fatal: true }),
+                answer,
+            );
+        };
+        let given_up = self.network.conns.get(&conn).is_some_and(|conn| !conn.is_open);
+        let found = self.gateway.find(&token);
+        let link = LinkId(link);
+        match found {
+            None => refuse(ErrorCode::SessionEnded, &mut answer),
+            Some(session) if self.gateway.sessions[session].session.incarnation() != incarnation => {
+                self.coverage.met(Met::PostLate);
+                refuse(ErrorCode::IncarnationMismatch, &mut answer); // C8
+            }
+            Some(session) => {
+                let hosted = &self.gateway.sessions[session];
+                if given_up || hosted.session.active().is_none_or(|(active, _)| active != link) {
+                    self.coverage.met(Met::PostLate);
+                }
+                let frames: Vec<UpFrame> = frames.collect();
+                for frame in frames {
+                    if let Err(error) = self.pass(session, Via::Post(link), frame, false) {
+                        codec.encode_down(&DownFrame::Error(error), &mut answer);
+                    }
+                }
+                let up_to = self.gateway.sessions[session].session.received();
+                codec.encode_down(&DownFrame::Ack { up_to }, &mut answer);
+            }
+        }
+        self.network.write_down(conn, answer.freeze(), None);
+        self.end_conn(conn);
+    }
+
+    fn hand_in(&mut self, session: usize, via: Via, frame: UpFrame, is_opening: bool) {
+        if let Err(error) = self.pass(session, via, frame, is_opening) {
+            self.gateway.sessions[session].session.report(via.link(), error);
+            self.settle(session);
+        }
+    }
+
+    fn pass(
+        &mut self,
+        session: usize,
+        via: Via,
+        frame: UpFrame,
+        is_opening: bool,
+    ) -> Result<(), ErrorFrame> {
+        say!(self, "    s{session} {via:?}: {frame:?}");
+        let now = self.now();
+        let hosted = &mut self.gateway.sessions[session];
+        if let Some(leg) = hosted.legs.iter_mut().find(|leg| leg.link == via.link())
+            && matches!(frame, UpFrame::Pong { nonce: Some(_) })
+        {
+            leg.is_unconfirmed = false;
+        }
+        let migrates = matches!(frame, UpFrame::Attach { .. });
+        let before = (hosted.session.active(), hosted.session.received());
+        let count = match &frame {
+            UpFrame::Commands(commands) => commands.first + commands.items.len() as u64 - 1,
+            _ => 0,
+        };
+        let result = hosted.session.handle_frame(now, via, frame, is_opening);
+        if migrates && hosted.session.active() != before.0 {
+            self.coverage.met(Met::Migrated);
+        }
+        if result.is_ok() && count > hosted.session.received() && count > before.1 {
+            self.coverage.met(Met::CommandsHeld);
+        }
+        if let Err(error) = &result {
+            say!(self, "    s{session}: {error:?}");
+        }
+        self.settle(session);
+        result
+    }
+
+    /// Change it once, then drain the effects.
+    pub(super) fn settle(&mut self, index: usize) {
+        let hosted = &mut self.gateway.sessions[index];
+        for effect in hosted.session.take_effects() {
+            match effect {
+                Effect::Wake(link) => {
+                    if let Some(leg) = hosted.legs.iter_mut().find(|leg| leg.link == link) {
+                        leg.is_woken = true;
+                    }
+                }
+                Effect::Subscribe(request) => hosted.requests.push_back(Request::Subscribe(request)),
+                Effect::Unsubscribe(request) => hosted.requests.push_back(Request::Unsubscribe(request)),
+                Effect::Send { command, send } => {
+                    let throughline_wire::Payload::Json(json) = send.payload else {
+                        panic!("a send lost its payload")
+                    };
+                    let uid = number_in(json.as_str(), "{\"c\":");
+                    self.gateway.intents.push(Intent { session: index, command, uid, is_applied: false });
+                }
+                Effect::Ended(ending) => {
+                    assert!(hosted.ending.is_none(), "a session ends once");
+                    hosted.ending = Some(ending);
+                    self.gateway.by_id.remove(&hosted.session.id());
+                    let id = hosted.session.id();
+                    if ending == Ending::Expired && self.clients.iter().any(|c| c.has_unreplied(id)) {
+                        self.coverage.met(Met::ExpiredUnreplied);
+                    }
+                    say!(self, "    s{index}: ended, {ending:?}");
+                }
+                Effect::Authenticate { .. } | Effect::Established => {}
+                other => panic!("the model knows no {other:?}"),
+            }
+        }
+        self.check_bounds(index);
+    }
+
+    /// Whoever rang for a session wakes its active link.
+    pub(super) fn answer_bells(&mut self) {
+        for hosted in &mut self.gateway.sessions {
+            if hosted.ending.is_none()
+                && hosted.bell.0.swap(false, Ordering::Relaxed)
+                && let Some((active, _)) = hosted.session.active()
+                && let Some(leg) = hosted.legs.iter_mut().find(|leg| leg.link == active)
+            {
+                leg.is_woken = true;
+            }
+        }
+    }
+
+    fn check_bounds(&self, index: usize) {
+        let hosted = &self.gateway.sessions[index];
+        let session = &hosted.session;
+        let limits = &self.gateway.config.limits;
+        let bound = limits.unacknowledged_items
+            + self.gateway.config.reserve_items as u64
+            + limits.commands_ahead
+            + self.gaps_allowed;
+        let unacknowledged = session.unacknowledged();
+        assert!(unacknowledged <= bound, "{unacknowledged} unacknowledged items, above {bound}");
+        assert!(session.subscriptions().len() as u64 <= limits.subscriptions, "too many subscriptions");
+        if let Some((active, _)) = session.active() {
+            let known = hosted.legs.iter().any(|leg| leg.link == active);
+            assert!(known, "the active link {active:?} is not open");
+        }
+    }
+
+    /// A link's socket can take a message.
+    pub(super) fn transmit(&mut self, index: usize, leg: usize) {
+        let now = self.now();
+        let budget = *self.random.pick(&[1, 60, 400, 4_000, 65_536]);
+        let hosted = &mut self.gateway.sessions[index];
+        let Leg { link, conn, kind, is_unconfirmed, .. } = hosted.legs[leg];
+        let mut buffer = BytesMut::new();
+        let output = hosted.session.transmit(now, link, budget, &mut buffer);
+        say!(self, "    s{index} {link:?} on c{conn}: {output:?}, {} bytes", buffer.len());
+        let tag = (kind == Kind::Plain).then(|| {
+            let mut tag = String::new();
+            hosted.session.write_resume_tag(link, &mut tag);
+            tag
+        });
+        match output {
+            Output::Idle => {
+                assert!(buffer.is_empty(), "idle, with something to say");
+                hosted.legs[leg].is_woken = false;
+            }
+            Output::Message { more } => {
+                assert!(!buffer.is_empty(), "a message of nothing");
+                hosted.legs[leg].is_woken = more;
+                let behind = hosted.session.subscriptions().any(|(name, position)| {
+                    let history = &self.truth.channels[self.truth.index(name)];
+                    history.place(position) < history.head()
+                });
+                if !more && behind && kind != Kind::Poll {
+                    self.coverage.met(Met::WindowFull);
+                }
+                self.network.write_down(conn, buffer.freeze(), tag.filter(|tag| !tag.is_empty()));
+                if kind == Kind::Poll {
+                    self.drop_leg(index, leg);
+                    self.end_conn(conn);
+                }
+            }
+            Output::Close(goodbye) => {
+                if goodbye == Goodbye::Silence && is_unconfirmed {
+                    self.coverage.met(Met::ProbeUnconfirmed);
+                }
+                self.network.write_down(conn, buffer.freeze(), None);
+                self.drop_leg(index, leg);
+                self.end_conn(conn);
+            }
+        }
+        self.settle(index);
+    }
+
+    fn drop_leg(&mut self, index: usize, leg: usize) {
+        let leg = self.gateway.sessions[index].legs.swap_remove(leg);
+        if let Some(conn) = self.network.conns.get_mut(&leg.conn) {
+            conn.legs.retain(|held| *held != (index, leg.link));
+        }
+    }
+
+    /// The gateway learns that a connection is gone.
+    pub(super) fn notice_lost(&mut self, conn: usize) {
+        let now = self.now();
+        let Some(state) = self.network.conns.get(&conn) else { return };
+        for (index, link) in state.legs.clone() {
+            let hosted = &mut self.gateway.sessions[index];
+            let Some(leg) = hosted.legs.iter().position(|leg| leg.link == link) else { continue };
+            if hosted.legs[leg].is_unconfirmed {
+                self.coverage.met(Met::ProbeUnconfirmed);
+            }
+            hosted.session.handle_link_lost(now, link);
+            say!(self, "    s{index}: {link:?} lost");
+            self.drop_leg(index, leg);
+            self.settle(index);
+        }
+    }
+
+    /// Authorises and opens the oldest request of some channel, or refuses it.
+    pub(super) fn carry_out(&mut self, index: usize, may_refuse: bool) {
+        let hosted = &mut self.gateway.sessions[index];
+        if hosted.requests.is_empty() {
+            return;
+        }
+        let drawn = self.random.within(0..=hosted.requests.len() as u64 - 1) as usize;
+        let channel = hosted.requests[drawn].channel().clone();
+        let oldest = hosted.requests.iter().position(|request| *request.channel() == channel);
+        let Some(request) = oldest.and_then(|oldest| hosted.requests.remove(oldest)) else { return };
+        let channel = &self.truth.channels[self.truth.index(&channel)].channel;
+        match request {
+            Request::Subscribe(request) if may_refuse && self.random.chance(1, 25) => {
+                say!(self, "    s{index}: refuses {request:?}");
+                hosted.session.refuse_subscription(&request, ErrorCode::Forbidden.into());
+            }
+            Request::Subscribe(request) => {
+                say!(self, "    s{index}: grants {request:?}");
+                hosted.session.subscribe(&request, channel);
+            }
+            Request::Unsubscribe(request) => {
+                say!(self, "    s{index}: ends {request:?}");
+                hosted.session.unsubscribe(&request);
+            }
+        }
+        self.settle(index);
+    }
+
+    /// The application takes an intent, or answers one, in any order.
+    pub(super) fn apply(&mut self, may_linger: bool) {
+        if self.gateway.intents.is_empty() {
+            return;
+        }
+        let drawn = self.random.within(0..=self.gateway.intents.len() as u64 - 1) as usize;
+        let intent = &mut self.gateway.intents[drawn];
+        if !intent.is_applied {
+            intent.is_applied = true;
+            let times = self.gateway.applied.entry(intent.uid).or_default();
+            *times += 1;
+            assert_eq!(*times, 1, "command {} was applied twice", intent.uid);
+            if may_linger && self.random.chance(1, 2) {
+                return;
+            }
+        }
+        let Intent { session, command, uid, .. } = self.gateway.intents.swap_remove(drawn);
+        say!(self, "    s{session}: the application answers command {command} (intent {uid})");
+        let result = if self.random.chance(1, 6) {
+            Err(throughline_wire::ReplyError {
+                code: format!("c{uid}").into(),
+                message: "".into(),
+                retryable: false,
+            })
+        } else {
+            let payload = throughline_wire::Json::parse(format!("{{\"c\":{uid}}}").as_bytes());
+            let payload = throughline_wire::Payload::Json(payload.expect("a JSON text"));
+            Ok(throughline_wire::item::Accepted { position: None, payload })
+        };
+        self.gateway.sessions[session].session.reply(command, result);
+        self.settle(session);
+    }
+
+    /// Does what is due.
+    pub(super) fn run_timers(&mut self) {
+        let now = self.now();
+        for index in 0..self.gateway.sessions.len() {
+            let session = &mut self.gateway.sessions[index].session;
+            if session.deadline().is_none_or(|due| due > now.mono_ms) {
+                continue;
+            }
+            session.handle_timeout(now);
+            let next = session.deadline();
+            assert!(
+                next.is_none_or(|due| due > now.mono_ms),
+                "due again at {next:?}, now is {}",
+                now.mono_ms
+            );
+            self.settle(index);
+        }
+    }
+
+    /// When the next session has something due.
+    pub(super) fn next_deadline(&self) -> Option<u64> {
+        let due = self.gateway.sessions.iter().filter_map(|hosted| hosted.session.deadline());
+        due.filter(|due| *due < u64::MAX / 2).min()
+    }
+}

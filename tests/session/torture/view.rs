@@ -1,0 +1,75 @@
+//! What one client sees of one channel, and whether that may be.
+//!
+//! Each event after the place of the subscription comes once, in order, or lies in one gap that was told. There is no
+//! third way: a view knows at every moment what must come next.
+
+use throughline_wire::{Event, Gap, GapReason, Subscribed};
+
+use super::truth::{History, Place, event_id};
+
+/// A channel that a client holds.
+#[derive(Clone, Debug)]
+pub(super) struct View {
+    /// Everything up to here came, or was told to be missing.
+    pub(super) place: Place,
+    /// Whether the session has said so under its present numbers.
+    pub(super) is_confirmed: bool,
+    /// Whether a gap was announced: it is the channel's next item.
+    is_gap_due: bool,
+}
+
+impl View {
+    /// A channel that has just been granted.
+    pub(super) fn granted(history: &History, subscribed: &Subscribed) -> Self {
+        let place = history.place(subscribed.position);
+        Self { place, is_confirmed: true, is_gap_due: !subscribed.recovered }
+    }
+
+    /// A channel that is known from a gap alone: everything before it is unknown.
+    pub(super) fn told(history: &History, gap: &Gap) -> Self {
+        Self { place: history.place(gap.to), is_confirmed: true, is_gap_due: false }
+    }
+
+    /// Said again, by a session that was rebuilt: where the client stated to be.
+    pub(super) fn confirm(&mut self, history: &History, subscribed: &Subscribed) {
+        assert!(!self.is_confirmed, "{subscribed:?}: nobody asked");
+        assert_eq!(history.place(subscribed.position), self.place, "taken up where the client stated to be");
+        self.is_confirmed = true;
+        self.is_gap_due = !subscribed.recovered;
+    }
+
+    /// Said again, since the client asked for what it has.
+    pub(super) fn is_at(&self, history: &History, subscribed: &Subscribed) {
+        assert_eq!(history.place(subscribed.position), self.place, "a channel that is held: its present place");
+    }
+
+    pub(super) fn event(&mut self, history: &History, event: &Event) {
+        assert!(self.is_confirmed, "{}: an event before `subscribed`", event.channel);
+        assert!(!self.is_gap_due, "{}: `recovered: false`, then an event instead of the gap", event.channel);
+        let next = Place { offset: self.place.offset + 1, ..self.place };
+        assert_eq!(event.offset.get(), next.offset, "{}: the event after {:?}", event.channel, self.place);
+        assert_eq!(Some(event_id(&event.payload)), history.id(next), "{}: what {next:?} says", event.channel);
+        self.place = next;
+    }
+
+    pub(super) fn gap(&mut self, history: &History, gap: &Gap) {
+        assert!(self.is_confirmed, "a gap before `subscribed`: {gap:?}");
+        match gap.from {
+            Some(from) => assert_eq!(history.place(from), self.place, "a gap begins where the client is"),
+            None => assert!(!gap.exact, "what begins nowhere cannot be exact: {gap:?}"),
+        }
+        let to = history.place(gap.to);
+        assert!(to > self.place || gap.from.is_none() && to == self.place, "{gap:?} at {:?}", self.place);
+        // What is still held is replayed: a gap names only what is gone.
+        let may_drop_held = gap.reason == GapReason::Overflow;
+        assert!(may_drop_held || to.offset == 0 || history.is_gone(to), "a gap over what is held: {gap:?}");
+        assert!(!may_drop_held || !gap.exact, "an overflow is an upper bound: {gap:?}");
+        if to.era == self.place.era && !may_drop_held {
+            assert!(gap.exact, "within an epoch a gap is exact: {gap:?}");
+        } else {
+            assert!(!gap.exact, "over a change of epoch nobody knows what is missing: {gap:?}");
+        }
+        self.place = to;
+        self.is_gap_due = false;
+    }
+}
