@@ -188,9 +188,11 @@ impl Session {
             if !self.subscriptions[at].is_behind() {
                 continue;
             }
+            let before = batch.len();
             let flow = self.pull(at, plain, codec, batch, budget_bytes);
             if flow != Flow::Done {
-                self.scan_from = (at + 1) % count;
+                // Whoever had its turn goes to the end; whoever found no room keeps it.
+                self.scan_from = if batch.len() > before { (at + 1) % count } else { at };
                 // A window that is closed opens by an acknowledgement, which wakes the link.
                 return if flow == Flow::More { Flow::More } else { Flow::Done };
             }
