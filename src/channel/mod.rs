@@ -6,6 +6,8 @@
 //!
 //! What is left out: who appends and in which order over nodes (`broker`), and when listeners are woken (`gateway`).
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 mod log;
 
 use std::sync::{

@@ -1,8 +1,4 @@
 //! The gateway's clock and its randomness: the one place that reads either.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "the core is told the time and handed randomness; this is where they come from"
-)]
 
 use std::{
     sync::OnceLock,
@@ -16,7 +12,6 @@ use crate::session::Now;
 /// The time, on a monotonic clock that begins with the first call and on the wall's.
 ///
 /// The monotonic part is tokio's, so that a test that pauses it pauses every deadline.
-#[expect(clippy::disallowed_types, reason = "see above")]
 pub(crate) fn now() -> Now {
     static START: OnceLock<Instant> = OnceLock::new();
     let mono_ms = START.get_or_init(Instant::now).elapsed().as_millis() as u64;
@@ -25,7 +20,6 @@ pub(crate) fn now() -> Now {
 }
 
 /// The instant at which the monotonic clock shows `mono_ms`.
-#[expect(clippy::disallowed_types, reason = "see above")]
 pub(crate) fn instant(mono_ms: u64) -> Instant {
     Instant::now() + std::time::Duration::from_millis(mono_ms.saturating_sub(now().mono_ms))
 }

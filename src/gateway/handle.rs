@@ -100,9 +100,9 @@ impl Handle {
     /// # Errors
     /// [`PublishError::Refused`] with the broker's reason.
     pub async fn publish(&self, channel: &ChannelName, event: NewEvent) -> Result<Position, PublishError> {
-        let began_ms = Instant::now();
+        let began = Instant::now();
         let result = self.shared.broker.publish(channel, event).await;
-        self.shared.metrics.count_publish(u64::from(result.is_ok()), began_ms.elapsed().as_secs_f64());
+        self.shared.metrics.count_publish(u64::from(result.is_ok()), began.elapsed().as_secs_f64());
         result.map_err(|error| PublishError::Refused(error.into()))
     }
 
@@ -171,7 +171,7 @@ impl Handle {
     pub fn sessions(&self, after: Option<SessionId>, limit: usize) -> Page {
         let cells = self.shared.registry.page(after, limit + 1);
         let next = (cells.len() > limit && limit > 0).then(|| cells[limit - 1].id());
-        Page { sessions: cells.iter().take(limit).map(|cell| info(cell)).collect(), next }
+        Page { sessions: cells.iter().take(limit).map(info).collect(), next }
     }
 
     /// One session.

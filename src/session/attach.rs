@@ -258,12 +258,12 @@ impl Session {
         self.incarnation += 1;
         let journal = std::mem::replace(&mut self.journal, Journal::after(resume.after));
         self.slid = resume.after;
-        // Replies are the only items that cannot be had again; their numbers are new.
+        // Replies are the only items that cannot be had again; they wait for their command to be taken again (C2).
         let waiting = std::mem::take(&mut self.pending);
-        let replies = journal.into_controls().chain(waiting);
-        self.pending = replies
-            .filter(|item| matches!(item, Item::Reply(reply) if reply.command >= resume.low))
-            .collect();
+        self.commands.answered.extend(journal.into_controls().chain(waiting).filter_map(|item| match item {
+            Item::Reply(reply) => Some(reply),
+            _ => None,
+        }));
         self.commands.restart(resume.low.saturating_sub(1)); // C2
     }
 

@@ -170,10 +170,16 @@ impl Session {
 
     /// The application has answered a `send`.
     pub fn reply(&mut self, command: u64, result: SendResult) {
-        if self.commands.sending.remove(&command) && !self.is_ended() {
-            self.push_item(Item::Reply(Reply { command, result }));
-            self.take_ahead();
+        if !self.commands.sending.remove(&command) || self.is_ended() {
+            return;
         }
+        let reply = Reply { command, result };
+        if command > self.commands.received {
+            self.commands.answered.push(reply); // C2: this incarnation has not taken the command yet
+        } else {
+            self.push_item(Item::Reply(reply));
+        }
+        self.take_ahead();
     }
 
     /// Takes what ran ahead and has its turn now.
@@ -260,7 +266,8 @@ impl Session {
     fn may_take(&self) -> bool {
         let outstanding = self.journal.controls() as usize + self.pending.len();
         let running = self.commands.sending.len() as u64 + self.commands.subscribing;
-        running < self.config.limits.commands_ahead && outstanding < self.config.reserve_items
+        running < self.config.limits.commands_ahead
+            && outstanding + (running as usize) < self.config.reserve_items
     }
 
     /// Keeps what ran ahead, within bounds; says whether it was kept.
@@ -286,6 +293,9 @@ impl Session {
         let again = number <= self.commands.highest;
         self.commands.highest = self.commands.highest.max(number);
         let incarnation = self.incarnation;
+        let answered = &mut self.commands.answered;
+        let waiting = answered.iter().position(|reply| reply.command == number);
+        let waiting = waiting.map(|index| answered.swap_remove(index));
         match command {
             Command::Noop => {}
             Command::Unknown => {
@@ -303,7 +313,7 @@ impl Session {
                 let request = UnsubscribeRequest { command: number, channel, incarnation };
                 self.effects.push(Effect::Unsubscribe(request));
             }
-            Command::Send(_) if again => self.answer_again(number),
+            Command::Send(_) if again => self.answer_again(number, waiting),
             Command::Send(send) => {
                 self.commands.sending.insert(number);
                 self.effects.push(Effect::Send { command: number, send });
@@ -313,16 +323,15 @@ impl Session {
 
     /// C3: a `send` that was applied before the session was rebuilt. Its reply waits, or will come; where it went
     /// to another client object, what is known is that it was applied.
-    fn answer_again(&mut self, number: u64) {
-        let replies = |item: &Item| matches!(item, Item::Reply(reply) if reply.command == number);
-        let known = self.commands.sending.contains(&number)
-            || self.pending.iter().any(replies)
-            || self.journal.controls_from(0).any(replies);
-        if !known {
-            let payload = Json::parse(br#"{"duplicate":true}"#).map(Payload::Json).unwrap_or_default();
-            let result = Ok(Accepted { position: None, payload });
-            self.push_item(Item::Reply(Reply { command: number, result }));
+    fn answer_again(&mut self, number: u64, waiting: Option<Reply>) {
+        if self.commands.sending.contains(&number) {
+            return;
         }
+        let reply = waiting.unwrap_or_else(|| {
+            let payload = Json::parse(br#"{"duplicate":true}"#).map(Payload::Json).unwrap_or_default();
+            Reply { command: number, result: Ok(Accepted { position: None, payload }) }
+        });
+        self.push_item(Item::Reply(reply));
     }
 
     /// Books the end of an effect; says whether it still means anything.
@@ -350,6 +359,7 @@ impl Commands {
     /// Begins again after `received`: what ran ahead was numbered for another incarnation.
     pub(super) fn restart(&mut self, received: u64) {
         self.received = received;
+        self.answered.retain(|reply| reply.command > received);
         self.ahead = Vec::new();
         self.ahead_bytes = 0;
         self.subscribing = 0;

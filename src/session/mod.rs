@@ -37,7 +37,7 @@ use link::Link;
 pub use link::{Goodbye, LinkId, LinkKind, LinkSpec, Via};
 use subscription::Subscription;
 pub use tag::ResumeTag;
-use throughline_wire::{ChannelName, Item, Position, SessionId, SubscribeFrom, Token, item::Accepted};
+use throughline_wire::{ChannelName, Item, Position, Reply, SessionId, SubscribeFrom, Token, item::Accepted};
 pub use token::{KeyError, TokenKeys};
 pub use transmit::{Output, encode_goodbye};
 
@@ -94,6 +94,8 @@ struct Commands {
     ahead_bytes: usize,
     /// `send`s whose reply is not known yet.
     sending: HashSet<u64>,
+    /// Replies that were owed when the session was rebuilt, until their command is taken again (C2).
+    answered: Vec<Reply>,
     /// Subscribes and unsubscribes under way, of this incarnation.
     subscribing: u64,
 }
@@ -253,7 +255,9 @@ impl Session {
 
     /// What its journal and its waiting items cost beyond its own size, in bytes.
     pub fn journal_bytes(&self) -> usize {
-        self.journal.cost() + self.pending.capacity() * size_of::<Item>()
+        self.journal.cost()
+            + self.pending.capacity() * size_of::<Item>()
+            + self.commands.answered.capacity() * size_of::<Reply>()
     }
 
     /// The effects since the last call, in order.
@@ -282,6 +286,7 @@ impl Session {
         self.pending = VecDeque::new();
         self.journal = Journal::after(self.journal.next() - 1);
         self.commands.ahead = Vec::new();
+        self.commands.answered = Vec::new();
         self.effects.push(Effect::Ended(ending));
     }
 
