@@ -95,9 +95,13 @@ impl Session {
 
     /// A subscription is authorised and its channel open: holds the channel from where it was asked for.
     pub fn subscribe(&mut self, request: &SubscribeRequest, channel: &Arc<Channel>) {
-        if !self.settle(request.incarnation) {
-            return;
+        if self.settle(request.incarnation) {
+            self.hold_channel(request, channel);
+            self.take_ahead();
         }
+    }
+
+    fn hold_channel(&mut self, request: &SubscribeRequest, channel: &Arc<Channel>) {
         let command = request.command;
         if let Some(held) = self.held(&request.channel) {
             // A channel that is held already: its present place; to rewind, unsubscribe first.
@@ -141,14 +145,19 @@ impl Session {
     pub fn refuse_subscription(&mut self, request: &SubscribeRequest, error: ReplyError) {
         if self.settle(request.incarnation) {
             self.refuse(request, error);
+            self.take_ahead();
         }
     }
 
     /// A subscription is to end, after all that was asked for before it about its channel.
     pub fn unsubscribe(&mut self, request: &UnsubscribeRequest) {
-        if !self.settle(request.incarnation) {
-            return;
+        if self.settle(request.incarnation) {
+            self.leave_channel(request);
+            self.take_ahead();
         }
+    }
+
+    fn leave_channel(&mut self, request: &UnsubscribeRequest) {
         let command = request.command;
         let Some(held) = self.held(&request.channel) else {
             let result = Err(ErrorCode::NotSubscribed.into());
@@ -340,7 +349,6 @@ impl Session {
             return false;
         }
         self.commands.subscribing = self.commands.subscribing.saturating_sub(1);
-        self.take_ahead();
         true
     }
 

@@ -151,14 +151,6 @@ impl Journal {
         })
     }
 
-    /// The items that are no events, from item `number` on.
-    pub(super) fn controls_from(&self, number: u64) -> impl Iterator<Item = &Item> {
-        self.from(number).filter_map(|entry| match entry {
-            Numbered::Control { item, .. } => Some(&**item),
-            Numbered::Run(_) => None,
-        })
-    }
-
     /// The items that are no events, oldest first, taken out: what a rebuilt session still has to say.
     pub(super) fn into_controls(self) -> impl Iterator<Item = Item> {
         self.entries.into_iter().filter_map(|entry| match entry {
