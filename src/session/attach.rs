@@ -141,7 +141,7 @@ impl Session {
             self.say_goodbye(index, Goodbye::Superseded); // L1
             return Ok(());
         }
-        let copied = link.instance != self.instance && after < self.journal.floor();
+        let copied = link.instance != self.instance; // L4
         if after >= self.journal.next() || after < self.slid || copied {
             self.say_goodbye(index, Goodbye::Positions);
             return Ok(());
@@ -219,11 +219,14 @@ impl Session {
     }
 
     /// Whether the client's numbers are not, or may not be, those of the journal.
+    ///
+    /// Another client object always gets new numbers: the one before may still acknowledge and command by posts that
+    /// are on their way, and only the incarnation tells theirs from its own (C8).
     fn must_rebuild(&self, hello: &Hello, resume: &Resume) -> bool {
         resume.incarnation != self.incarnation // N2
             || resume.after >= self.journal.next()
             || resume.after < self.slid // L13
-            || (hello.instance != self.instance && resume.after < self.journal.floor()) // L4
+            || hello.instance != self.instance // L4
     }
 
     /// N1, N3: new numbers, from what the client states.

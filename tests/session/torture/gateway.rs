@@ -48,6 +48,8 @@ pub(super) struct Hosted {
     bell: Arc<Bell>,
     pub(super) legs: Vec<Leg>,
     pub(super) requests: VecDeque<Request>,
+    /// The client object that attached last.
+    instance: Box<str>,
     pub(super) ending: Option<Ending>,
 }
 
@@ -208,7 +210,12 @@ impl World {
         if hello.attach.is_some() && was_busy {
             self.coverage.met(Met::FencedUnacknowledged);
         }
-        let hosted = &self.gateway.sessions[session].session;
+        let hosted = &mut self.gateway.sessions[session];
+        if hello.attach.is_some() && hosted.instance != hello.instance {
+            self.coverage.met(Met::TokenShared);
+            hosted.instance = hello.instance.clone();
+        }
+        let hosted = &hosted.session;
         if spec.kind == throughline::session::LinkKind::PlainStream {
             self.coverage.met(Met::ResumedByTag);
             if hosted.incarnation() != was_in && resume.incarnation == was_in && resume.after < floor {
@@ -240,7 +247,8 @@ impl World {
         say!(self, "    s{index}: opened as {link:?}");
         self.gateway.by_id.insert(id, index);
         let (legs, requests) = (Vec::new(), VecDeque::new());
-        self.gateway.sessions.push(Hosted { session, bell, legs, requests, ending: None });
+        let instance = hello.instance.clone();
+        self.gateway.sessions.push(Hosted { session, bell, legs, requests, instance, ending: None });
         Ok((index, link))
     }
 

@@ -15,6 +15,7 @@ mod gateway;
 mod network;
 mod plain;
 #[path = "../../support/random.rs"]
+#[allow(dead_code, reason = "shared with other tests, which use other parts")]
 mod random;
 mod schedule;
 mod speech;
