@@ -2,9 +2,9 @@
 //! for those that open with the body of an HTTP request.
 
 use bytes::Bytes;
-use throughline_link::{Advice, Fault, LinkEnd, Opening, Shape};
+use throughline_link::{Advice, Fault, LinkEnd, Opening, Shape, answer::READ_ON};
 use throughline_wire::{CloseCode, Codec};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
 
 use crate::{Bounds, Client, Event, Goodbye, Harness, Heard, Script, ScriptedGate, advice_after, settle};
 
@@ -31,6 +31,7 @@ macro_rules! suite {
     ); };
     (@requests $harness:ty) => { $crate::suite!(@tests $harness:
         a_message_that_takes_too_long_is_refused_by_name
+        an_oversized_message_is_heard_out_but_not_for_ever
         a_client_that_breaks_off_while_it_sends_is_lost
         a_message_in_many_pieces_arrives_whole
         another_method_is_refused_and_opens_no_link
@@ -238,11 +239,40 @@ pub async fn a_message_that_takes_too_long_is_refused_by_name<H: Harness>() {
     settle().await;
     assert!(script.is_quiet());
     tokio::time::sleep(Bounds::default().body_timeout).await;
+    assert!(!script.is_quiet());
     assert_eq!(script.next().await, Event::Refused(Fault::TooSlow));
     let mut answer = String::new();
     pipe.read_to_string(&mut answer).await.unwrap();
     assert!(answer.contains("timed_out"), "{answer}");
     assert_eq!(script.next().await, Event::Ended(LinkEnd::Closed));
+}
+
+/// An answer to a client that is still sending is lost with the connection, so much of it is read, and none kept.
+pub async fn an_oversized_message_is_heard_out_but_not_for_ever<H: Harness>() {
+    let max_bytes = Bounds::default().max_message_bytes;
+    for (bytes, is_heard_out) in
+        [(max_bytes + 1, true), (max_bytes * READ_ON, true), (max_bytes * READ_ON * 2, false)]
+    {
+        for length in [format!("content-length: {bytes}\r\n"), "transfer-encoding: chunked\r\n".into()] {
+            let gate = ScriptedGate::default();
+            let (mut reading, mut writing) = split(H::start(gate.clone(), Bounds::default()).connect());
+            let mut message = post(&length, b"");
+            if length.contains("chunked") {
+                message.extend_from_slice(format!("{bytes:x}\r\n").as_bytes());
+            }
+            message.resize(message.len() + bytes, b'm');
+            if length.contains("chunked") {
+                message.extend_from_slice(b"\r\n0\r\n\r\n");
+            }
+            let sending = tokio::spawn(async move { writing.write_all(&message).await.map(|()| writing) });
+            assert_eq!(gate.next().await.next().await, Event::Refused(Fault::TooLarge));
+            let mut head = [0; 12];
+            reading.read_exact(&mut head).await.unwrap();
+            assert_eq!(&head, b"HTTP/1.1 413");
+            drop(tokio::io::copy(&mut reading, &mut tokio::io::sink()).await);
+            assert_eq!(sending.await.unwrap().is_ok(), is_heard_out, "{bytes} bytes, {length}");
+        }
+    }
 }
 
 /// Half a message is none.
