@@ -164,10 +164,11 @@ impl Session {
         self.state.clone()
     }
 
-    /// Waits until a link carries the session. Returns whether one does: not when the client is closed.
+    /// Waits until a link carries the session. Returns whether one does: not when the client is
+    /// closed, or needs credentials.
     pub async fn connected(&self) -> bool {
         let mut state = self.state.clone();
-        let settled = |state: &State| matches!(state.phase, Phase::Up | Phase::Closed | Phase::Closing);
+        let settled = |state: &State| !matches!(state.phase, Phase::Opening | Phase::Waiting);
         let Ok(state) = state.wait_for(settled).await else { return false };
         state.phase == Phase::Up
     }

@@ -63,6 +63,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn a_wait_stays_within_its_bound_and_reaches_both_ends(
             window_ms: u64, base_ms: u64, cap_ms: u64, attempt: u32, random: u64,

@@ -77,11 +77,15 @@ pub(crate) struct Link {
     pub(crate) acked_bytes: u64,
     /// The last command said on this link, where it is duplex.
     pub(crate) said: u64,
+    /// When it was begun.
+    pub(crate) since: Time,
     pub(crate) heard: Time,
     /// When it is given up unless something is heard.
     pub(crate) until: Time,
     /// Whether something came down since its attach.
     pub(crate) confirmed: bool,
+    /// A fatal error that the gateway reported; its advice, and the end, follow.
+    pub(crate) fault: Option<&'static str>,
     /// Whether it moved the session: an item or an acknowledgement that was news.
     pub(crate) useful: bool,
     /// When it was asked for a sign of life.
@@ -95,6 +99,8 @@ pub(crate) struct Link {
     /// Answers in a row that brought nothing though they came at once.
     pub(crate) idle_answers: u32,
     pub(crate) posts: Posts,
+    /// A sign of life to ask for by a post.
+    pub(crate) ping_by_post: bool,
     /// A nonce to answer by a post.
     pub(crate) pong: Option<Option<u64>>,
     /// L10: its `attach` still has to be confirmed by a post.
@@ -114,9 +120,11 @@ impl Link {
             acked: 0,
             acked_bytes: 0,
             said: 0,
+            since: now,
             heard: now,
             until,
             confirmed: false,
+            fault: None,
             useful: false,
             pinged: None,
             poll: None,
@@ -125,6 +133,7 @@ impl Link {
             late_polls: 0,
             idle_answers: 0,
             posts: Posts::default(),
+            ping_by_post: false,
             pong: None,
             attach_by_post: false,
             migration: None,

@@ -33,9 +33,6 @@ impl Drop for Kept {
 impl Lane {
     /// Posts a message and returns the answer once its head is there.
     ///
-    /// A connection that was kept may have been closed at the other end in the meantime; so the request is made once
-    /// more on a new one. That is safe: every message here may be repeated (L2, L6, C1, C5).
-    ///
     /// # Cancel safety
     /// A request that is dropped takes its connection with it.
     pub(super) async fn post(
@@ -45,30 +42,17 @@ impl Lane {
         media_type: &'static str,
         message: &Bytes,
     ) -> io::Result<Response<Incoming>> {
-        let kept = self.connection.take().filter(|kept| !kept.sender.is_closed());
-        let was_kept = kept.is_some();
-        match self.attempt(kept, network, path, media_type, message).await {
-            Err(error) if was_kept => {
-                tracing::trace!(%error, "a kept connection was of no use");
-                self.attempt(None, network, path, media_type, message).await
-            }
-            outcome => outcome,
+        // A kept connection may have been closed at the other end meanwhile, or be busy with an answer given up.
+        let mut kept = self.connection.take();
+        if let Some(connection) = &mut kept
+            && connection.sender.ready().await.is_err()
+        {
+            kept = None;
         }
-    }
-
-    async fn attempt(
-        &mut self,
-        kept: Option<Kept>,
-        network: &Network,
-        path: &str,
-        media_type: &'static str,
-        message: &Bytes,
-    ) -> io::Result<Response<Incoming>> {
         let mut kept = match kept {
             Some(kept) => kept,
             None => connect(network).await?,
         };
-        kept.sender.ready().await.map_err(io::Error::other)?;
         let request = Request::post(network.address.path(path))
             .header(header::HOST, &*network.address.authority)
             .header(header::CONTENT_TYPE, media_type)

@@ -43,20 +43,27 @@ impl Core {
 
     /// A poll is answered.
     pub(crate) fn handle_answer(&mut self, now: Time, key: LinkKey, attach: u64, frames: Vec<DownFrame>) {
+        if matches!(self.standing, Standing::Closing { .. }) {
+            return self.stop(None);
+        }
         let Some(link) = self.links.get_mut(&key) else { return };
         // An answer to a poll that was given up is ignored.
         let Some(poll) = link.poll.filter(|poll| poll.attach == attach) else { return };
         link.poll = None;
         (link.heard, link.late_polls) = (now, 0);
         let before = (self.inbox.received(), self.outbox.taken());
+        let welcomed = frames.iter().any(|frame| matches!(frame, DownFrame::Welcome(_)));
         for frame in frames {
             if !self.links.contains_key(&key) {
                 return;
             }
             self.handle_frame(now, key, frame);
         }
-        let news = (self.inbox.received(), self.outbox.taken()) != before;
+        let news = welcomed || (self.inbox.received(), self.outbox.taken()) != before;
         let Some(link) = self.links.get_mut(&key) else { return };
+        if let Some(fault) = link.fault {
+            return self.come_back(now, key, fault, None);
+        }
         if !link.is_attached() {
             return self.protocol_error(now, key, "the opening poll was answered without a welcome");
         }
@@ -86,7 +93,7 @@ impl Core {
             DownFrame::Items(items) => self.handle_items(now, key, items),
             DownFrame::Ack { up_to } => self.handle_ack(key, up_to),
             DownFrame::Retry(retry) => return self.handle_retry(now, key, retry),
-            DownFrame::Error(error) => self.handle_error(now, key, error),
+            DownFrame::Error(error) => self.handle_error(key, error),
             DownFrame::Migrate { transports, delay_ms, spread_ms } => {
                 self.handle_migrate(now, &transports, delay_ms, spread_ms);
             }
@@ -161,7 +168,7 @@ impl Core {
         let stated = link.stated.clone();
         let incarnation = self.known.as_ref().map(|known| known.incarnation);
         if stated.resume && !welcome.resumed {
-            self.lose_session(LostReason::NotResumed(welcome.reason));
+            self.lose_session(key, LostReason::NotResumed(welcome.reason));
             self.begin(&welcome);
         } else if self.known.is_none() {
             self.begin(&welcome);
@@ -341,11 +348,14 @@ impl Core {
         if retry.reason == RetryReason::Superseded {
             return self.superseded(now, key, newest, wait);
         }
-        if retry.is_final && current {
-            return self.stop(Some(LostReason::Final(Some(retry.reason))));
-        }
         if !current {
             return self.link_failed(now, key);
+        }
+        if retry.reason == RetryReason::Unauthorized {
+            return self.need_credentials(key);
+        }
+        if retry.is_final {
+            return self.stop(Some(LostReason::Final(Some(retry.reason))));
         }
         match retry.reason {
             RetryReason::Positions => {
@@ -359,7 +369,6 @@ impl Core {
                     self.come_back(now, key, "the gateway asks for positions", wait);
                 }
             }
-            RetryReason::Unauthorized => self.need_credentials(key),
             reason => self.come_back(now, key, reason.as_str(), Some(wait)),
         }
     }
@@ -368,7 +377,7 @@ impl Core {
     fn superseded(&mut self, now: Time, key: LinkKey, newest: bool, wait: Time) {
         let Some(link) = self.links.get_mut(&key) else { return };
         if newest {
-            self.lose_session(LostReason::Superseded);
+            self.lose_session(key, LostReason::Superseded);
             return self.come_back(now, key, "superseded", Some(wait));
         }
         if self.active == Some(key) {
@@ -387,7 +396,7 @@ impl Core {
         }
     }
 
-    fn handle_error(&mut self, now: Time, key: LinkKey, error: ErrorFrame) {
+    fn handle_error(&mut self, key: LinkKey, error: ErrorFrame) {
         tracing::warn!(code = %error.code, command = error.command, message = %error.message, "the gateway reports an error");
         if let Some((owner, command)) = error.command.and_then(|number| self.outbox.reply(number)) {
             let refusal = ReplyError {
@@ -397,8 +406,10 @@ impl Core {
             };
             self.replied(owner, &command, Err(refusal));
         }
-        if error.fatal {
-            self.come_back(now, key, error.code.as_str(), None);
+        if error.fatal
+            && let Some(link) = self.links.get_mut(&key)
+        {
+            link.fault = Some(error.code.as_str());
         }
     }
 }

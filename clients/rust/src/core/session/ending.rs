@@ -40,6 +40,10 @@ impl Core {
         if !current {
             return self.link_failed(now, key);
         }
+        if let Some(fault) = link.fault {
+            // The advice that followed a fatal error has been taken by now, if there was any.
+            return self.come_back(now, key, fault, None);
+        }
         match end {
             End::Lost(reason) => self.come_back(now, key, &reason, None),
             End::Protocol(reason) => self.protocol_error(now, key, &reason),
@@ -55,7 +59,7 @@ impl Core {
         let reason = format!("closed with code {code}");
         match CloseCode(code) {
             CloseCode::SUPERSEDED if newest => {
-                self.lose_session(LostReason::Superseded);
+                self.lose_session(key, LostReason::Superseded);
                 self.come_back(now, key, &reason, None);
             }
             CloseCode::SUPERSEDED => self.come_back(now, key, &reason, None),
@@ -77,7 +81,7 @@ impl Core {
                 self.come_back(now, key, &reason, None);
             }
             CloseCode(4100..=4199) => {
-                self.lose_session(LostReason::Gone);
+                self.lose_session(key, LostReason::Gone);
                 self.come_back(now, key, &reason, None);
             }
             CloseCode(4200..=4299) => self.need_credentials(key),
@@ -112,7 +116,7 @@ impl Core {
     /// The gateway's count of commands or items cannot be this client's.
     pub(super) fn mismatch(&mut self, now: Time, key: LinkKey) {
         self.strikes = self.strikes.saturating_add(1);
-        self.lose_session(LostReason::Mismatch);
+        self.lose_session(key, LostReason::Mismatch);
         self.come_back(now, key, "the counts do not fit together", None);
     }
 
@@ -144,7 +148,8 @@ impl Core {
             self.candidate += 1;
         }
         self.attempts = self.attempts.saturating_add(1);
-        if link.useful {
+        let lived = now.saturating_sub(link.since);
+        if link.useful || lived >= Time::from_millis(self.guidance.backoff.base_ms) {
             self.strikes = 0;
         } else if link.confirmed {
             self.strikes = self.strikes.saturating_add(1);
@@ -162,6 +167,7 @@ impl Core {
     pub(super) fn attach_afresh(&mut self, now: Time, key: LinkKey) {
         if let Some(link) = self.links.get_mut(&key).filter(|link| link.is_polling()) {
             link.retrying = true;
+            self.active = Some(key);
             return;
         }
         self.active = self.active.filter(|active| *active != key);
@@ -178,8 +184,12 @@ impl Core {
         }
     }
 
-    /// The session is lost; its successor subscribes again where it was (C6).
-    pub(super) fn lose_session(&mut self, reason: LostReason) {
+    /// The session is lost, as link `key` says; its successor subscribes again where it was (C6).
+    pub(super) fn lose_session(&mut self, key: LinkKey, reason: LostReason) {
+        // All other links are of the lost session.
+        for other in self.links.keys().copied().filter(|other| *other != key).collect::<Vec<_>>() {
+            self.drop_link(other, MigrateError::NoLink);
+        }
         tracing::info!(?reason, "the session is lost");
         self.known = None;
         self.positions_wanted = false;

@@ -101,7 +101,7 @@ pub(crate) struct Core {
     standing: Standing,
     /// Attempts since a link was up.
     attempts: u32,
-    /// Links in a row that came up and achieved nothing.
+    /// Links in a row that came up, achieved nothing, and were gone again.
     strikes: u32,
     /// Links in a row that the gateway closed for a broken protocol.
     refusals: u32,

@@ -9,7 +9,7 @@ use super::{Core, End, Output, Standing};
 use crate::core::{
     Time,
     backoff::appointment,
-    link::{Link, LinkKey, Poll, Post, Stage},
+    link::{Link, LinkKey, Poll, Post},
 };
 
 /// Room that a message of commands leaves for the frames around them: a token, an acknowledgement, a pong.
@@ -22,11 +22,6 @@ const FAILED_POSTS: u32 = 6;
 impl Core {
     /// Says what there is to say.
     pub(super) fn speak(&mut self, now: Time) {
-        let probes: Vec<_> =
-            self.links.iter().filter(|(_, link)| link.stage == Stage::Probing).map(|(key, _)| *key).collect();
-        for key in probes {
-            self.post(now, key);
-        }
         let Some((key, link)) = self.active.and_then(|key| Some((key, self.links.get(&key)?))) else {
             return;
         };
@@ -37,6 +32,8 @@ impl Core {
         }
         if link.is_polling() {
             self.poll_if_due(now, key);
+        } else {
+            self.doubt(now, key);
         }
         self.post(now, key);
     }
@@ -90,13 +87,19 @@ impl Core {
         let Some(link) = self.links.get_mut(&key) else { return };
         if at.is_some_and(|at| at <= now) {
             link.pinged = Some(now);
-            self.outputs
-                .push_back(Output::Transmit { link: key, message: vec![UpFrame::Ping { nonce: None }] });
+            if link.is_duplex() {
+                let message = vec![UpFrame::Ping { nonce: None }];
+                self.outputs.push_back(Output::Transmit { link: key, message });
+            } else {
+                link.ping_by_post = true;
+            }
         }
     }
 
     fn doubt_at(&self, link: &Link) -> Option<Time> {
-        let since = self.outbox.on_its_way_since()?;
+        // Posts get through where the stream beside them does not: there, what is missing is the reply.
+        let since =
+            if link.is_duplex() { self.outbox.on_its_way_since() } else { self.outbox.unreplied_since() }?;
         link.pinged.is_none().then(|| since.max(link.heard) + self.config.timing.doubt)
     }
 
@@ -118,7 +121,7 @@ impl Core {
             return link.is_attached().then(|| since.max(poll.since) + timing.doubt);
         }
         let (behind, _) = self.inbox.behind();
-        if behind == 0 {
+        if behind == 0 || link.retrying {
             return Some(link.poll_not_before);
         }
         // A poll acknowledges what it has, so it may ask for more only once the application took what there is; but
@@ -156,13 +159,18 @@ impl Core {
         }
         let active = self.active == Some(key);
         let commands = active && self.outbox.has_run(self.outbox.taken(), ahead);
-        if !commands && !due && link.pong.is_none() && !link.attach_by_post {
+        let ping = std::mem::take(&mut link.ping_by_post);
+        if !commands && !due && !ping && link.pong.is_none() && !link.attach_by_post {
             return;
         }
         let name = SessionName { token: known.token, incarnation: known.incarnation, link: link.name };
         let mut message = vec![UpFrame::Session(name)];
         if let Some(nonce) = link.pong {
             message.push(UpFrame::Pong { nonce });
+        }
+        if ping {
+            // Answered down the stream.
+            message.push(UpFrame::Ping { nonce: None });
         }
         if link.attach_by_post {
             // L6: said again until confirmed, with numbers of the moment.
@@ -219,6 +227,14 @@ impl Core {
         if link.is_duplex() {
             self.outputs.push_back(Output::Transmit { link: key, message: vec![UpFrame::Bye] });
             self.outputs.push_back(Output::Close { link: key, in_peace: true });
+            return true;
+        }
+        if link.is_polling() {
+            // A post could not name the link: only a poll's own answer does. So the goodbye comes behind a poll.
+            self.poll_again(now, key);
+            if let Some(Output::Poll { message, .. }) = self.outputs.back_mut() {
+                message.push(UpFrame::Bye);
+            }
             return true;
         }
         self.post_alone(now, key, UpFrame::Bye, true);
@@ -380,17 +396,19 @@ impl Core {
     /// When something about a link is due.
     pub(super) fn link_deadline(&self, key: LinkKey, link: &Link) -> Option<Time> {
         let active = self.active == Some(key);
-        let posts_wait = link.pong.is_some()
+        let posts_wait = link.ping_by_post
+            || link.pong.is_some()
             || link.attach_by_post
             || (active && self.outbox.has_run(self.outbox.taken(), self.limits.commands_ahead));
-        let ack = self.ack_at.filter(|_| active);
+        let ack = self.ack_at.filter(|_| active && !link.is_polling());
         let post = match link.posts.in_flight {
+            _ if !active => None,
             _ if link.is_duplex() => ack,
             Some(post) => Some(post.until),
             None if posts_wait => Some(link.posts.not_before),
             None => ack.map(|at| at.max(link.posts.not_before)),
         };
-        let doubt = if active && link.is_duplex() { self.doubt_at(link) } else { None };
+        let doubt = if active && !link.is_polling() { self.doubt_at(link) } else { None };
         let poll = if active && link.is_polling() { self.poll_due(link) } else { None };
         let pong = link.pinged.map(|at| at + self.config.timing.pong);
         let silent = (link.until != Time::MAX).then_some(link.until);
