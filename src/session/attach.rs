@@ -56,6 +56,7 @@ impl Session {
             links: Vec::new(),
             next_link: 1,
             subscriptions: Vec::new(),
+            pace: 0,
             scan_from: 0,
             journal: Journal::after(0),
             slid: 0,
@@ -111,6 +112,9 @@ impl Session {
             };
             self.rebuild(resume, positions);
             return Ok(self.attach_hello(now, hello, number, spec, repeated));
+        }
+        if spec.kind.is_stream() || resume.after <= self.journal.floor() {
+            self.pace = 0; // the last batch may have been too large to get through
         }
         self.acknowledge(resume.after); // L4: after this the re-send begins at max(after, acked) + 1
         Ok(self.attach_hello(now, hello, number, spec, repeated))
@@ -233,6 +237,8 @@ impl Session {
     fn rebuild(&mut self, resume: &Resume, positions: &Positions) {
         self.subscriptions = Vec::new();
         self.renumber(resume);
+        self.commands.subscribing = 0;
+        self.commands.asked_since = self.incarnation;
         self.take_up(positions);
     }
 
@@ -245,7 +251,10 @@ impl Session {
                 (index, first.map_or(held.cursor, |run| before(run.epoch, run.offset)))
             })
             .collect();
-        self.renumber(resume);
+        // What was taken away has to be said: nobody states positions that would show it.
+        let mut waiting = self.renumber(resume);
+        waiting.retain(|item| matches!(item, Item::Unsubscribed(gone) if self.held(&gone.channel).is_none()));
+        self.pending = waiting.into();
         for (index, to) in ahead_of_journal {
             let held = &mut self.subscriptions[index];
             held.cursor = to;
@@ -257,17 +266,22 @@ impl Session {
         }
     }
 
-    fn renumber(&mut self, resume: &Resume) {
+    /// Begins new numbers; returns what had one, or waited for one, and is no event and no reply.
+    fn renumber(&mut self, resume: &Resume) -> Vec<Item> {
         self.incarnation += 1;
         let journal = std::mem::replace(&mut self.journal, Journal::after(resume.after));
         self.slid = resume.after;
         // Replies are the only items that cannot be had again; they wait for their command to be taken again (C2).
         let waiting = std::mem::take(&mut self.pending);
-        self.commands.answered.extend(journal.into_controls().chain(waiting).filter_map(|item| match item {
-            Item::Reply(reply) => Some(reply),
-            _ => None,
-        }));
+        let mut others = Vec::new();
+        for item in journal.into_controls().chain(waiting) {
+            match item {
+                Item::Reply(reply) => self.commands.answered.push(reply),
+                other => others.push(other),
+            }
+        }
         self.commands.restart(resume.low.saturating_sub(1)); // C2
+        others
     }
 
     /// Asks for each stated position, to be authorised again.

@@ -132,7 +132,7 @@ impl Session {
 
     /// A subscription may not be had.
     pub fn refuse(&mut self, request: &SubscribeRequest, error: ReplyError) {
-        if request.incarnation != self.incarnation || self.is_ended() {
+        if !self.still_means(request.incarnation) {
             return;
         }
         match request.command {
@@ -343,16 +343,22 @@ impl Session {
         self.push_item(Item::Reply(reply));
     }
 
+    /// Whether a subscription that was asked for in `incarnation` is still wanted: a rebuild from stated positions asks
+    /// again for all that is.
+    fn still_means(&self, incarnation: u64) -> bool {
+        incarnation >= self.commands.asked_since && !self.is_ended()
+    }
+
     /// Books the end of an effect; says whether it still means anything.
     fn settle(&mut self, incarnation: u64) -> bool {
-        if incarnation != self.incarnation || self.is_ended() {
+        if !self.still_means(incarnation) {
             return false;
         }
         self.commands.subscribing = self.commands.subscribing.saturating_sub(1);
         true
     }
 
-    fn held(&self, channel: &ChannelName) -> Option<usize> {
+    pub(super) fn held(&self, channel: &ChannelName) -> Option<usize> {
         self.subscriptions.iter().position(|held| held.channel.name() == channel)
     }
 
@@ -370,7 +376,6 @@ impl Commands {
         self.answered.retain(|reply| reply.command > received);
         self.ahead = Vec::new();
         self.ahead_bytes = 0;
-        self.subscribing = 0;
     }
 }
 

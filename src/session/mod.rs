@@ -59,6 +59,8 @@ pub struct Session {
     links: Vec<Link>,
     next_link: u64,
     subscriptions: Vec<Subscription>,
+    /// How often the size of a batch has doubled since a link began or an answer was lost.
+    pace: u8,
     /// Where the next pull begins, so that a busy channel does not starve the others.
     scan_from: usize,
     journal: Journal,
@@ -96,8 +98,10 @@ struct Commands {
     sending: HashSet<u64>,
     /// Replies that were owed when the session was rebuilt, until their command is taken again (C2).
     answered: Vec<Reply>,
-    /// Subscribes and unsubscribes under way, of this incarnation.
+    /// Subscribes and unsubscribes under way.
     subscribing: u64,
+    /// The incarnation since which they count: those of before were asked for again.
+    asked_since: u64,
 }
 
 /// What the driver has to do.

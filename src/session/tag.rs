@@ -55,8 +55,8 @@ impl Session {
         let link = &self.links[index];
         let proof = self.config.keys.tag(self.id);
         let _ = write!(tag, "{}.{}.{proof}", self.incarnation, link.next - 1);
-        if link.next != self.journal.next() || !self.pending.is_empty() {
-            return; // the cursors are ahead of what this link has carried
+        if link.next != self.journal.next() || !self.pending.is_empty() || self.commands.subscribing > 0 {
+            return; // the cursors are ahead of what this link has carried, or there will be more of them
         }
         let head = tag.len();
         for held in &self.subscriptions {
