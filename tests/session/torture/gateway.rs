@@ -219,6 +219,7 @@ impl World {
         if spec.kind == throughline::session::LinkKind::PlainStream {
             self.coverage.met(Met::ResumedByTag);
             if hosted.incarnation() != was_in && resume.incarnation == was_in && resume.after < floor {
+                self.has_slid = true;
                 self.coverage.met(Met::JournalSlid);
             }
         }
@@ -311,7 +312,7 @@ impl World {
                 token: None,
                 presence: false,
             };
-            let items = self.truth.channels.iter().map(subscribe).take(2).collect();
+            let items = self.truth.channels.iter().map(subscribe).take(super::plain::CHANNELS).collect();
             let commands = UpFrame::Commands(Commands { first: 1, items, ack: None });
             self.hand_in(session, Via::Link(link), commands, true);
         }
@@ -553,6 +554,7 @@ impl World {
         let channel = &self.truth.channels[self.truth.index(&channel)].channel;
         match request {
             Request::Subscribe(request) if may_refuse && self.random.chance(1, 25) => {
+                self.taken_away.insert(self.truth.index(&request.channel));
                 say!(self, "    s{index}: refuses {request:?}");
                 hosted.session.refuse_subscription(&request, ErrorCode::Forbidden.into());
             }

@@ -13,6 +13,9 @@ use super::{
     view::View,
 };
 
+/// How many channels it asks for in its address.
+pub(super) const CHANNELS: usize = 2;
+
 /// A plain client.
 #[derive(Default)]
 pub(super) struct Plain {
@@ -87,7 +90,7 @@ impl Plain {
             Item::Unsubscribed(unsubscribed) => {
                 self.views.remove(&truth.index(&unsubscribed.channel));
             }
-            Item::Reply(_) => {}
+            Item::Reply(_) => {} // refused
             Item::Unknown => panic!("the core made an item that nobody knows"),
         }
     }

@@ -296,6 +296,7 @@ impl World {
             copy.commands.pop_last();
             copy.next_command -= 1;
         }
+        copy.commands.values_mut().for_each(|said| said.is_replied |= !said.was_sent);
         say!(self, "    k{index} is copied as k{}", self.clients.len());
         self.clients.push(copy);
     }
