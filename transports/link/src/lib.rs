@@ -66,7 +66,11 @@ pub trait Peer: Send + Unpin + 'static {
     ) -> Poll<Transmit>;
 
     /// Appends what a client that can only repeat a string has to say to go on after the last message transmitted
-    /// (the `id:` of server-sent events). Appends nothing where there is no such thing.
+    /// (the `id:` of server-sent events). Appends nothing where there is no such thing, and never a line break.
+    ///
+    /// Asked before the first message too: a client that is cut within that message should come back to this link's
+    /// session, having seen nothing of it. A peer whose session is not there yet can transmit an empty message once it
+    /// is, which says the tag alone.
     fn write_resume_tag(&self, buffer: &mut BytesMut) {
         let _ = buffer;
     }
