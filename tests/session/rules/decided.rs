@@ -1,7 +1,7 @@
 //! The table "ambiguities, decided", as far as the session decides it.
 
 use throughline::session::LinkId;
-use throughline_wire::{SubscribeFrom, UpFrame};
+use throughline_wire::{ErrorCode, SubscribeFrom, UpFrame};
 
 use super::bench::*;
 
@@ -37,10 +37,8 @@ fn a_poll_that_asks_is_told_a_welcome_and_does_not_park() {
 #[test]
 fn a_poll_of_another_client_object_is_told_a_welcome() {
     let (mut world, _) = subscribed();
-    let link = world.come(poll(2).after(1).of("reloaded"));
-    assert_eq!(world.read(link), ["welcome back 1 next 2 received 1"]);
-    let link = world.come(poll(3).after(1).of("reloaded"));
-    assert!(world.read(link).is_empty());
+    let link = world.come(poll(2).after(1).low(2).of("reloaded").at([]));
+    assert_eq!(world.read(link), ["welcome back 2 next 2 received 1"]);
 }
 
 #[test]
@@ -195,6 +193,18 @@ fn a_ping_is_answered_with_its_nonce_on_its_link() {
     assert_eq!(world.read(stream), ["pong 77"]);
     world.say(stream, UpFrame::Ping { nonce: None }).unwrap();
     assert_eq!(world.read(stream), ["pong"]);
+}
+
+#[test]
+fn what_may_be_dropped_is_refused_as_unsupported() {
+    let (mut world, stream) = on_a_stream();
+    let channel = throughline_wire::ChannelName::parse("a").unwrap();
+    let payload = throughline_wire::Payload::Empty;
+    let volatile = throughline_wire::frame::VolatileUp { channel, name: None, seq: 1, payload };
+    assert_eq!(world.say(stream, UpFrame::Volatile(volatile)), Err(ErrorCode::Unsupported));
+    assert_eq!(world.read(stream), ["error unsupported"], "and the link lives on");
+    world.say(stream, commands(1, [subscribe("a")])).unwrap();
+    assert_eq!(world.items(stream), ["1 subscribed a e1:0"]);
 }
 
 #[test]

@@ -165,6 +165,21 @@ fn a_tag_states_no_position_that_its_link_did_not_carry() {
 }
 
 #[test]
+fn a_tag_leaves_out_positions_that_do_not_fit() {
+    let long = |n: usize| format!("{n}{}", "x".repeat(190));
+    let (mut world, stream) = World::open(event_source());
+    world.read(stream);
+    for n in 1..=6 {
+        world.say(stream, commands(n as u64, [subscribe(&long(n))])).unwrap();
+    }
+    world.read(stream);
+    let text = world.tag(stream);
+    assert!(text.len() <= ResumeTag::MAX_BYTES);
+    let tag = ResumeTag::verify(world.keys(), &text).unwrap();
+    assert_eq!((tag.after, tag.positions), (6, None), "all or none");
+}
+
+#[test]
 fn a_tag_that_was_changed_or_is_of_other_keys_is_none() {
     let (mut world, stream) = World::open(event_source());
     world.read(stream);

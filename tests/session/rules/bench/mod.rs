@@ -250,16 +250,14 @@ impl World {
     pub(crate) fn trim(&mut self, channel: &str, count: usize) {
         let channel = self.channel(channel);
         for _ in 0..count {
-            channel.change(|log| log.trim_bytes(1));
+            channel.change(|log| log.trim_bytes(1)); // which wakes nobody
         }
-        channel.wake();
     }
 
     /// A channel's log begins anew.
     pub(crate) fn begin_epoch(&mut self, channel: &str, name: &str) {
         let channel = self.channel(channel);
-        channel.change(|log| log.begin_epoch(epoch(name)));
-        channel.wake();
+        channel.change(|log| log.begin_epoch(epoch(name))); // which wakes nobody
     }
 
     /// The subscriptions that were held back are carried out.
