@@ -1,7 +1,7 @@
 //! The tests that every transport adapter passes.
 //!
 //! An adapter's own tests say how to run it and how its clients speak ([`Harness`], [`Client`]); [`suite!`] makes a
-//! test of each sentence of [`suite`] that its shape allows. Behind the adapter stands a [`ScriptedGate`]: the test
+//! test of each sentence of [`mod@suite`] that its shape allows. Behind the adapter stands a [`ScriptedGate`]: the test
 //! holds the other half of each peer, a [`Script`], and so sees all that the adapter does to it.
 //!
 //! Connections are pipes in memory and the clock is paused, so that [`settle`] is exact: it returns when no task

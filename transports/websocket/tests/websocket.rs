@@ -304,5 +304,5 @@ async fn last_words_reach_a_client_that_is_still_sending_over_a_real_socket() {
 #[test]
 fn a_link_is_small() {
     let link = size_of::<Link<ScriptedPeer>>() - size_of::<ScriptedPeer>();
-    assert!(link <= 640, "{link} bytes for each link, beside its peer");
+    assert!(link <= 448, "{link} bytes for each link, beside its peer");
 }
