@@ -1,0 +1,32 @@
+// A headless Chromium for the tests of the page.
+//
+// `PLAYWRIGHT` names the node_modules that holds playwright-core, `CHROMIUM` the browser; `cargo xtask test` sets both.
+// The browser talks to nobody but the page: no updates, no sync, a profile that is thrown away.
+
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+
+/** Starts a browser; `close()` ends it. */
+export async function browser() {
+  const modules = told('PLAYWRIGHT');
+  const { chromium } = createRequire(join(modules, 'page.js'))('playwright-core');
+  return chromium.launch({
+    executablePath: told('CHROMIUM'),
+    headless: true,
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  });
+}
+
+/** What the environment must name. */
+export function told(variable) {
+  const value = process.env[variable];
+  if (!value) throw new Error(`${variable} is not set: run this by \`cargo xtask test\``);
+  return value;
+}
