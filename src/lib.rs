@@ -29,10 +29,16 @@ pub mod session;
 
 #[cfg(feature = "gateway")]
 pub mod broker;
+#[cfg(feature = "cli")]
+pub mod cli;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 #[cfg(feature = "gateway")]
+mod hint;
+#[cfg(feature = "gateway")]
 pub mod http;
+#[cfg(feature = "page")]
+mod page;
 #[cfg(feature = "gateway")]
 pub mod upstream;
 

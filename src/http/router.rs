@@ -76,6 +76,8 @@ impl Router {
                 let shared = Arc::clone(&self.shared);
                 Box::pin(async move { Ok(health(shared.is_healthy().await)) })
             }
+            #[cfg(feature = "page")]
+            "" | "/" if request.method() == Method::GET => ready(crate::page::answer()),
             NEGOTIATE | HEALTH => ready(method_not_allowed()),
             _ => ready(not_found()),
         }

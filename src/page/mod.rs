@@ -1,0 +1,82 @@
+//! The page at `/`: a person subscribes, publishes, picks a transport, cuts the link, and watches items go by.
+//!
+//! One document without outside resources: style and scripts stand in it, and the policy that travels with it
+//! allows exactly these, by their hashes, and connections to where the page came from. `session.js` and `links.js`
+//! are a client of the protocol that knows nothing of the page; `page.js` shows what they report.
+
+use std::sync::LazyLock;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+use sha2::{Digest as _, Sha256};
+use throughline_link::answer::answer as respond;
+
+use crate::http::Body;
+
+/// The page.
+pub(crate) fn answer() -> Response<Body> {
+    let page = &*PAGE;
+    let media_type = HeaderValue::from_static("text/html; charset=utf-8");
+    let mut response = respond(StatusCode::OK, media_type, Full::new(page.document.clone()).into());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, page.policy.clone());
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
+    response
+}
+
+struct Page {
+    document: Bytes,
+    policy: HeaderValue,
+}
+
+static PAGE: LazyLock<Page> = LazyLock::new(|| {
+    let document = include_str!("page.html").replace("/*STYLE*/", STYLE).replace("/*SCRIPT*/", SCRIPT);
+    let policy = format!(
+        "default-src 'none'; script-src '{}'; style-src '{}'; connect-src 'self'; img-src data:; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        hash(SCRIPT),
+        hash(STYLE),
+    );
+    let policy = HeaderValue::try_from(policy).expect("printable ASCII");
+    Page { document: document.into(), policy }
+});
+
+/// As a policy names an inline script or style: by the hash of its text.
+fn hash(text: &str) -> String {
+    format!("sha256-{}", STANDARD.encode(Sha256::digest(text)))
+}
+
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = concat!(
+    "'use strict';\n{\n",
+    include_str!("session.js"),
+    include_str!("links.js"),
+    include_str!("page.js"),
+    "}\n"
+);
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_brings_all_it_needs_and_may_fetch_nothing_else() {
+        let response = answer();
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "text/html; charset=utf-8");
+        let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe"), "{policy}");
+        let document = std::str::from_utf8(&PAGE.document).unwrap();
+        assert!(document.contains(SCRIPT) && document.contains(STYLE));
+        assert!(!document.contains("https://") && !document.contains("http://"), "an outside resource");
+    }
+
+    #[test]
+    fn no_text_of_the_script_or_the_style_ends_its_element() {
+        assert!(!SCRIPT.contains("</") && !STYLE.contains("</"));
+    }
+}
