@@ -102,6 +102,21 @@ fn c2_a_noop_fills_the_number_of_a_reply_that_is_known() {
 }
 
 #[test]
+fn c2_a_reply_that_comes_before_its_command_waits_to_be_wanted() {
+    for known in [false, true] {
+        let (mut world, stream) = on_a_stream();
+        world.say(stream, commands(1, [send()])).unwrap();
+        world.cut(stream);
+        let stream = world.come(websocket(2).after(0).low(1).incarnation(9).at([]));
+        world.reply(1);
+        assert!(world.items(stream).is_empty());
+        world.say(stream, commands(1, [if known { noop() } else { send() }])).unwrap();
+        assert_eq!(world.items(stream), if known { vec![] } else { vec!["1 reply 1 ok"] });
+        assert_eq!(world.sent, [1]);
+    }
+}
+
+#[test]
 fn c3_a_send_is_applied_once_although_a_rebuilt_session_takes_it_again() {
     let (mut world, stream) = on_a_stream();
     world.say(stream, commands(1, [send()])).unwrap();

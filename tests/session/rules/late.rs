@@ -129,6 +129,21 @@ fn a_bye_of_a_link_that_was_superseded_is_ignored() {
 }
 
 #[test]
+fn a_bye_by_post_ends_the_session_unless_it_names_a_link_that_was_superseded() {
+    let mut world = subscribed();
+    let old = world.come(sse(2).after(1));
+    world.read(old);
+    let newest = world.come(poll(3).after(1));
+    world.post(old, UpFrame::Bye).unwrap();
+    world.read(old); // the link goes
+    world.post(old, UpFrame::Bye).unwrap();
+    assert_eq!(world.ended, None);
+    world.cut(newest);
+    world.post(newest, UpFrame::Bye).unwrap(); // between two polls there is no link
+    assert_eq!(world.ended, Some(Ending::Bye));
+}
+
+#[test]
 fn commands_on_a_link_that_was_superseded_are_ignored() {
     let mut world = subscribed();
     let old = world.come(websocket(2).after(1));

@@ -191,6 +191,7 @@ fn n4_a_probe_of_before_a_rebuild_does_not_attach_after_it() {
     world.prove(standby);
     let link = world.come(poll(2).after(2).low(3).incarnation(9).at([("a", "e1:0")]));
     let _ = world.say(standby, attach(3, 2));
+    let _ = world.post(standby, attach(3, 2));
     assert_eq!(world.session().active().unwrap().0, link);
     assert_eq!(world.read(standby).last().unwrap(), "close superseded");
 }

@@ -81,6 +81,23 @@ fn l13_each_channel_has_its_own_gap() {
 }
 
 #[test]
+fn l13_where_its_number_counts_in_another_incarnation_the_gap_goes_up_to_the_head() {
+    let (mut world, stream) = sliding(1);
+    world.publish("a", 3);
+    world.items(stream);
+    world.cut(stream);
+    let lost = world.come(event_source().after(1).low(2));
+    assert_eq!(world.items(lost), ["2 gap a ?-e1:2 overflow at most", "3 event a 3"]);
+    world.cut(lost);
+    world.publish("a", 1);
+    // It did not see the new numbers, and says again what it said. What of the new ones it has nobody can tell.
+    let link = world.come(event_source().after(1).low(2));
+    assert_eq!(world.items(link), ["2 gap a ?-e1:4 overflow at most"]);
+    world.publish("a", 1);
+    assert_eq!(world.items(link), ["3 event a 5"]);
+}
+
+#[test]
 fn a_client_that_cannot_acknowledge_is_not_stalled_and_its_journal_stays_small() {
     let (mut world, stream) = sliding(4);
     world.publish("a", 1_000);

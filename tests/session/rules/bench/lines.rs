@@ -27,8 +27,12 @@ pub(super) fn describe(frame: DownFrame) -> Vec<String> {
         DownFrame::Ack { up_to } => vec![format!("ack {up_to}")],
         DownFrame::Retry(retry) => vec![format!("retry {}", retry.reason.as_str())],
         DownFrame::Error(error) => vec![format!("error {}", error.code)],
-        DownFrame::Ping { nonce, .. } => vec![nonce.map_or("ping".into(), |nonce| format!("ping {nonce}"))],
-        DownFrame::Pong { nonce, .. } => vec![nonce.map_or("pong".into(), |nonce| format!("pong {nonce}"))],
+        DownFrame::Ping { nonce, .. } => {
+            vec![nonce.map_or_else(|| "ping".into(), |nonce| format!("ping {nonce}"))]
+        }
+        DownFrame::Pong { nonce, .. } => {
+            vec![nonce.map_or_else(|| "pong".into(), |nonce| format!("pong {nonce}"))]
+        }
         other => vec![format!("{other:?}")],
     }
 }
