@@ -168,7 +168,8 @@ pub struct Timing {
     pub poll_grace: Duration,
     /// For the answer of a post. Default: 10 s.
     pub post: Duration,
-    /// How long a command may be on its way before the link is doubted and asked for a sign of life. Default: 5 s.
+    /// How long a reply may be missing, and nothing else heard, before the link is doubted and asked for a sign of
+    /// life (a poll: hedged by another). Default: 5 s.
     pub doubt: Duration,
     /// How long a doubted link has for that sign. Default: 3 s.
     pub pong: Duration,

@@ -154,12 +154,6 @@ impl Outbox {
         self.taken = received;
     }
 
-    /// Since when the oldest command that the gateway was told and did not take is on its way.
-    pub(crate) fn on_its_way_since(&self) -> Option<Time> {
-        let index = (self.taken + 1).checked_sub(self.low)?;
-        self.entries.get(index as usize)?.said
-    }
-
     /// Since when the oldest unreplied command is out.
     pub(crate) fn unreplied_since(&self) -> Option<Time> {
         self.entries.front()?.said

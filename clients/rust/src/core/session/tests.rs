@@ -516,7 +516,7 @@ fn a_stream_that_falls_silent_is_lost_and_a_heartbeat_keeps_it() {
 }
 
 #[test]
-fn a_command_that_is_not_acknowledged_in_time_makes_the_link_doubted() {
+fn a_reply_that_is_missing_while_nothing_is_heard_makes_the_link_doubted() {
     let (mut bench, link) = Bench::up(WEBSOCKET);
     bench.command(send());
     bench.run();

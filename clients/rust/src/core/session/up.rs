@@ -81,7 +81,7 @@ impl Core {
         usize::try_from(self.limits.message_bytes).unwrap_or(usize::MAX).saturating_sub(FRAMING_BYTES)
     }
 
-    /// Asks for a sign of life where a command is on its way for long and nothing is heard.
+    /// Asks for a sign of life where a reply is missing for long and nothing is heard.
     fn doubt(&mut self, now: Time, key: LinkKey) {
         let at = self.links.get(&key).and_then(|link| self.doubt_at(link));
         let Some(link) = self.links.get_mut(&key) else { return };
@@ -97,9 +97,8 @@ impl Core {
     }
 
     fn doubt_at(&self, link: &Link) -> Option<Time> {
-        // Posts get through where the stream beside them does not: there, what is missing is the reply.
-        let since =
-            if link.is_duplex() { self.outbox.on_its_way_since() } else { self.outbox.unreplied_since() }?;
+        // What went up may have arrived though nothing comes down any more: what is missing is the reply.
+        let since = self.outbox.unreplied_since()?;
         link.pinged.is_none().then(|| since.max(link.heard) + self.config.timing.doubt)
     }
 
