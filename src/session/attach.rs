@@ -243,10 +243,16 @@ impl Session {
     }
 
     /// L13: a client that cannot state positions is told of each channel up to where it can go on.
+    ///
+    /// Where its number counts in another incarnation, nobody knows what it has of this one: up to the head.
     fn rebuild_behind_a_gap(&mut self, resume: &Resume) {
+        let is_counted = resume.incarnation == self.incarnation && resume.after < self.journal.next();
         let ahead_of_journal: Vec<(usize, Position)> = (0..self.subscriptions.len())
             .map(|index| {
                 let held = &self.subscriptions[index];
+                if !is_counted {
+                    return (index, held.channel.log().head());
+                }
                 let first = self.journal.first_event_of(&held.channel);
                 (index, first.map_or(held.cursor, |run| before(run.epoch, run.offset)))
             })
