@@ -137,7 +137,8 @@ impl Dial for Shaky {
             }
             let left = 1 + (mixed >> 16) % self.bytes;
             self.cuts.fetch_add(1, Ordering::Relaxed);
-            Ok(Box::new(Breaking { connection, left, silently: mixed % 3 == 0 }) as Box<dyn Connection>)
+            Ok(Box::new(Breaking { connection, left, silently: mixed.is_multiple_of(3) })
+                as Box<dyn Connection>)
         })
     }
 }

@@ -168,7 +168,16 @@ impl Core {
         let stated = link.stated.clone();
         let incarnation = self.known.as_ref().map(|known| known.incarnation);
         if stated.resume && !welcome.resumed {
-            self.lose_session(key, LostReason::NotResumed(welcome.reason));
+            let taken_up =
+                stated.positions.as_ref().is_some_and(|positions| positions == self.inbox.positions());
+            if stated.positions.is_some() && !taken_up {
+                // As N4: what came meanwhile by an older link would come again.
+                self.drop_others(key);
+                self.positions_wanted = true;
+                self.followed = attach;
+                return self.attach_afresh(now, key);
+            }
+            self.lose_session(key, LostReason::NotResumed(welcome.reason), taken_up);
             self.begin(&welcome);
         } else if self.known.is_none() {
             self.begin(&welcome);
@@ -369,7 +378,12 @@ impl Core {
                     self.come_back(now, key, "the gateway asks for positions", wait);
                 }
             }
-            reason => self.come_back(now, key, reason.as_str(), Some(wait)),
+            RetryReason::ProtocolError => self.refused(now, key, "protocol_error", Some(wait)),
+            reason => {
+                // A session that has ended is asked for its positions: they may as well go along.
+                self.positions_wanted |= reason == RetryReason::Ended;
+                self.come_back(now, key, reason.as_str(), Some(wait));
+            }
         }
     }
 
@@ -377,7 +391,7 @@ impl Core {
     fn superseded(&mut self, now: Time, key: LinkKey, newest: bool, wait: Time) {
         let Some(link) = self.links.get_mut(&key) else { return };
         if newest {
-            self.lose_session(key, LostReason::Superseded);
+            self.lose_session(key, LostReason::Superseded, false);
             return self.come_back(now, key, "superseded", Some(wait));
         }
         if self.active == Some(key) {

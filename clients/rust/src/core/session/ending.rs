@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use throughline_wire::{CloseCode, Command, SubscribeFrom};
+use throughline_wire::{CloseCode, Command, RetryReason, SubscribeFrom};
 
 use super::{Core, Outcome, Output, Standing};
 use crate::{
@@ -59,7 +59,7 @@ impl Core {
         let reason = format!("closed with code {code}");
         match CloseCode(code) {
             CloseCode::SUPERSEDED if newest => {
-                self.lose_session(key, LostReason::Superseded);
+                self.lose_session(key, LostReason::Superseded, false);
                 self.come_back(now, key, &reason, None);
             }
             CloseCode::SUPERSEDED => self.come_back(now, key, &reason, None),
@@ -73,21 +73,26 @@ impl Core {
                 self.come_back(now, key, &reason, None);
             }
             CloseCode::PROTOCOL_ERROR | CloseCode::UNSUPPORTED_DATA | CloseCode::INVALID_DATA => {
-                self.refusals += 1;
-                if self.refusals > 1 {
-                    return self.stop(Some(LostReason::Final(None)));
-                }
-                self.candidate += 1;
-                self.come_back(now, key, &reason, None);
+                self.refused(now, key, &reason, None);
             }
             CloseCode(4100..=4199) => {
-                self.lose_session(key, LostReason::Gone);
+                self.lose_session(key, LostReason::Gone, false);
                 self.come_back(now, key, &reason, None);
             }
             CloseCode(4200..=4299) => self.need_credentials(key),
             CloseCode(4300..=4399) => self.stop(Some(LostReason::Final(None))),
             _ => self.come_back(now, key, &reason, None),
         }
+    }
+
+    /// The gateway says that this client breaks the protocol: once more on another transport, then never again.
+    pub(super) fn refused(&mut self, now: Time, key: LinkKey, reason: &str, wait: Option<Time>) {
+        self.refusals += 1;
+        if self.refusals > 1 {
+            return self.stop(Some(LostReason::Final(Some(RetryReason::ProtocolError))));
+        }
+        self.candidate += 1;
+        self.come_back(now, key, reason, wait);
     }
 
     /// A link that does not carry the session has failed.
@@ -116,7 +121,7 @@ impl Core {
     /// The gateway's count of commands or items cannot be this client's.
     pub(super) fn mismatch(&mut self, now: Time, key: LinkKey) {
         self.strikes = self.strikes.saturating_add(1);
-        self.lose_session(key, LostReason::Mismatch);
+        self.lose_session(key, LostReason::Mismatch, false);
         self.come_back(now, key, "the counts do not fit together", None);
     }
 
@@ -184,8 +189,9 @@ impl Core {
         }
     }
 
-    /// The session is lost, as link `key` says; its successor subscribes again where it was (C6).
-    pub(super) fn lose_session(&mut self, key: LinkKey, reason: LostReason) {
+    /// The session is lost, as link `key` says; its successor is subscribed where it was: the gateway has
+    /// `taken_up` the stated positions, or is asked to (C6).
+    pub(super) fn lose_session(&mut self, key: LinkKey, reason: LostReason, taken_up: bool) {
         // All other links are of the lost session.
         for other in self.links.keys().copied().filter(|other| *other != key).collect::<Vec<_>>() {
             self.drop_link(other, MigrateError::NoLink);
@@ -194,7 +200,8 @@ impl Core {
         self.known = None;
         self.positions_wanted = false;
         let positions = self.inbox.begin_anew();
-        let renewals = positions.iter().map(|(channel, position)| Command::Subscribe {
+        let renewed = if taken_up { None } else { Some(&positions) };
+        let renewals = renewed.into_iter().flatten().map(|(channel, position)| Command::Subscribe {
             channel: channel.clone(),
             from: SubscribeFrom::Position(*position),
             token: None,

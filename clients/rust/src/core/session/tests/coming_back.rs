@@ -1,0 +1,175 @@
+//! Coming back: retries, close codes, lost sessions, attempts.
+
+use std::time::Duration;
+
+use throughline_wire::{Command, DownFrame, ErrorCode, RetryReason, SubscribeFrom, frame::ErrorFrame};
+
+use super::super::{End, Standing, testing::*};
+use super::{commands, lost, subscribe};
+use crate::{
+    core::{Outcome, Time},
+    incoming::{Incoming, LostReason},
+};
+
+#[test]
+fn c6_after_a_lost_session_sends_are_unknown_and_subscriptions_are_renewed() {
+    let (mut bench, link) = Bench::up(WEBSOCKET);
+    let said = bench.command(send());
+    bench.run();
+    bench.down(link, [items(1, [subscribed("a", None, 4), event("a", 5)])]);
+    bench.core.handle_ended(bench.now, link, lost());
+    let never_said = bench.command(send());
+    let pending = bench.command(subscribe("b"));
+    let (link, _) = bench.opened();
+    let gone =
+        throughline_wire::frame::Welcome { reason: Some(ErrorCode::SessionUnknown), ..welcome(2, false) };
+    bench.welcome(link, gone);
+    assert_eq!(bench.outcome(said), Some(Outcome::Unknown));
+    assert_eq!(bench.outcome(never_said), None);
+    let frames = bench.said();
+    let again = commands(&frames).unwrap();
+    let renewal = Command::Subscribe {
+        channel: channel("a"),
+        from: SubscribeFrom::Position(position("e", 5)),
+        token: None,
+        presence: false,
+    };
+    assert_eq!((again.first, &again.items[..]), (1, &[renewal, send(), subscribe("b")][..]));
+    let reason = LostReason::NotResumed(Some(ErrorCode::SessionUnknown));
+    assert!(bench.taken().contains(&Incoming::SessionLost { reason }));
+    bench.down(link, [items(1, [subscribed("b", Some(3), 0)])]);
+    assert!(matches!(bench.outcome(pending), Some(Outcome::Subscribed(_))));
+}
+
+#[test]
+fn c6_what_the_gateway_takes_up_from_positions_is_not_asked_for_again() {
+    let (mut bench, link) = Bench::up(WEBSOCKET);
+    bench.down(link, [items(1, [subscribed("a", None, 4)])]);
+    bench.core.handle_ended(bench.now, link, lost());
+    bench.pass(Duration::from_secs(1));
+    let (link, _) = bench.opened();
+    bench.down(link, [retry(RetryReason::Positions, 0, false)]);
+    let (link, hello) = bench.opened();
+    assert_eq!(hello.resume.unwrap().positions.unwrap()[&channel("a")], position("e", 4));
+    bench.welcome(link, welcome(2, false));
+    assert!(bench.said().is_empty());
+    // Lost before the first item came: the place is still known.
+    bench.core.handle_ended(bench.now, link, End::Closed(4003));
+    assert_eq!(bench.core.inbox.positions()[&channel("a")], position("e", 4));
+}
+
+#[test]
+fn a_renewal_that_is_refused_is_told() {
+    let (mut bench, link) = Bench::up(WEBSOCKET);
+    bench.down(link, [items(1, [subscribed("a", None, 4)])]);
+    bench.core.handle_ended(bench.now, link, End::Closed(4100));
+    let (link, hello) = bench.opened();
+    assert_eq!(hello.resume, None);
+    bench.welcome(link, welcome(2, false));
+    bench.run();
+    let refusal = throughline_wire::Reply { command: 1, result: Err(ErrorCode::Forbidden.into()) };
+    bench.down(link, [items(1, [throughline_wire::Item::Reply(refusal)])]);
+    let told = bench.taken();
+    assert!(told.iter().any(|incoming| matches!(incoming, Incoming::Unsubscribed { number: None, .. })));
+    assert!(bench.core.inbox.positions().is_empty());
+}
+
+#[test]
+fn a_close_code_is_read_by_its_range() {
+    #[derive(PartialEq, Debug)]
+    enum Then {
+        Resumes,
+        OpensAnew,
+        NeedsCredentials,
+        Stops,
+    }
+    let table = [
+        (1000, Then::Resumes),
+        (1001, Then::Resumes),
+        (1006, Then::Resumes),
+        (1009, Then::Resumes),
+        (1011, Then::Resumes),
+        (1012, Then::Resumes),
+        (1013, Then::Resumes),
+        (1002, Then::Resumes),
+        (4000, Then::Resumes),
+        (4099, Then::Resumes),
+        (4100, Then::OpensAnew),
+        (4199, Then::OpensAnew),
+        (4200, Then::NeedsCredentials),
+        (4299, Then::NeedsCredentials),
+        (4300, Then::OpensAnew),
+        (4301, Then::Stops),
+        (4399, Then::Stops),
+        (4400, Then::Resumes),
+    ];
+    for (code, expected) in table {
+        let (mut bench, link) = Bench::up(WEBSOCKET);
+        bench.core.handle_ended(bench.now, link, End::Closed(code));
+        bench.pass(Duration::from_secs(60));
+        let standing = bench.core.standing;
+        let then = match standing {
+            Standing::Closed => Then::Stops,
+            Standing::NeedsCredentials => Then::NeedsCredentials,
+            _ if bench.opened().1.resume.is_some() => Then::Resumes,
+            _ => Then::OpensAnew,
+        };
+        assert_eq!(then, expected, "{code}");
+    }
+}
+
+#[test]
+fn a_protocol_that_is_broken_twice_is_not_tried_again() {
+    let mut bench = Bench::new(&[WEBSOCKET, POLLING]);
+    let (link, _) = bench.opened();
+    bench.welcome(link, welcome(1, false));
+    bench.core.handle_ended(bench.now, link, End::Closed(1002));
+    bench.pass(Duration::from_secs(60));
+    let (link, _) = bench.opened();
+    assert_eq!(bench.core.links[&link].via, POLLING);
+    bench.down(link, [retry(RetryReason::ProtocolError, 0, false)]);
+    assert!(bench.core.is_closed());
+}
+
+#[test]
+fn a_retry_says_when_to_come_back_and_whether() {
+    let (mut bench, link) = Bench::up(WEBSOCKET);
+    bench.down(link, [retry(RetryReason::Drain, 2_000, false)]);
+    // The close that follows says nothing new.
+    bench.core.handle_ended(bench.now, link, End::Closed(4000));
+    assert_eq!(bench.core.standing, Standing::Waiting { until: Duration::from_secs(2) });
+    bench.pass(Duration::from_secs(2));
+    let (link, _) = bench.opened();
+    let waiting = bench.command(send());
+    bench.down(link, [retry(RetryReason::Disconnected, 0, true)]);
+    assert!(bench.core.is_closed());
+    assert_eq!(bench.outcome(waiting), Some(Outcome::Closed));
+    let reason = LostReason::Final(Some(RetryReason::Disconnected));
+    assert!(bench.taken().contains(&Incoming::SessionLost { reason }));
+}
+
+#[test]
+fn the_advice_behind_a_fatal_error_counts() {
+    let (mut bench, link) = Bench::up(WEBSOCKET);
+    let code = ErrorCode::TooManySessions;
+    let error = ErrorFrame { code, message: "".into(), command: None, fatal: true };
+    bench.down(link, [DownFrame::Error(error), retry(RetryReason::Overload, 3_000, false)]);
+    assert_eq!(bench.core.standing, Standing::Waiting { until: Duration::from_secs(3) });
+}
+
+#[test]
+fn attempts_back_off_and_try_the_next_transport_and_never_give_up() {
+    let mut bench = Bench::new(&[WEBSOCKET, POLLING]);
+    let mut tried = Vec::new();
+    let mut longest = Time::ZERO;
+    for _ in 0..40 {
+        let (link, _) = bench.opened();
+        tried.push(bench.core.links[&link].via);
+        bench.core.handle_ended(bench.now, link, lost());
+        let Standing::Waiting { until } = bench.core.standing else { panic!("gave up") };
+        longest = longest.max(until - bench.now);
+        bench.now = until;
+    }
+    assert_eq!(tried[..4], [WEBSOCKET, POLLING, WEBSOCKET, POLLING]);
+    assert!(longest > Duration::from_secs(10) && longest <= Duration::from_secs(30), "{longest:?}");
+}
