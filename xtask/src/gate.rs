@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::cargo::{self, Workspace, cargo};
+use crate::faults;
 use crate::needs::{self, Needs};
 use crate::steps::Steps;
 
@@ -30,6 +31,7 @@ pub(crate) fn test(steps: &mut Steps, install: bool) -> Result<()> {
         cargo().args(["test", "--workspace", "--doc", "--no-fail-fast"]),
     )?;
     core(steps)?;
+    faults::faults(steps, &workspace)?;
     documentation(steps)
 }
 

@@ -2,12 +2,13 @@
 //!
 //! `test` is the one front door: whatever the project claims of itself is checked there, and continuous integration
 //! calls nothing else. `check` is its quick part, for between two edits. `torture` plays the session core's hostile
-//! schedules for as long as one likes.
+//! schedules for as long as one likes, `faults` sees them find what is planted.
 //!
 //! Read on in [`gate`] for the list of checks, in [`needs`] for what they need beyond Rust and how it is found or
 //! installed, and in [`steps`] for how a check runs and is timed.
 
 mod cargo;
+mod faults;
 mod gate;
 mod needs;
 mod steps;
@@ -33,6 +34,12 @@ fn main() -> ExitCode {
         Task::Torture { schedules, seed } => {
             let mut steps = Steps::begin();
             let outcome = gate::torture(&mut steps, schedules, seed);
+            (steps, outcome)
+        }
+        Task::Faults => {
+            let mut steps = Steps::begin();
+            let outcome =
+                cargo::Workspace::enter().and_then(|workspace| faults::faults(&mut steps, &workspace));
             (steps, outcome)
         }
     };
@@ -74,4 +81,6 @@ enum Task {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Faults planted into a copy of the session core, each of which the schedules have to find.
+    Faults,
 }

@@ -65,8 +65,6 @@ pub(super) struct Said {
     /// Whether it ever left: only what never did may be numbered anew (C6).
     pub(super) was_sent: bool,
     pub(super) is_replied: bool,
-    /// Whether the session was rebuilt since it left: it may be answered as a duplicate (C3).
-    pub(super) may_be_duplicate: bool,
 }
 
 /// What a command says.
@@ -219,7 +217,11 @@ impl Client {
             assert_eq!(held.id, welcome.session, "resumed, but another session");
         }
         if is_same {
-            assert!(attach.is_none() || welcome.next > stated.after, "it has everything up to {}", stated.after);
+            assert!(
+                attach.is_none() || welcome.next > stated.after,
+                "it has everything up to {}",
+                stated.after
+            );
             if let Some(held) = &mut self.session {
                 held.link = welcome.link;
             }
@@ -243,9 +245,6 @@ impl Client {
         }
         if welcome.resumed {
             coverage.met(Met::Rebuilt);
-            for said in self.commands.values_mut() {
-                said.may_be_duplicate |= said.was_sent;
-            }
         } else {
             self.after = 0;
             if self.session.is_some() {
@@ -282,7 +281,6 @@ impl Client {
                 continue;
             }
             said.was_sent = false;
-            said.may_be_duplicate = false;
             self.commands.insert(self.next_command, said);
             self.next_command += 1;
         }
@@ -320,13 +318,7 @@ impl Client {
         self.taken = self.taken.max(up_to.min(last));
     }
 
-    fn hear_items(
-        &mut self,
-        end: usize,
-        items: Items,
-        truth: &Truth,
-        coverage: &mut Coverage,
-    ) -> Verdict {
+    fn hear_items(&mut self, end: usize, items: Items, truth: &Truth, coverage: &mut Coverage) -> Verdict {
         if let Some(up_to) = items.ack {
             self.hear_taken(up_to);
         }
@@ -364,7 +356,7 @@ impl Client {
             }
             Item::Subscribed(subscribed) => self.hear_subscribed(subscribed, truth),
             Item::Unsubscribed(unsubscribed) => self.hear_unsubscribed(unsubscribed, truth),
-            Item::Reply(reply) => self.hear_reply(reply, coverage),
+            Item::Reply(reply) => self.hear_reply(reply),
             Item::Unknown => panic!("the core made an item that nobody knows"),
         }
     }
@@ -406,7 +398,7 @@ impl Client {
         self.replied(number);
     }
 
-    fn hear_reply(&mut self, reply: &Reply, coverage: &mut Coverage) {
+    fn hear_reply(&mut self, reply: &Reply) {
         let Some(said) = self.commands.get(&reply.command) else {
             assert!(self.is_copied, "{reply:?}: no such command, or replied twice");
             return;
@@ -416,8 +408,7 @@ impl Client {
             (What::Send { uid }, Ok(accepted)) => {
                 let Payload::Json(json) = &accepted.payload else { panic!("{reply:?}: not the model's") };
                 if json.as_str() == "{\"duplicate\":true}" {
-                    assert!(said.may_be_duplicate || self.is_copied, "{reply:?}: it was sent once");
-                    coverage.met(Met::DuplicateAnswered);
+                    assert!(self.is_copied, "{reply:?}: its own answer is known, or will be");
                 } else {
                     let answered = number_in(json.as_str(), "{\"c\":");
                     assert!(answered == *uid || self.is_copied, "{reply:?} answers another send than {uid}");
@@ -484,7 +475,7 @@ impl Client {
 
 impl Said {
     pub(super) const fn new(what: What) -> Self {
-        Self { what, was_sent: false, is_replied: false, may_be_duplicate: false }
+        Self { what, was_sent: false, is_replied: false }
     }
 }
 
@@ -492,15 +483,23 @@ impl Said {
 fn assert_begins(from: From, place: Place, issued: Place, history: &super::truth::History) {
     let head = history.head();
     match from {
-        From::Now => assert!(issued <= place && place <= head, "now is {place:?}, not {issued:?} to {head:?}"),
+        From::Now => {
+            assert!(issued <= place && place <= head, "now is {place:?}, not {issued:?} to {head:?}")
+        }
         From::Place(asked) => assert_eq!(place, asked, "the place that was asked for"),
         From::Last(count) => {
             let first = if issued.era == place.era { issued.offset } else { 0 };
             let reached = place.offset + u64::from(count);
             let is_short = place.offset == 0 || history.is_gone(place);
-            assert!(place <= head && issued.era <= place.era, "the last {count} from {place:?}, head {head:?}");
+            assert!(
+                place <= head && issued.era <= place.era,
+                "the last {count} from {place:?}, head {head:?}"
+            );
             assert!(reached >= first, "the last {count} of {first} begin at {place:?}");
-            assert!(is_short || place.era < head.era || reached <= head.offset, "fewer than the last {count}");
+            assert!(
+                is_short || place.era < head.era || reached <= head.offset,
+                "fewer than the last {count}"
+            );
         }
     }
 }

@@ -36,7 +36,6 @@ coverage! {
     GapInexact = "gap over a change of epoch",
     GapResent = "numbered event lost before it was sent again",
     CommandsHeld = "command ahead of its turn",
-    DuplicateAnswered = "command answered as a duplicate",
 }
 
 /// How often each was met.

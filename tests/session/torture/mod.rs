@@ -8,6 +8,10 @@
 //!
 //! The first promise that is broken ends the run and prints the seed that repeats it. Played alone, that seed tells
 //! its story. `THROUGHLINE_TORTURE_SCHEDULES` and `THROUGHLINE_TORTURE_SEED` say how many, from which seed on.
+//!
+//! Whether these schedules would find a fault is not believed but tried: `cargo xtask faults` plants one wrong line at
+//! a time into a copy of the core's source. A wrong line is what a mistake looks like; a harness that only pretended
+//! to be a faulty core would test its own pretence, and switches in the core would be read by all who read it.
 
 mod client;
 mod coverage;
@@ -66,9 +70,10 @@ fn play_all(seed: u64, schedules: u64) -> Coverage {
             let seed = seed.wrapping_add(index);
             match catch_unwind(AssertUnwindSafe(|| schedule::play(seed, schedules == 1))) {
                 Ok(coverage) => met.add(&coverage),
-                Err(_) => {
+                Err(panic) => {
                     has_failed.store(true, Ordering::Relaxed);
-                    eprintln!("seed {seed} broke a promise after {index} schedules; alone it tells its story:\n{}", repeat(seed));
+                    let why = why(panic.as_ref());
+                    eprintln!("seed {seed} broke a promise after {index} schedules: {why}\n{}", repeat(seed));
                 }
             }
         }
@@ -84,9 +89,15 @@ fn play_all(seed: u64, schedules: u64) -> Coverage {
     sum.into_inner().expect("nobody panics with it")
 }
 
+/// What the panic of a broken promise says.
+fn why(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words")
+}
+
 fn repeat(seed: u64) -> String {
     format!(
-        "  THROUGHLINE_TORTURE_SCHEDULES=1 THROUGHLINE_TORTURE_SEED={seed} cargo test -p throughline \
+        "alone it tells its story:\n  THROUGHLINE_TORTURE_SCHEDULES=1 THROUGHLINE_TORTURE_SEED={seed} cargo test -p throughline \
          --no-default-features --test session torture -- --nocapture"
     )
 }

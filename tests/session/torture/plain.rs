@@ -33,7 +33,12 @@ impl Plain {
         match frame {
             DownFrame::Welcome(welcome) => {
                 let is_same = welcome.resumed && welcome.incarnation == self.incarnation;
-                assert!(!is_same || welcome.next == self.next, "goes on at {}, not {}", self.next, welcome.next);
+                assert!(
+                    !is_same || welcome.next == self.next,
+                    "goes on at {}, not {}",
+                    self.next,
+                    welcome.next
+                );
                 assert!(welcome.resumed || welcome.next == 1, "a new session begins at one");
                 if !welcome.resumed && self.tag.as_ref().is_none_or(|tag| !tag.contains('/')) {
                     self.views.clear(); // nothing was stated: a new life, from now on

@@ -85,11 +85,11 @@ const WEIGHTS: &[(Step, u64)] = &[
     (Step::DeliverDown, 24),
     (Step::Transmit, 24),
     (Step::Want, 12),
-    (Step::Flush, 14),
+    (Step::Flush, 18),
     (Step::Connect, 12),
     (Step::Publish, 16),
     (Step::Trim, 3),
-    (Step::BeginEpoch, 1),
+    (Step::BeginEpoch, 3),
     (Step::Cut, 5),
     (Step::ClientNotices, 8),
     (Step::GatewayNotices, 4),
@@ -98,12 +98,12 @@ const WEIGHTS: &[(Step, u64)] = &[
     (Step::Apply, 10),
     (Step::Wait, 3),
     (Step::Expire, 1),
-    (Step::Reload, 1),
+    (Step::Reload, 2),
     (Step::Copy, 1),
     (Step::Bye, 1),
     (Step::Dismiss, 1),
     (Step::Revoke, 1),
-    (Step::ConnectPlain, 2),
+    (Step::ConnectPlain, 5),
 ];
 
 /// Without these there is no conversation.
@@ -112,7 +112,7 @@ const ESSENTIAL: &[Step] = &[Step::DeliverUp, Step::DeliverDown, Step::Transmit,
 /// Plays the schedule of a seed; what it met is the result. Panics when a promise is broken.
 pub(super) fn play(seed: u64, is_told: bool) -> Coverage {
     let mut world = World::new(seed, is_told);
-    let steps = world.random.within(50..=150) + world.random.within(0..=350) * world.random.within(0..=1);
+    let steps = world.random.within(50..=500);
     for step in 0..steps {
         let drawn = world.draw();
         say!(world, "{step} at {}: {drawn:?}", world.time);
@@ -603,7 +603,11 @@ impl World {
                 assert!(view.is_confirmed, "k{index} states channel {channel} and hears nothing of it");
                 assert_eq!(view.place, head, "k{index} is behind in channel {channel}");
             }
-            assert!(client.commands.is_empty() || client.is_copied, "k{index} waits for {:?}", client.commands);
+            assert!(
+                client.commands.is_empty() || client.is_copied,
+                "k{index} waits for {:?}",
+                client.commands
+            );
             let hosted = self.gateway.sessions.iter().find(|hosted| hosted.session.id() == held.id);
             let session = &hosted.expect("its session is there").session;
             let channels = session.subscriptions().map(|(name, _)| self.truth.index(name));

@@ -187,7 +187,8 @@ impl World {
         let may_ack = eager || self.random.chance(2, 3);
         let client = &mut self.clients[index];
         let Some(held) = client.session.clone() else { return };
-        let End { conn, kind, nonce, link, acked, sent, attach, is_proven, is_settled, .. } = client.ends[end].clone();
+        let End { conn, kind, nonce, link, acked, sent, attach, is_proven, is_settled, .. } =
+            client.ends[end].clone();
         let Some(link) = link else { return }; // nothing came down yet
         let mut frames = Vec::new();
         let by_post = kind != Kind::Duplex;

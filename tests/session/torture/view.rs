@@ -40,7 +40,11 @@ impl View {
 
     /// Said again, since the client asked for what it has.
     pub(super) fn is_at(&self, history: &History, subscribed: &Subscribed) {
-        assert_eq!(history.place(subscribed.position), self.place, "a channel that is held: its present place");
+        assert_eq!(
+            history.place(subscribed.position),
+            self.place,
+            "a channel that is held: its present place"
+        );
     }
 
     pub(super) fn event(&mut self, history: &History, event: &Event) {
