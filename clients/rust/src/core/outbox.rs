@@ -113,9 +113,8 @@ impl Outbox {
             if bytes > budget_bytes && !items.is_empty() {
                 break;
             }
-            let command = if entry.owner.is_some() { entry.command.clone() } else { Command::Noop };
             entry.said.get_or_insert(now);
-            items.push(command);
+            items.push(entry.command.clone());
         }
         (!items.is_empty()).then_some(Run { first, items })
     }

@@ -76,6 +76,7 @@ fn l10_a_probe_displaces_nothing_until_a_nonce_has_come_down() {
     let (link, post, frames) = bench.posted();
     assert!(frames.contains(&UpFrame::Attach { number: 3, after: 1 }), "{frames:?}");
     bench.core.handle_post(bench.now, link, post, Ok(vec![DownFrame::Ack { up_to: 1 }]));
+    assert!(bench.run().is_empty(), "confirmed: not said again");
     bench.down(probe, [items(2, [event("a", 1)])]);
     assert_eq!(bench.outcome(ticket), Some(Outcome::Migrated(Ok(()))));
     let closed =
@@ -104,7 +105,7 @@ fn l12_a_welcome_is_followed_once() {
     let (mut bench, link) = Bench::up(WEBSOCKET);
     let other = throughline_wire::frame::Welcome { incarnation: 9, ..welcome(2, false) };
     bench.welcome(link, other);
-    assert_eq!(bench.core.state().incarnation, Some(1));
+    assert_eq!((bench.core.state().incarnation, bench.core.active()), (Some(1), Some(link)));
 }
 
 #[test]

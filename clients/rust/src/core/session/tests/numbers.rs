@@ -68,6 +68,7 @@ fn l6_an_acknowledgement_by_post_counts_only_once_it_is_confirmed() {
     let (_, post, frames) = bench.posted();
     assert!(frames.contains(&UpFrame::Ack { up_to: 1 }));
     bench.core.handle_post(bench.now, link, post, Ok(vec![]));
+    assert!(bench.run().is_empty());
     bench.pass(Duration::from_secs(1));
     assert!(bench.run().is_empty());
 }
