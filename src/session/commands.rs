@@ -33,6 +33,10 @@ impl Session {
         if self.is_ended() {
             return Err(error(ErrorCode::SessionEnded));
         }
+        let counts = matches!(frame, UpFrame::Commands(_) | UpFrame::Ack { .. });
+        if counts && self.is_foreign(via.link()) {
+            return Ok(());
+        }
         match via {
             Via::Post(_) => self.establish(now), // the token came back
             Via::Link(id) => {
@@ -44,7 +48,6 @@ impl Session {
                     return Ok(());
                 }
                 link.is_quiet = false;
-                let counts = matches!(frame, UpFrame::Commands(_) | UpFrame::Ack { .. });
                 if counts && link.needs_proof && !link.proven {
                     return Ok(()); // C7: it counts in the session that was not had
                 }
@@ -277,6 +280,12 @@ impl Session {
         let running = self.commands.sending.len() as u64 + self.commands.subscribing;
         running < self.config.limits.commands_ahead
             && outstanding + (running as usize) < self.config.reserve_items
+    }
+
+    /// Whether a link is another client object's probe (L4): until it attaches, what it says would be counted among the
+    /// words of the one that works.
+    fn is_foreign(&self, id: LinkId) -> bool {
+        self.link_index(id).is_some_and(|index| self.links[index].instance != self.instance)
     }
 
     /// Keeps what ran ahead, within bounds; says whether it was kept.

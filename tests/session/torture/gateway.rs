@@ -472,6 +472,13 @@ impl World {
         let mut buffer = BytesMut::new();
         let output = hosted.session.transmit(now, link, budget, &mut buffer);
         say!(self, "    s{index} {link:?} on c{conn}: {output:?}, {} bytes", buffer.len());
+        if hosted.session.active().is_none_or(|(active, _)| active != link) && kind != Kind::Poll {
+            // L7, L10: items are for the newest link alone.
+            let codec = self.network.conns.get(&conn).map_or(Codec::Json, |conn| conn.codec);
+            let mut frames = codec.down_frames(&buffer, DecodeLimits::default());
+            let speaks = frames.any(|frame| matches!(frame, Ok(DownFrame::Items(_))));
+            assert!(!speaks, "items on {link:?}, which is not the active link");
+        }
         let tag = (kind == Kind::Plain).then(|| {
             let mut tag = String::new();
             hosted.session.write_resume_tag(link, &mut tag);

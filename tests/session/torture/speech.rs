@@ -184,6 +184,7 @@ impl World {
     pub(super) fn flush(&mut self, index: usize, end: usize, eager: bool) {
         let may_attach = eager || self.random.chance(2, 3);
         let most = if eager { 64 } else { self.random.within(0..=5) };
+        let speaks_early = self.random.chance(1, 4);
         let may_ack = eager || self.random.chance(2, 3);
         let client = &mut self.clients[index];
         let Some(held) = client.session.clone() else { return };
@@ -213,7 +214,7 @@ impl World {
         let owed = acked < client.after && may_ack && is_attached;
         let ack = owed.then_some(client.after);
         let first = if by_post { client.taken + 1 } else { sent.max(client.taken) + 1 };
-        let most = if is_attached { most } else { 0 };
+        let most = if is_attached || speaks_early { most } else { 0 };
         if let Some(commands) = client.commands(first, most, ack, &self.truth) {
             if let UpFrame::Commands(commands) = &commands
                 && !by_post
