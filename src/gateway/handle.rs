@@ -138,7 +138,12 @@ impl Handle {
             published.push(results);
         }
         if let Some(key) = &key {
-            self.shared.recent_publishes.settle(key, published.clone());
+            // Where nothing was published the same request may succeed later.
+            if published.iter().flatten().any(|one| one.result.is_ok()) {
+                self.shared.recent_publishes.settle(key, published.clone());
+            } else {
+                self.shared.recent_publishes.release(key);
+            }
         }
         Ok(published)
     }
@@ -189,6 +194,11 @@ impl Handle {
     /// Whether an event goes through the broker.
     pub async fn is_healthy(&self) -> bool {
         self.shared.is_healthy().await
+    }
+
+    /// Counts a refusal of the admin API.
+    pub(crate) fn count_refusal(&self, code: ErrorCode) {
+        self.shared.metrics.count_refusal(code);
     }
 
     /// All metrics, in OpenMetrics text.

@@ -1,8 +1,9 @@
 //! The gateway's HTTP side: which address leads to which transport, and which pages may come.
 
+pub mod admin;
 mod body;
 pub mod listener;
-mod origin;
+pub(crate) mod origin;
 mod router;
 
 pub use body::Body;

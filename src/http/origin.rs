@@ -76,14 +76,14 @@ impl OriginPolicy {
 }
 
 /// The host and port of an origin; `None` for `null` and whatever is no origin.
-fn authority_of(origin: &str) -> Option<&str> {
+pub(crate) fn authority_of(origin: &str) -> Option<&str> {
     let (scheme, authority) = origin.split_once("://")?;
     let legal = matches!(scheme, "http" | "https") && !authority.is_empty() && !authority.contains('/');
     legal.then_some(authority)
 }
 
 /// Whether two authorities are the same, a default port left out or not.
-fn same_host(origin: &str, host: &str) -> bool {
+pub(super) fn same_host(origin: &str, host: &str) -> bool {
     let bare = |authority: &str| {
         let authority = authority.to_ascii_lowercase();
         authority

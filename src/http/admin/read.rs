@@ -1,0 +1,220 @@
+//! What can be looked at: a channel's history, sessions, metrics and health; and the end of a session.
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use throughline_wire::{ChannelName, Codec, Epoch, ErrorCode, Event, Item, Offset, Position, SessionId};
+
+use super::{Admin, json, members::Members, refusal::Refusal, with_type};
+use crate::{gateway::SessionInfo, http::Body};
+
+/// A position, as the protocol writes it.
+#[derive(Serialize)]
+pub(super) struct Place<'a> {
+    epoch: &'a str,
+    offset: u64,
+}
+
+impl<'a> From<&'a Position> for Place<'a> {
+    fn from(position: &'a Position) -> Self {
+        Self { epoch: position.epoch.as_str(), offset: position.offset.get() }
+    }
+}
+
+impl Admin {
+    /// `GET /api/v1/channels/{channel}/history?after=&epoch=&limit=`
+    pub(super) async fn history(
+        &self,
+        channel: &str,
+        query: Option<&str>,
+    ) -> Result<Response<Body>, Refusal> {
+        #[derive(Serialize)]
+        struct Answer<'a> {
+            channel: &'a str,
+            head: Place<'a>,
+            /// Events up to and including this offset are not held any more.
+            base: u64,
+            events: Vec<Box<RawValue>>,
+            /// To go on after, while there is more.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            next: Option<u64>,
+        }
+        let channel = ChannelName::parse(channel).map_err(Refusal::wire)?;
+        let query = Query::read(query, &["after", "epoch", "limit"])?;
+        let limit = query.limit(HISTORY)?;
+        let after =
+            match query.value("after") {
+                Some(text) => Some(text.parse().ok().and_then(Offset::new).ok_or_else(|| {
+                    Refusal::wire(ErrorCode::NumberOutOfRange).because("`after` is an offset")
+                })?),
+                None => None,
+            };
+        let epoch = query.value("epoch").map(Epoch::parse).transpose().map_err(Refusal::wire)?;
+        let history = self.handle.history(&channel, after, limit).await.map_err(Refusal::wire)?;
+        if let Some(epoch) = epoch.filter(|epoch| *epoch != history.head.epoch) {
+            return Err(Refusal::epoch_mismatch(epoch.as_str(), history.head.epoch.as_str()));
+        }
+        let last = history.events.last().map(|event| event.offset);
+        let next = last.filter(|last| *last < history.head.offset).map(Offset::get);
+        let events = history.events.into_iter().map(as_on_the_wire).collect::<Result<_, _>>()?;
+        Ok(json(
+            StatusCode::OK,
+            &Answer {
+                channel: channel.as_str(),
+                head: Place::from(&history.head),
+                base: history.base.get(),
+                events,
+                next,
+            },
+        ))
+    }
+
+    /// `GET /api/v1/sessions?after=&limit=`
+    pub(super) fn sessions(&self, query: Option<&str>) -> Result<Response<Body>, Refusal> {
+        #[derive(Serialize)]
+        struct Answer<'a> {
+            /// Of all pages together.
+            count: usize,
+            sessions: Vec<Listed<'a>>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            next: Option<String>,
+        }
+        let query = Query::read(query, &["after", "limit"])?;
+        let limit = query.limit(SESSIONS)?;
+        let after = query.value("after").map(super::session_id).transpose()?;
+        let page = self.handle.sessions(after, limit);
+        let sessions = page.sessions.iter().map(Listed::from).collect();
+        let next = page.next.map(|id| id.to_string());
+        Ok(json(StatusCode::OK, &Answer { count: self.handle.session_count(), sessions, next }))
+    }
+
+    /// `GET /api/v1/sessions/{id}`
+    pub(super) fn session(&self, id: SessionId) -> Result<Response<Body>, Refusal> {
+        let session = self.handle.session(id).ok_or_else(|| Refusal::wire(ErrorCode::SessionUnknown))?;
+        Ok(json(StatusCode::OK, &Listed::from(&session)))
+    }
+
+    /// `POST /api/v1/sessions/{id}/disconnect`
+    pub(super) fn disconnect(&self, id: SessionId, body: &[u8]) -> Result<Response<Body>, Refusal> {
+        #[derive(Serialize)]
+        struct Answer {
+            disconnected: String,
+        }
+        if !body.is_empty() {
+            let text = std::str::from_utf8(body).map_err(|_| Refusal::wire(ErrorCode::NotUtf8))?;
+            Members::read(text, "the request", &[])?;
+        }
+        if !self.handle.disconnect(id) {
+            return Err(Refusal::wire(ErrorCode::SessionUnknown));
+        }
+        Ok(json(StatusCode::OK, &Answer { disconnected: id.to_string() }))
+    }
+
+    /// `GET /metrics`
+    pub(super) fn metrics(&self) -> Response<Body> {
+        const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        with_type(StatusCode::OK, OPEN_METRICS, self.handle.metrics().into())
+    }
+
+    /// `GET /healthz`
+    pub(super) async fn health(&self) -> Response<Body> {
+        #[derive(Serialize)]
+        struct Answer {
+            healthy: bool,
+        }
+        let healthy = self.handle.is_healthy().await;
+        let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        json(status, &Answer { healthy })
+    }
+}
+
+/// An event as the text codec writes it, so that whoever reads history needs no second shape.
+fn as_on_the_wire(event: Event) -> Result<Box<RawValue>, Refusal> {
+    let mut text = Bytes::from(Codec::Json.encode_item(&Item::Event(event)));
+    text.truncate(text.trim_ascii_end().strip_suffix(b",").map_or(text.len(), <[u8]>::len));
+    let text = String::from_utf8(text.into()).map_err(|_| Refusal::wire(ErrorCode::Internal))?;
+    RawValue::from_string(text).map_err(|_| Refusal::wire(ErrorCode::Internal))
+}
+
+/// A session, as it is listed.
+#[derive(Serialize)]
+struct Listed<'a> {
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<&'a str>,
+    /// The transport that items flow on; absent while the session is detached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transport: Option<&'static str>,
+    incarnation: u64,
+    /// Items sent and not yet acknowledged.
+    unacknowledged: u64,
+    /// The last command taken.
+    received: u64,
+    subscriptions: Vec<Held<'a>>,
+}
+
+/// A channel of a session, and how far the session has been sent it.
+#[derive(Serialize)]
+struct Held<'a> {
+    channel: &'a str,
+    position: Place<'a>,
+}
+
+impl<'a> From<&'a SessionInfo> for Listed<'a> {
+    fn from(session: &'a SessionInfo) -> Self {
+        let held = |(channel, position): &'a (ChannelName, Position)| Held {
+            channel: channel.as_str(),
+            position: position.into(),
+        };
+        Self {
+            id: session.id.to_string(),
+            user: session.user.as_deref(),
+            transport: session.transport,
+            incarnation: session.incarnation,
+            unacknowledged: session.unacknowledged,
+            received: session.received,
+            subscriptions: session.subscriptions.iter().map(held).collect(),
+        }
+    }
+}
+
+/// The parameters of an address. None of them needs escaping.
+struct Query<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Query<'a> {
+    fn read(query: Option<&'a str>, known: &[&str]) -> Result<Self, Refusal> {
+        let mut values: Vec<(&str, &str)> = Vec::new();
+        for part in query.unwrap_or_default().split('&').filter(|part| !part.is_empty()) {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            if !known.contains(&name) {
+                return Err(Refusal::unknown_member("the address", name, known));
+            }
+            if values.iter().any(|(earlier, _)| *earlier == name) {
+                return Err(Refusal::wire(ErrorCode::DuplicateMember).at(name));
+            }
+            values.push((name, value));
+        }
+        Ok(Self(values))
+    }
+
+    /// A parameter's value; an empty one counts as absent.
+    fn value(&self, name: &str) -> Option<&'a str> {
+        self.0.iter().find(|(known, value)| *known == name && !value.is_empty()).map(|(_, value)| *value)
+    }
+
+    fn limit(&self, default: usize) -> Result<usize, Refusal> {
+        match self.value("limit").map(str::parse) {
+            None => Ok(default),
+            Some(Ok(limit)) if (1..=MOST).contains(&limit) => Ok(limit),
+            _ => Err(Refusal::wire(ErrorCode::NumberOutOfRange).because(format!("`limit` is 1 to {MOST}"))),
+        }
+    }
+}
+
+/// Events of one answer, unless asked otherwise.
+const HISTORY: usize = 100;
+/// Sessions of one answer, unless asked otherwise.
+const SESSIONS: usize = 100;
+/// The most of either.
+const MOST: usize = 1_000;
