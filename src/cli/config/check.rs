@@ -1,0 +1,152 @@
+//! What has to hold between settings, and of each beyond its kind. Refuses what would be unsafe to start.
+
+use std::net::SocketAddr;
+
+use super::{
+    Problems,
+    layers::read_secret,
+    settings::{Settings, TokenKey},
+};
+use crate::{
+    cli::logs,
+    http::{admin::AdminKey, origin::authority_of},
+    session::TokenKeys,
+};
+
+/// Adds what is wrong with these settings.
+pub(super) fn check(settings: &Settings, problems: &mut Problems) {
+    addresses(settings, problems);
+    ranges(settings, problems);
+    let Settings { clients, admin, log, .. } = settings;
+    let legal_path = clients.base_path.is_empty()
+        || (clients.base_path.starts_with('/')
+            && !clients.base_path.ends_with('/')
+            && clients.base_path.bytes().all(|b| b.is_ascii_graphic() && !b"?#%".contains(&b)));
+    if !legal_path {
+        problems.add("`base_path` is empty, or begins with `/` and does not end with one: \"/realtime\"");
+    }
+    for origin in &clients.origins {
+        if authority_of(origin).is_none() {
+            problems.add(format!("`origins`: {origin:?} is not an origin, like \"https://app.example.com\""));
+        }
+    }
+    for host in &admin.hosts {
+        if host.is_empty() || host.contains(['/', ' ']) {
+            problems.add(format!("`admin.hosts`: {host:?} is not a host name, like \"gateway.internal\""));
+        }
+    }
+    if !["text", "json"].contains(&&*log.format) {
+        problems.add(format!("`log.format` is \"text\" or \"json\", not {:?}", log.format));
+    }
+    if let Err(error) = logs::filter(&log.filter) {
+        problems.add(format!("`log.filter`: {error}"));
+    }
+    if let Err(problem) = settings.signing_keys() {
+        problems.add(problem);
+    }
+}
+
+fn addresses(settings: &Settings, problems: &mut Problems) {
+    let mut parse = |key: &str, text: &str| {
+        let address = text.parse::<SocketAddr>();
+        if address.is_err() {
+            problems.add(format!("`{key}`: {text:?} is not an address and a port, like \"127.0.0.1:7080\""));
+        }
+        address.ok()
+    };
+    let clients = parse("listen", &settings.clients.listen);
+    let admin = parse("admin.listen", &settings.admin.listen);
+    if let (Some(clients), Some(admin)) = (clients, admin)
+        && clients == admin
+        && clients.port() != 0
+    {
+        problems.add(format!("`listen` and `admin.listen` are both {clients}: they are two listeners"));
+    }
+    if let Some(address) = clients.filter(|address| !address.ip().is_loopback())
+        && !settings.clients.anonymous
+    {
+        problems.add(format!(
+            "`listen`: {address} can be reached from other machines, and nobody who connects is authenticated. \
+             To let anybody in, say so: `--anonymous` (or `anonymous = true`). Otherwise listen on 127.0.0.1, \
+             behind a proxy that authenticates"
+        ));
+    }
+    match settings.admin_key() {
+        Err(problem) => problems.add(problem),
+        Ok(Some(_)) => {}
+        Ok(None) => {
+            if let Some(address) = admin.filter(|address| !address.ip().is_loopback()) {
+                problems.add(format!(
+                    "`admin.listen`: {address} can be reached from other machines: whoever reaches the admin API may \
+                     publish and disconnect. Set a key: `admin.key_file` (or `admin.key`, THROUGHLINE_ADMIN_KEY)"
+                ));
+            }
+        }
+    }
+}
+
+fn ranges(settings: &Settings, problems: &mut Problems) {
+    let Settings { http, session, limits, retention, admin, .. } = settings;
+    let ranges = [
+        ("http.header_timeout_ms", http.header_timeout_ms, 1, HOUR_MS),
+        ("http.body_timeout_ms", http.body_timeout_ms, 1, HOUR_MS),
+        ("http.keep_alive_ms", http.keep_alive_ms, 1, DAY_MS),
+        ("http.connections", http.connections, 1, 10_000_000),
+        ("session.resume_window_ms", session.resume_window_ms, 0, DAY_MS),
+        ("session.provisional_ms", session.provisional_ms, 1_000, HOUR_MS),
+        ("session.heartbeat_ms", session.heartbeat_ms, 1_000, 60_000),
+        ("session.poll_hold_ms", session.poll_hold_ms, 100, 5 * 60_000),
+        ("session.probe_ms", session.probe_ms, 1_000, HOUR_MS),
+        ("session.backoff_base_ms", session.backoff_base_ms, 1, HOUR_MS),
+        ("session.backoff_cap_ms", session.backoff_cap_ms, session.backoff_base_ms, HOUR_MS),
+        ("session.admission_rate", session.admission_rate, 1, 10_000_000),
+        ("session.handler_timeout_ms", session.handler_timeout_ms, 1, HOUR_MS),
+        ("shutdown_ms", settings.clients.shutdown_ms, 0, HOUR_MS),
+        ("limits.message_bytes", limits.message_bytes, 4_096, 16 << 20),
+        ("limits.sessions", limits.sessions, 1, 100_000_000),
+        ("limits.channels", limits.channels, 1, 100_000_000),
+        ("limits.subscriptions", limits.subscriptions, 1, 65_536),
+        ("limits.commands_ahead", limits.commands_ahead, 1, 4_096),
+        ("limits.unacknowledged_items", limits.unacknowledged_items, 1, 65_536),
+        ("limits.unacknowledged_bytes", limits.unacknowledged_bytes, 1_024, 64 << 20),
+        ("limits.links", limits.links, 2, 64),
+        ("retention.events", retention.events, 0, 10_000_000),
+        ("retention.bytes", retention.bytes, 0, 1 << 40),
+        ("retention.age_ms", retention.age_ms, 0, 30 * DAY_MS),
+        ("retention.budget_bytes", retention.budget_bytes, 1 << 20, 1 << 50),
+        ("admin.body_bytes", admin.body_bytes, 1_024, 256 << 20),
+        ("admin.event_bytes", admin.event_bytes, 1, admin.body_bytes),
+        ("runtime.worker_threads", settings.runtime.worker_threads, 0, 1_024),
+    ];
+    for (key, value, least, most) in ranges {
+        if !(least..=most).contains(&value) {
+            problems.add(format!("`{key}` is {least} to {most}, not {value}"));
+        }
+    }
+}
+
+impl Settings {
+    /// The keys that tokens are signed with; `None` where none is configured.
+    pub(in crate::cli) fn signing_keys(&self) -> Result<Option<TokenKeys>, String> {
+        if self.token_keys.is_empty() {
+            return Ok(None);
+        }
+        let keys = self.token_keys.iter().map(|TokenKey { id, secret }| (id, secret));
+        TokenKeys::new(keys).map(Some).map_err(|error| format!("`token_keys`: {error}"))
+    }
+
+    /// The admin API's key; `None` where none is configured.
+    pub(in crate::cli) fn admin_key(&self) -> Result<Option<AdminKey>, String> {
+        let key = match (&*self.admin.key, &*self.admin.key_file) {
+            ("", "") => return Ok(None),
+            (key, "") => key.to_owned(),
+            ("", file) => read_secret(file).map_err(|error| format!("`admin.key_file`: {error}"))?,
+            _ => return Err("either `admin.key` or `admin.key_file`, not both".into()),
+        };
+        let short = || format!("the admin key has to have at least {} characters", AdminKey::MIN_BYTES);
+        AdminKey::new(&key).map(Some).ok_or_else(short)
+    }
+}
+
+const HOUR_MS: u64 = 3_600_000;
+const DAY_MS: u64 = 24 * HOUR_MS;

@@ -1,0 +1,52 @@
+//! Prints every key with what it is for: a file that is valid as it is, and changes nothing.
+
+use std::fmt::Write as _;
+
+use super::{
+    layers::variable,
+    settings::{KEYS, SECTIONS},
+};
+
+/// The whole configuration at its defaults, as a commented TOML file.
+pub fn describe() -> String {
+    let mut out = String::from(HEAD);
+    for (prefix, about) in SECTIONS {
+        let _ = writeln!(out);
+        for line in *about {
+            let _ = writeln!(out, "#{line}");
+        }
+        if let Some(section) = prefix.strip_suffix('.') {
+            let _ = writeln!(out, "[{section}]");
+        }
+        let of_section = KEYS.iter().filter(|key| match prefix.is_empty() {
+            true => !key.path.contains('.'),
+            false => key.path.starts_with(prefix),
+        });
+        for key in of_section {
+            let _ = writeln!(out);
+            for line in key.why {
+                let _ = writeln!(out, "#{line}");
+            }
+            let _ = writeln!(out, "# In {}. Variable: {}", key.unit, variable(key.path));
+            let name = key.path.strip_prefix(prefix).unwrap_or(key.path);
+            let _ = writeln!(out, "{name} = {}", (key.default)());
+        }
+    }
+    out.push_str(TOKEN_KEYS);
+    out
+}
+
+const HEAD: &str = "\
+# The configuration of `throughline serve`, at its defaults: keep the lines that you change.
+# A variable is stronger than this file, and a flag (`--set key=value`) than a variable.
+";
+
+const TOKEN_KEYS: &str = "
+# The keys that session tokens are signed with: the first signs, all verify, so that keys rotate without ending
+# sessions. Without any a random one is drawn, and no session outlives the process. A secret has at least 16 bytes;
+# `openssl rand -base64 32` makes one. No variable: secrets of this kind belong into a file.
+#
+# [[token_keys]]
+# id = \"a\"
+# secret_file = \"/run/secrets/throughline-token-key\" # or secret = \"…\"
+";

@@ -1,0 +1,212 @@
+//! Every key: its type, its default, its unit and what it is for, once.
+
+use std::collections::BTreeMap;
+
+use toml::Value;
+
+use super::value::{Kind, Setting};
+
+/// One key of the configuration.
+#[derive(Debug)]
+pub(super) struct Key {
+    /// Its place: `section.key`, or `key` for those that come before the sections.
+    pub(super) path: &'static str,
+    pub(super) kind: Kind,
+    /// What its number counts, or what its text is.
+    pub(super) unit: &'static str,
+    /// What it is for, in lines.
+    pub(super) why: &'static [&'static str],
+    pub(super) default: fn() -> Value,
+}
+
+/// Values by key.
+pub(super) type Values = BTreeMap<&'static str, Value>;
+
+macro_rules! settings {
+    ($(
+        $(#[doc = $about:literal])+
+        $section:ident: $Section:ident in $prefix:literal {
+            $($(#[doc = $why:literal])+ $key:ident: $type:ty = $default:expr, $unit:literal;)+
+        }
+    )+) => {
+        /// What `throughline serve` is told. `throughline config` prints it with all defaults.
+        #[derive(Clone, PartialEq, Eq, Debug, Default)]
+        #[non_exhaustive]
+        pub struct Settings {
+            $($(#[doc = $about])+ pub $section: $Section,)+
+            /// The keys that session tokens are signed with; the first signs, all verify.
+            pub token_keys: Vec<TokenKey>,
+        }
+
+        $(
+            $(#[doc = $about])+
+            #[derive(Clone, PartialEq, Eq, Debug)]
+            #[non_exhaustive]
+            pub struct $Section {
+                $($(#[doc = $why])+ pub $key: $type,)+
+            }
+
+            impl Default for $Section {
+                fn default() -> Self {
+                    Self { $($key: $default,)+ }
+                }
+            }
+        )+
+
+        /// Every key, in the order in which they are printed.
+        pub(super) const KEYS: &[Key] = &[$($(
+            Key {
+                path: concat!($prefix, stringify!($key)),
+                kind: <$type as Setting>::KIND,
+                unit: $unit,
+                why: &[$($why),+],
+                default: || <$type as Setting>::to_value(&$default),
+            },
+        )+)+];
+
+        /// Every section: its prefix, and what it is about, in lines.
+        pub(super) const SECTIONS: &[(&str, &[&str])] = &[$(($prefix, &[$($about),+]),)+];
+
+        impl Settings {
+            /// The defaults, changed by values that are of their keys' kinds.
+            pub(super) fn of(values: &Values, token_keys: Vec<TokenKey>) -> Self {
+                let mut settings = Self { token_keys, ..Self::default() };
+                $($(
+                    let value = values.get(concat!($prefix, stringify!($key)));
+                    if let Some(value) = value.and_then(<$type as Setting>::of) {
+                        settings.$section.$key = value;
+                    }
+                )+)+
+                settings
+            }
+        }
+    };
+}
+
+settings! {
+    /// Where clients connect, and which.
+    clients: Clients in "" {
+        /// Where clients connect. Anything but loopback needs `anonymous`, since nobody is authenticated yet.
+        listen: String = "127.0.0.1:7080".into(), "IP:port";
+        /// Lets anybody in who reaches the listener: subscribe to and send to every channel.
+        anonymous: bool = false, "true or false";
+        /// Origins whose pages may connect beside those of the gateway's own host, exactly as browsers state them:
+        /// "https://app.example.com". While it listens on loopback pages on loopback may connect too.
+        origins: Vec<String> = Vec::new(), "origins";
+        /// Where the gateway is mounted, behind a proxy that passes the path on: "" or "/realtime".
+        base_path: String = String::new(), "path";
+        /// How long a stop waits for clients to take their goodbye.
+        shutdown_ms: u64 = 10_000, "milliseconds";
+    }
+    /// The admin API, metrics and health, on a listener of their own.
+    admin: Admin in "admin." {
+        /// Where the admin API is. Anything but loopback needs a key.
+        listen: String = "127.0.0.1:7081".into(), "IP:port";
+        /// What requests have to show (`Authorization: Bearer …`), at least 16 characters; empty for none.
+        key: String = String::new(), "secret";
+        /// A file that holds the key, in place of `key`; spaces and line breaks around it do not count.
+        key_file: String = String::new(), "path";
+        /// Names that requests may name as their host, beside addresses: "gateway.internal".
+        hosts: Vec<String> = Vec::new(), "host names";
+        /// The largest request; it is held in memory while it is read.
+        body_bytes: u64 = 1 << 20, "bytes";
+        /// The largest payload of one event. Keep it at or below limits.unacknowledged_bytes.
+        event_bytes: u64 = 256 * 1024, "bytes";
+    }
+    /// What a connection may draw out.
+    http: Http in "http." {
+        /// How long the head of a request may take from its first byte.
+        header_timeout_ms: u64 = 10_000, "milliseconds";
+        /// How long the body of a request may take.
+        body_timeout_ms: u64 = 10_000, "milliseconds";
+        /// How long a connection may lie idle between requests. Longer than the load balancer's in front, or it answers
+        /// 502 now and then (60 s is common).
+        keep_alive_ms: u64 = 75_000, "milliseconds";
+        /// How many connections may be open on each listener; more wait in the system's queue. The process needs as
+        /// many descriptors (`ulimit -n`).
+        connections: u64 = 100_000, "connections";
+    }
+    /// How long sessions wait for what.
+    session: Session in "session." {
+        /// How long a session without a link waits for its client before it is forgotten. Longer survives longer
+        /// tunnels and keeps some 700 bytes and the journal of each waiting session.
+        resume_window_ms: u64 = 120_000, "milliseconds";
+        /// How long a new session waits for its token to come back. Longer than the slowest first round trip.
+        provisional_ms: u64 = 10_000, "milliseconds";
+        /// How often a stream is pinged, and how long a ping may go unanswered; 1,000 to 60,000. Shorter finds dead
+        /// links sooner and costs one small write and read per session each time.
+        heartbeat_ms: u64 = 15_000, "milliseconds";
+        /// How long a poll is held when there is nothing to say. Intermediaries cut at 30 to 60 seconds.
+        poll_hold_ms: u64 = 25_000, "milliseconds";
+        /// How long a better transport may stand by unproven.
+        probe_ms: u64 = 15_000, "milliseconds";
+        /// The bound of a lost client's second attempt, doubled with each further one.
+        backoff_base_ms: u64 = 1_000, "milliseconds";
+        /// The bound of all later attempts.
+        backoff_cap_ms: u64 = 30_000, "milliseconds";
+        /// How many sessions may come back each second after a crash: clients spread over sessions / this rate.
+        admission_rate: u64 = 2_500, "sessions per second";
+        /// How long the application may take for what a client sends, before the client is told `timed_out`.
+        handler_timeout_ms: u64 = 30_000, "milliseconds";
+    }
+    /// How much of what there may be.
+    limits: Limits in "limits." {
+        /// The largest message of a client; it is held in memory while it arrives.
+        message_bytes: u64 = 64 * 1024, "bytes";
+        /// Sessions, attached and detached. Past it new ones are told `too_many_sessions`.
+        sessions: u64 = 1_000_000, "sessions";
+        /// Channels. An idle one costs some 300 bytes until its events are too old. Past it new names are refused:
+        /// `too_many_channels`.
+        channels: u64 = 65_536, "channels";
+        /// Channels that one session may hold.
+        subscriptions: u64 = 256, "channels per session";
+        /// Commands of one session that may be unreplied.
+        commands_ahead: u64 = 64, "commands per session";
+        /// Event items of one session that may be unacknowledged before it gets no more.
+        unacknowledged_items: u64 = 1_024, "items per session";
+        /// Payload of one session that may be unacknowledged before it gets no more.
+        unacknowledged_bytes: u64 = 256 * 1024, "bytes per session";
+        /// Links of one session: the one that works, and probes.
+        links: u64 = 4, "links per session";
+    }
+    /// What channels keep for those who come back or ask for the last events. The first bound reached trims.
+    retention: Retention in "retention." {
+        /// Events of one channel.
+        events: u64 = 1_000, "events per channel";
+        /// Their bytes, as encoded.
+        bytes: u64 = 1 << 20, "bytes per channel";
+        /// The age of the oldest.
+        age_ms: u64 = 300_000, "milliseconds";
+        /// All channels' events and all sessions' journals together. Past it the oldest of the largest channel is trimmed, and
+        /// whoever has not read it is told a gap.
+        budget_bytes: u64 = 256 << 20, "bytes";
+    }
+    /// What is written to the standard error.
+    log: Log in "log." {
+        /// `text` for people, `json` for machines: one object per line.
+        format: String = "text".into(), "text or json";
+        /// Which lines: a level, or levels by target, "info,throughline=debug". Dependencies are capped at `debug`,
+        /// whatever this says: at `trace` they print messages, and with them tokens.
+        filter: String = "info".into(), "filter";
+    }
+    /// The threads.
+    runtime: Runtime in "runtime." {
+        /// Threads that carry connections; 0 for one per core.
+        worker_threads: u64 = 0, "threads";
+    }
+}
+
+/// A key that session tokens are signed with.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TokenKey {
+    /// 1 to 16 letters and digits; part of every token.
+    pub id: String,
+    /// At least 16 bytes.
+    pub secret: String,
+}
+
+impl std::fmt::Debug for TokenKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}

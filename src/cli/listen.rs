@@ -1,0 +1,239 @@
+//! `throughline listen`: a client for the terminal. Shows what a session hears, and how it travels.
+
+use std::io::{self, Write as _};
+
+use anyhow::{Context as _, bail};
+use clap::ValueEnum;
+use throughline_client::{
+    Codec, Config, Event, Events, Incoming, LinkChange, Session, SubscribeFrom, Transport, Via,
+};
+use throughline_wire::{ChannelName, Gap, Payload, Position, Token};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The channels.
+    #[arg(value_name = "CHANNEL", required = true)]
+    channels: Vec<String>,
+    /// Use this transport and no other. By default the best that works.
+    #[arg(long, value_enum)]
+    transport: Option<TransportName>,
+    /// The form of messages. Server-sent events are in `json` only.
+    #[arg(long, value_enum)]
+    codec: Option<CodecName>,
+    /// Begin with the last N events of each channel that are still held.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    last: u32,
+    /// The gateway.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7080", env = "THROUGHLINE_URL")]
+    url: String,
+    /// The user's credential.
+    #[arg(long, value_name = "TOKEN")]
+    auth: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum TransportName {
+    Websocket,
+    Polling,
+    Sse,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum CodecName {
+    Json,
+    Bincode,
+}
+
+/// Listens until a signal, or until the gateway says not to come back.
+pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
+    super::logs::init("text", "warn")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(listen(arguments))
+}
+
+async fn listen(arguments: Arguments) -> anyhow::Result<()> {
+    let from = match arguments.last {
+        0 => SubscribeFrom::Now,
+        count => SubscribeFrom::Last(count),
+    };
+    let channels = arguments
+        .channels
+        .iter()
+        .map(|name| ChannelName::parse(name).map_err(|code| anyhow::anyhow!("{name:?}: {}", code.message())));
+    let channels = channels.collect::<anyhow::Result<Vec<_>>>()?;
+    let mut signal = std::pin::pin!(signal());
+    let (session, mut events) = Session::connect(arguments.config()?)?;
+    let mut screen = Screen { via: None };
+    let subscribing = async {
+        for channel in channels {
+            let name = channel.clone();
+            session
+                .subscribe(channel, from.clone())
+                .await
+                .with_context(|| format!("{name} is not to be had"))?;
+        }
+        Ok(())
+    };
+    // Both at once: what is heard is shown while further channels are asked for.
+    let mut subscribing = std::pin::pin!(subscribing);
+    let mut subscribed = false;
+    let ended = loop {
+        tokio::select! {
+            result = &mut subscribing, if !subscribed => match result {
+                Ok(()) => subscribed = true,
+                Err(error) => break Err(error),
+            },
+            more = show_next(&mut screen, &mut events) => match more {
+                Ok(true) => {}
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(error),
+            },
+            () = &mut signal => break Ok(()),
+        }
+    };
+    session.close().await;
+    ended
+}
+
+/// Shows the next thing that the session hears. Says whether there may be more.
+async fn show_next(screen: &mut Screen, events: &mut Events) -> anyhow::Result<bool> {
+    match events.next().await {
+        Some(Incoming::SessionLost { reason }) if reason.is_final() => {
+            bail!("the gateway ended the session: {reason:?}")
+        }
+        Some(incoming) => {
+            screen.show(&incoming)?;
+            Ok(true)
+        }
+        None => Ok(false),
+    }
+}
+
+impl Arguments {
+    fn config(&self) -> anyhow::Result<Config> {
+        let codec = self.codec.map(|codec| match codec {
+            CodecName::Json => Codec::Json,
+            CodecName::Bincode => Codec::Bincode,
+        });
+        let transport = self.transport.map(|transport| match transport {
+            TransportName::Websocket => Transport::WebSocket,
+            TransportName::Polling => Transport::Polling,
+            TransportName::Sse => Transport::Sse,
+        });
+        let mut config = Config::new(&self.url);
+        config.client_name = "throughline listen".into();
+        config.auth = self.auth.as_deref().map(Token::new);
+        if let Some(transport) = transport {
+            let via = Via { transport, codec: codec.unwrap_or(Codec::Json) };
+            if !via.is_possible() {
+                bail!("server-sent events are text: `--transport sse` goes with `--codec json`");
+            }
+            config = config.only(via);
+        } else if let Some(codec) = codec {
+            let transports = config.transports.iter().map(|via| Via { codec, ..*via });
+            config.transports = transports.filter(|via| via.is_possible()).collect();
+        }
+        Ok(config)
+    }
+}
+
+/// One line per thing: events as `transport #item channel@offset [name] payload`, everything else after a `-`.
+struct Screen {
+    /// What the session is on.
+    via: Option<Via>,
+}
+
+impl Screen {
+    fn show(&mut self, incoming: &Incoming) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        match incoming {
+            Incoming::Event { number, event, .. } => {
+                let transport = self.via.map_or("-", |via| via.transport.name());
+                write!(out, "{transport} #{number} {}@{}", event.channel, event.offset)?;
+                write_event(&mut out, event)?;
+            }
+            Incoming::Gap { number, gap } => writeln!(out, "- #{number} {}", Told(gap))?,
+            Incoming::Subscribed { number, subscribed } => {
+                let Position { epoch, offset } = subscribed.position;
+                let recovered = if subscribed.recovered { "" } else { ", not all that was missed is held" };
+                writeln!(
+                    out,
+                    "- #{number} subscribed {}@{offset} (epoch {epoch}{recovered})",
+                    subscribed.channel
+                )?;
+            }
+            Incoming::Unsubscribed { unsubscribed, .. } => {
+                writeln!(out, "- unsubscribed {} ({})", unsubscribed.channel, unsubscribed.reason.as_str())?;
+            }
+            Incoming::Link(LinkChange::Up { via, session, resumed }) => {
+                let how = if *resumed { "resumed" } else { "opened" };
+                writeln!(out, "- {via}: session {session} {how}")?;
+                self.via = Some(*via);
+            }
+            Incoming::Link(LinkChange::Down { via, reason, retry_in }) => {
+                writeln!(out, "- {via}: lost ({reason}); again in {} ms", retry_in.as_millis())?;
+                self.via = None;
+            }
+            Incoming::SessionLost { reason } => writeln!(out, "- session lost: {reason:?}")?,
+            _ => {}
+        }
+        out.flush()
+    }
+}
+
+fn write_event(out: &mut impl io::Write, event: &Event) -> io::Result<()> {
+    if let Some(name) = &event.name {
+        write!(out, " {name:?}")?;
+    }
+    match &event.payload {
+        Payload::Empty => writeln!(out),
+        Payload::Json(json) => writeln!(out, " {}", printable(json.as_str())),
+        Payload::Bytes(bytes) => writeln!(out, " {} bytes", bytes.len()),
+    }
+}
+
+/// JSON as a terminal may have it: DEL and the controls above it, which JSON allows in strings, are escaped.
+fn printable(json: &str) -> String {
+    json.chars().fold(String::with_capacity(json.len()), |mut text, c| {
+        if c.is_control() {
+            text.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            text.push(c);
+        }
+        text
+    })
+}
+
+/// A gap in words.
+struct Told<'a>(&'a Gap);
+
+impl std::fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Gap { channel, from, to, exact, reason } = self.0;
+        let channel = channel.as_ref().map_or("items", ChannelName::as_str);
+        let bound = if *exact { "" } else { "at most " };
+        match from {
+            Some(from) if from.epoch == to.epoch => {
+                write!(f, "gap {channel}: {bound}{} to {}", from.offset.next(), to.offset)?;
+            }
+            _ => write!(f, "gap {channel}: unknown up to {} of epoch {}", to.offset, to.epoch)?,
+        }
+        write!(f, " ({})", reason.as_str())
+    }
+}
+
+/// Waits for Ctrl-C or a request to end.
+async fn signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
