@@ -88,7 +88,7 @@ impl Cell {
             if let Some(deadline) = session.deadline() {
                 self.shared.timers.schedule(self, deadline);
             }
-            self.shared.metrics.add_tally(session.take_tally());
+            self.shared.metrics.add_tally(&session.take_tally());
             let journal_bytes = session.journal_bytes();
             let booked = self.journal_bytes.swap(journal_bytes, Ordering::Relaxed);
             self.shared.broker.usage().change_journals(booked, journal_bytes);

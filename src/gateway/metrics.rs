@@ -16,8 +16,8 @@ use prometheus_client::{
 use throughline_link::LinkEnd;
 use throughline_wire::ErrorCode;
 
-use super::Shared;
-use crate::session::{Ending, Tally};
+use super::{Shared, peer::GatewayGate};
+use crate::session::{Ending, Goodbye, Tally};
 
 /// One transport.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -93,7 +93,28 @@ impl Metrics {
             events_published: Counter::default(),
             publish_seconds: Histogram::new(exponential_buckets(0.000_01, 4.0, 10)),
         };
+        metrics.touch();
         metrics.registered()
+    }
+
+    /// Makes every set of labels that there can be, so that all series are there from the start, at zero.
+    fn touch(&self) {
+        for ending in Ending::ALL {
+            drop(self.sessions_ended.get_or_create(&ReasonLabel { reason: ending.as_str() }));
+        }
+        for transport in TRANSPORTS {
+            drop(self.links_opened.get_or_create(&TransportLabel { transport }));
+            let ends = LinkEnd::ALL.iter().map(|end| end.as_str());
+            for reason in ends.chain(Goodbye::WORDS.iter().copied()) {
+                drop(self.links_ended.get_or_create(&LinkEndLabels { transport, reason }));
+            }
+        }
+        for reason in GAPS {
+            drop(self.gaps.get_or_create(&ReasonLabel { reason }));
+        }
+        for code in ErrorCode::ALL.iter().chain([&ErrorCode::Other]) {
+            drop(self.refusals.get_or_create(&CodeLabel { code: code.as_str() }));
+        }
     }
 
     fn registered(mut self) -> Self {
@@ -172,24 +193,29 @@ impl Metrics {
     }
 
     /// A session's own counts.
-    pub(crate) fn add_tally(&self, tally: Tally) {
-        if tally == Tally::default() {
+    pub(crate) fn add_tally(&self, tally: &Tally) {
+        if *tally == Tally::default() {
             return;
         }
         self.items_sent.inc_by(tally.items_sent);
         self.items_acknowledged.inc_by(tally.items_acknowledged);
-        let gaps =
-            [("trimmed", tally.gaps_trimmed), ("epoch", tally.gaps_epoch), ("overflow", tally.gaps_overflow)];
-        for (reason, count) in gaps {
+        let gaps = [tally.gaps_trimmed, tally.gaps_epoch, tally.gaps_overflow];
+        for (reason, count) in GAPS.into_iter().zip(gaps) {
             if count > 0 {
                 self.gaps.get_or_create(&ReasonLabel { reason }).inc_by(count);
             }
         }
+        tally.refused.iter().for_each(|code| self.count_refusal(*code));
     }
 
     /// All metrics as text, the gauges read now.
     pub(crate) fn encode(&self, shared: &Shared) -> String {
         self.sessions.clear();
+        let attached = TRANSPORTS.map(|transport| ("attached", transport));
+        for (state, transport) in attached.into_iter().chain([("provisional", "none"), ("detached", "none")])
+        {
+            drop(self.sessions.get_or_create(&SessionLabels { state, transport }));
+        }
         for cell in shared.registry.all() {
             let (state, transport) = cell.look(|session| match session.active() {
                 Some((_, spec)) => ("attached", spec.transport),
@@ -209,3 +235,12 @@ impl Metrics {
         out
     }
 }
+
+/// The transports, by their names on the wire.
+const TRANSPORTS: [&str; 3] = [
+    throughline_websocket::WebSocket::<GatewayGate>::NAME,
+    throughline_polling::Polling::<GatewayGate>::NAME,
+    throughline_sse::ServerSentEvents::<GatewayGate>::NAME,
+];
+/// Why gaps are told.
+const GAPS: [&str; 3] = ["trimmed", "epoch", "overflow"];

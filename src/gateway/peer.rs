@@ -144,9 +144,9 @@ impl Peer for GatewayPeer {
 
     fn refuse(&mut self, fault: Fault) {
         let code = fault.code();
-        self.shared.metrics.count_refusal(code);
         match &self.stage {
             Stage::Bound { cell, link, .. } => {
+                self.shared.metrics.count_refusal(code);
                 let error = ErrorFrame { code, message: code.message().into(), command: None, fatal: true };
                 cell.change(|session| session.report(*link, error));
             }

@@ -102,6 +102,22 @@ pub enum Goodbye {
 }
 
 impl Goodbye {
+    /// Every word of [`as_str`](Self::as_str).
+    pub const WORDS: &[&'static str] = &[
+        "superseded",
+        "positions",
+        "silence",
+        "protocol_error",
+        "ended",
+        "session_gone",
+        "disconnected",
+        "drain",
+        "overload",
+        "unauthorized",
+        "forbidden",
+        "internal",
+    ];
+
     /// The frame that tells the client; none where there is nothing to come back for or to say.
     pub fn retry(self) -> Option<Retry> {
         let retry = |reason, delay_ms, spread_ms, is_final| {

@@ -37,7 +37,9 @@ use link::Link;
 pub use link::{Goodbye, LinkId, LinkKind, LinkSpec, Via};
 use subscription::Subscription;
 pub use tag::ResumeTag;
-use throughline_wire::{ChannelName, Item, Position, Reply, SessionId, SubscribeFrom, Token, item::Accepted};
+use throughline_wire::{
+    ChannelName, ErrorCode, Item, Position, Reply, SessionId, SubscribeFrom, Token, item::Accepted,
+};
 pub use token::{KeyError, TokenKeys};
 pub use transmit::{Output, encode_goodbye};
 
@@ -192,7 +194,7 @@ impl Ending {
 }
 
 /// What happened since it was last [taken](Session::take_tally), for metrics.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Tally {
     /// Items put into messages, repetitions included.
     pub items_sent: u64,
@@ -204,6 +206,8 @@ pub struct Tally {
     pub gaps_epoch: u64,
     /// Gaps told because the session fell too far behind.
     pub gaps_overflow: u64,
+    /// Commands refused, each by its error; an application's own is [`ErrorCode::Other`].
+    pub refused: Vec<ErrorCode>,
 }
 
 impl Session {
@@ -318,6 +322,9 @@ impl Session {
 
     /// Numbers an item later, when a link can take it, and wakes the link.
     fn push_item(&mut self, item: Item) {
+        if let Item::Reply(Reply { result: Err(error), .. }) = &item {
+            self.tally.refused.push(ErrorCode::parse(&error.code));
+        }
         self.pending.push_back(item);
         self.wake_active();
     }

@@ -113,7 +113,10 @@ impl GatewayPeer {
                     }
                     return;
                 }
-                Err(code) => reason = Some(code),
+                Err(code) => {
+                    self.shared.metrics.count_refusal(code);
+                    reason = Some(code);
+                }
             }
             if resume.positions.is_none() && !plain {
                 return self.close(Goodbye::Positions); // asked for, so that the new session takes them up

@@ -191,6 +191,10 @@ pub enum LinkEnd {
 }
 
 impl LinkEnd {
+    /// Every way to end.
+    pub const ALL: &[Self] =
+        &[Self::Answered, Self::Closed, Self::ClosedByClient, Self::Lost, Self::Protocol];
+
     /// The word for logs and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
