@@ -31,6 +31,7 @@ pub(crate) fn test(steps: &mut Steps, install: bool) -> Result<()> {
         cargo().args(["test", "--workspace", "--doc", "--no-fail-fast"]),
     )?;
     core(steps)?;
+    page(steps, &workspace, &needs)?;
     faults::faults(steps, &workspace)?;
     documentation(steps)
 }
@@ -131,6 +132,23 @@ fn core(steps: &mut Steps) -> Result<()> {
         "the core without the gateway",
         cargo().args(["test", "--package", "throughline", "--no-default-features", "--lib"]),
     )
+}
+
+/// The page of `throughline serve`, used by a person in a real browser.
+fn page(steps: &mut Steps, workspace: &Workspace, needs: &Needs) -> Result<()> {
+    let name = "the page in a browser";
+    let missing =
+        [&needs.node, &needs.chromium, &needs.playwright].into_iter().find_map(|need| need.as_ref().err());
+    let (Ok(node), None) = (&needs.node, missing) else {
+        steps.skip(name, missing.cloned().unwrap_or_default());
+        return Ok(());
+    };
+    steps.run("the executable", cargo().args(["build", "--bin", "throughline"]))?;
+    let mut drive = Command::new(node);
+    drive.args(["--test", "--test-reporter=tap", "tests/page/page.test.mjs"]);
+    drive.env("THROUGHLINE", workspace.target.join("debug/throughline"));
+    needs.tell(&mut drive);
+    steps.tests(name, &mut drive)
 }
 
 fn documentation(steps: &mut Steps) -> Result<()> {
