@@ -142,7 +142,10 @@ impl Session {
             return Err(ErrorCode::FrameNotAllowed);
         }
         if number <= self.attach {
-            self.say_goodbye(index, Goodbye::Superseded); // L1
+            // L1; but by a post it may be said again (L6), or late, of the link that took over by it already.
+            if link.standing != Standing::Active {
+                self.say_goodbye(index, Goodbye::Superseded);
+            }
             return Ok(());
         }
         let copied = link.instance != self.instance; // L4
@@ -350,7 +353,10 @@ impl Session {
                 let wake = Effect::Wake(link.id);
                 self.effects.push(wake);
             } else {
-                self.say_goodbye(index, Goodbye::Superseded);
+                // L8, N4: a probe has no number that could be superseded; a client that is about to give it one would
+                // take the word for its newest. It is to state its positions.
+                let goodbye = if was_probe { Goodbye::Positions } else { Goodbye::Superseded };
+                self.say_goodbye(index, goodbye);
             }
         }
     }

@@ -445,6 +445,7 @@ impl Client {
     fn hear_retry(&mut self, end: usize, reason: RetryReason, is_final: bool) -> Verdict {
         match reason {
             RetryReason::Superseded if self.ends[end].attach == Some(self.attach) && self.attach > 0 => {
+                assert!(self.is_copied, "superseded, although nobody else has its token");
                 self.leave(); // L8: final for the newest
                 return Verdict::CloseAll;
             }
