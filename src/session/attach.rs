@@ -113,9 +113,7 @@ impl Session {
             self.rebuild(resume, positions);
             return Ok(self.attach_hello(now, hello, number, spec, repeated));
         }
-        if spec.kind.is_stream() || resume.after <= self.journal.floor() {
-            self.pace = 0; // the last batch may have been too large to get through
-        }
+        self.slow_down(resume.after);
         self.acknowledge(resume.after); // L4: after this the re-send begins at max(after, acked) + 1
         Ok(self.attach_hello(now, hello, number, spec, repeated))
     }
@@ -153,6 +151,7 @@ impl Session {
             self.say_goodbye(index, Goodbye::Positions);
             return Ok(());
         }
+        self.slow_down(after);
         self.acknowledge(after);
         self.instance = self.links[index].instance.clone();
         self.attach = number;
@@ -192,6 +191,13 @@ impl Session {
         let link = &mut self.links[index];
         link.outbox.goodbye.get_or_insert(goodbye);
         self.effects.push(Effect::Wake(link.id));
+    }
+
+    /// Begins again with small batches where something did not arrive: it may have been too large to get through.
+    fn slow_down(&mut self, after: u64) {
+        if after + 1 < self.journal.next() {
+            self.pace = 0;
+        }
     }
 
     /// Books an acknowledgement of this incarnation's numbers.

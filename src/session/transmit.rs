@@ -17,6 +17,10 @@ use super::{
     link::{Standing, WelcomeKind},
 };
 
+/// The first batch of a link, in bytes. Each that follows may be twice as large: on a network that cuts after so many
+/// bytes, or forgets, what is sent again is small enough to get through in the end.
+const FIRST_BATCH_BYTES: usize = 4_096;
+
 /// The most items in one batch: enough to coalesce, few enough to share the lock.
 const BATCH_ITEMS: u64 = 256;
 
@@ -44,6 +48,7 @@ impl Session {
             return Output::Close(if self.is_ended() { Goodbye::Gone } else { Goodbye::Superseded });
         };
         let start = buffer.len();
+        let budget_bytes = budget_bytes.min(FIRST_BATCH_BYTES << self.pace);
         if self.journal.is_exhausted() {
             self.end(Ending::Exhausted); // G5
         }
@@ -156,6 +161,9 @@ impl Session {
         let link = &mut self.links[index];
         link.next += batch.len();
         self.tally.items_sent += batch.len();
+        if flow == Flow::More && self.pace < 16 {
+            self.pace += 1;
+        }
         if batch.is_empty() {
             batch.abandon();
         } else {

@@ -40,15 +40,38 @@ pub(crate) enum Direction {
     Down,
 }
 
+impl Direction {
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Up => Self::Down,
+            Self::Down => Self::Up,
+        }
+    }
+}
+
+impl Fate {
+    /// What happens to the bytes of a direction, if they are counted.
+    pub(crate) fn of(self, direction: Direction) -> Option<Self> {
+        if direction == self.direction {
+            return Some(self);
+        }
+        self.other_after_bytes.map(|after_bytes| Self { direction, after_bytes, stall_at: None, ..self })
+    }
+}
+
 /// From what the fates of connections are drawn.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     /// The same seed gives the n-th connection the same fate.
     pub(crate) seed: u64,
-    /// How many bytes of a direction pass before the cut. Default: 200 to 8,000.
+    /// How many bytes pass down before the cut, where those are counted. Default: 200 to 8,000.
     pub(crate) cut_after_bytes: RangeInclusive<u64>,
+    /// How many bytes pass up before the cut, where those are counted. Default: 200 to 8,000.
+    pub(crate) cut_after_bytes_up: RangeInclusive<u64>,
     /// How many connections in 100 count the bytes that go up, the others those that go down. Default: 25.
     pub(crate) counted_up_percent: u64,
+    /// Whether the other direction is counted too, and the first to be through strikes. Default: no.
+    pub(crate) counted_both_ways: bool,
     /// How many connections in 100 are cut at all. Default: 100.
     pub(crate) cut_percent: u64,
     /// How many cuts in 100 are half-open. Default: 40, so that a third of a hundred is not missed by chance.
@@ -73,7 +96,9 @@ impl Plan {
         Self {
             seed,
             cut_after_bytes: 200..=8_000,
+            cut_after_bytes_up: 200..=8_000,
             counted_up_percent: 25,
+            counted_both_ways: false,
             cut_percent: 100,
             half_open_percent: 40,
             half_open_for: Duration::from_secs(1),
@@ -95,7 +120,7 @@ impl Plan {
         let mut random = Random::of(self.seed, connection);
         let direction =
             if random.chance(self.counted_up_percent, 100) { Direction::Up } else { Direction::Down };
-        let after_bytes = random.within(self.cut_after_bytes.clone());
+        let after_bytes = random.within(self.range(direction));
         let fault = if random.chance(self.half_open_percent, 100) {
             *random.pick(&[Fault::ClientGone, Fault::GatewayGone, Fault::Forgotten])
         } else {
@@ -104,7 +129,15 @@ impl Plan {
         let stalls = random.chance(self.stall_percent, 100);
         let stall_at = random.within(0..=after_bytes);
         let cut = random.chance(self.cut_percent, 100).then_some(fault);
-        Fate { direction, after_bytes, cut, stall_at: stalls.then_some(stall_at) }
+        let other = self.counted_both_ways.then(|| random.within(self.range(direction.other())));
+        Fate { direction, after_bytes, other_after_bytes: other, cut, stall_at: stalls.then_some(stall_at) }
+    }
+
+    fn range(&self, direction: Direction) -> RangeInclusive<u64> {
+        match direction {
+            Direction::Up => self.cut_after_bytes_up.clone(),
+            Direction::Down => self.cut_after_bytes.clone(),
+        }
     }
 }
 
@@ -115,6 +148,8 @@ pub(crate) struct Fate {
     pub(crate) direction: Direction,
     /// How many of them pass; the cut falls when one more comes.
     pub(crate) after_bytes: u64,
+    /// How many of the other direction pass, where those are counted too.
+    pub(crate) other_after_bytes: Option<u64>,
     /// What happens then; `None`: nothing, ever.
     pub(crate) cut: Option<Fault>,
     /// After how many of them their direction pauses once.

@@ -216,7 +216,7 @@ impl Connection {
         let (client_reads, client_writes) = self.client.split();
         let (gateway_reads, gateway_writes) = self.gateway.split();
         let (plan, shared) = (&self.plan, &*self.shared);
-        let fate = |direction| (direction == self.fate.direction).then_some(self.fate);
+        let fate = |direction| self.fate.of(direction);
         let up = Pump { direction: Direction::Up, fate: fate(Direction::Up), plan, shared };
         let down = Pump { direction: Direction::Down, fate: fate(Direction::Down), plan, shared };
         let both = async {

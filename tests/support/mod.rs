@@ -7,4 +7,6 @@
 
 pub(crate) mod fault_plan;
 pub(crate) mod fault_proxy;
+#[cfg(feature = "gateway")]
+pub(crate) mod gateway;
 pub(crate) mod random;

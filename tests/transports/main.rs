@@ -1,0 +1,8 @@
+//! End to end over real sockets: every transport, every codec, every move from one to another.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cell;
+mod matrix;
+mod replay;
