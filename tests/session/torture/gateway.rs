@@ -15,27 +15,26 @@ use bytes::{Bytes, BytesMut};
 use throughline::{
     channel::Listener,
     session::{
-        Effect, Ending, Goodbye, LinkId, Now, Opening, Output, ResumeTag, Session, SessionConfig,
-        SubscribeRequest, UnsubscribeRequest, Via, encode_goodbye,
+        Ending, Goodbye, LinkId, Now, Opening, Output, ResumeTag, Session, SessionConfig, Via, encode_goodbye,
     },
 };
 use throughline_wire::{
-    ChannelName, Codec, Command, DecodeLimits, DownFrame, ErrorCode, SessionId, SubscribeFrom, UpFrame,
+    Codec, Command, DecodeLimits, DownFrame, ErrorCode, SessionId, SubscribeFrom, UpFrame,
     frame::{Commands, ErrorFrame, Hello, Resume, SessionName},
 };
 
 use super::{
     coverage::Met,
+    effects::{Intent, Request},
     network::Kind,
     schedule::{World, say},
-    truth::number_in,
 };
 
 /// The sessions of a gateway.
 pub(super) struct Gateway {
     pub(super) config: Arc<SessionConfig>,
     pub(super) sessions: Vec<Hosted>,
-    by_id: BTreeMap<SessionId, usize>,
+    pub(super) by_id: BTreeMap<SessionId, usize>,
     /// Intents that the application has and has not answered.
     pub(super) intents: Vec<Intent>,
     /// How often each intent was applied.
@@ -64,20 +63,6 @@ pub(super) struct Leg {
     is_unconfirmed: bool,
 }
 
-/// An effect about a channel that is still to be carried out.
-pub(super) enum Request {
-    Subscribe(SubscribeRequest),
-    Unsubscribe(UnsubscribeRequest),
-}
-
-/// A `send` on its way through the application.
-pub(super) struct Intent {
-    session: usize,
-    command: u64,
-    uid: u64,
-    is_applied: bool,
-}
-
 /// Who listens for a session.
 #[derive(Default)]
 struct Bell(AtomicBool);
@@ -88,12 +73,10 @@ impl Listener for Bell {
     }
 }
 
-impl Request {
-    fn channel(&self) -> &ChannelName {
-        match self {
-            Self::Subscribe(request) => &request.channel,
-            Self::Unsubscribe(request) => &request.channel,
-        }
+impl Hosted {
+    /// Whether somebody rang since it was last asked.
+    pub(super) fn rang(&self) -> bool {
+        self.bell.0.swap(false, Ordering::Relaxed)
     }
 }
 
@@ -396,73 +379,6 @@ impl World {
         result
     }
 
-    /// Change it once, then drain the effects.
-    pub(super) fn settle(&mut self, index: usize) {
-        let hosted = &mut self.gateway.sessions[index];
-        for effect in hosted.session.take_effects() {
-            match effect {
-                Effect::Wake(link) => {
-                    if let Some(leg) = hosted.legs.iter_mut().find(|leg| leg.link == link) {
-                        leg.is_woken = true;
-                    }
-                }
-                Effect::Subscribe(request) => hosted.requests.push_back(Request::Subscribe(request)),
-                Effect::Unsubscribe(request) => hosted.requests.push_back(Request::Unsubscribe(request)),
-                Effect::Send { command, send } => {
-                    let throughline_wire::Payload::Json(json) = send.payload else {
-                        panic!("a send lost its payload")
-                    };
-                    let uid = number_in(json.as_str(), "{\"c\":");
-                    self.gateway.intents.push(Intent { session: index, command, uid, is_applied: false });
-                }
-                Effect::Ended(ending) => {
-                    assert!(hosted.ending.is_none(), "a session ends once");
-                    hosted.ending = Some(ending);
-                    self.gateway.by_id.remove(&hosted.session.id());
-                    let id = hosted.session.id();
-                    if ending == Ending::Expired && self.clients.iter().any(|c| c.has_unreplied(id)) {
-                        self.coverage.met(Met::ExpiredUnreplied);
-                    }
-                    say!(self, "    s{index}: ended, {ending:?}");
-                }
-                Effect::Authenticate { .. } | Effect::Established => {}
-                other => panic!("the model knows no {other:?}"),
-            }
-        }
-        self.check_bounds(index);
-    }
-
-    /// Whoever rang for a session wakes its active link.
-    pub(super) fn answer_bells(&mut self) {
-        for hosted in &mut self.gateway.sessions {
-            if hosted.ending.is_none()
-                && hosted.bell.0.swap(false, Ordering::Relaxed)
-                && let Some((active, _)) = hosted.session.active()
-                && let Some(leg) = hosted.legs.iter_mut().find(|leg| leg.link == active)
-            {
-                leg.is_woken = true;
-            }
-        }
-    }
-
-    fn check_bounds(&self, index: usize) {
-        let hosted = &self.gateway.sessions[index];
-        let session = &hosted.session;
-        let limits = &self.gateway.config.limits;
-        // Retention may put a gap before each event; a gap that was made on purpose is counted apart.
-        let bound = 2 * limits.unacknowledged_items
-            + self.gateway.config.reserve_items as u64
-            + limits.commands_ahead
-            + self.gaps_allowed;
-        let unacknowledged = session.unacknowledged();
-        assert!(unacknowledged <= bound, "{unacknowledged} unacknowledged items, above {bound}");
-        assert!(session.subscriptions().len() as u64 <= limits.subscriptions, "too many subscriptions");
-        if let Some((active, _)) = session.active() {
-            let known = hosted.legs.iter().any(|leg| leg.link == active);
-            assert!(known, "the active link {active:?} is not open");
-        }
-    }
-
     /// A link's socket can take a message.
     pub(super) fn transmit(&mut self, index: usize, leg: usize) {
         let now = self.now();
@@ -539,92 +455,5 @@ impl World {
             self.drop_leg(index, leg);
             self.settle(index);
         }
-    }
-
-    /// Authorises and opens the oldest request of some channel, or refuses it.
-    pub(super) fn carry_out(&mut self, index: usize, may_refuse: bool) {
-        let hosted = &mut self.gateway.sessions[index];
-        if hosted.requests.is_empty() {
-            return;
-        }
-        let drawn = self.random.within(0..=hosted.requests.len() as u64 - 1) as usize;
-        let channel = hosted.requests[drawn].channel().clone();
-        let oldest = hosted.requests.iter().position(|request| *request.channel() == channel);
-        let Some(request) = oldest.and_then(|oldest| hosted.requests.remove(oldest)) else { return };
-        let channel = &self.truth.channels[self.truth.index(&channel)].channel;
-        match request {
-            Request::Subscribe(request) if may_refuse && self.random.chance(1, 25) => {
-                self.taken_away.insert(self.truth.index(&request.channel));
-                say!(self, "    s{index}: refuses {request:?}");
-                hosted.session.refuse_subscription(&request, ErrorCode::Forbidden.into());
-            }
-            Request::Subscribe(request) => {
-                say!(self, "    s{index}: grants {request:?}");
-                hosted.session.subscribe(&request, channel);
-            }
-            Request::Unsubscribe(request) => {
-                say!(self, "    s{index}: ends {request:?}");
-                hosted.session.unsubscribe(&request);
-            }
-        }
-        self.settle(index);
-    }
-
-    /// The application takes an intent, or answers one, in any order.
-    pub(super) fn apply(&mut self, may_linger: bool) {
-        if self.gateway.intents.is_empty() {
-            return;
-        }
-        let drawn = self.random.within(0..=self.gateway.intents.len() as u64 - 1) as usize;
-        let intent = &mut self.gateway.intents[drawn];
-        if !intent.is_applied {
-            intent.is_applied = true;
-            let times = self.gateway.applied.entry(intent.uid).or_default();
-            *times += 1;
-            assert_eq!(*times, 1, "command {} was applied twice", intent.uid);
-            if may_linger && self.random.chance(1, 2) {
-                return;
-            }
-        }
-        let Intent { session, command, uid, .. } = self.gateway.intents.swap_remove(drawn);
-        say!(self, "    s{session}: the application answers command {command} (intent {uid})");
-        let result = if self.random.chance(1, 6) {
-            Err(throughline_wire::ReplyError {
-                code: format!("c{uid}").into(),
-                message: "".into(),
-                retryable: false,
-            })
-        } else {
-            let payload = throughline_wire::Json::parse(format!("{{\"c\":{uid}}}").as_bytes());
-            let payload = throughline_wire::Payload::Json(payload.expect("a JSON text"));
-            Ok(throughline_wire::item::Accepted { position: None, payload })
-        };
-        self.gateway.sessions[session].session.reply(command, result);
-        self.settle(session);
-    }
-
-    /// Does what is due.
-    pub(super) fn run_timers(&mut self) {
-        let now = self.now();
-        for index in 0..self.gateway.sessions.len() {
-            let session = &mut self.gateway.sessions[index].session;
-            if session.deadline().is_none_or(|due| due > now.mono_ms) {
-                continue;
-            }
-            session.handle_timeout(now);
-            let next = session.deadline();
-            assert!(
-                next.is_none_or(|due| due > now.mono_ms),
-                "due again at {next:?}, now is {}",
-                now.mono_ms
-            );
-            self.settle(index);
-        }
-    }
-
-    /// When the next session has something due.
-    pub(super) fn next_deadline(&self) -> Option<u64> {
-        let due = self.gateway.sessions.iter().filter_map(|hosted| hosted.session.deadline());
-        due.filter(|due| *due < u64::MAX / 2).min()
     }
 }

@@ -13,8 +13,10 @@
 //! a time into a copy of the core's source. A wrong line is what a mistake looks like; a harness that only pretended
 //! to be a faulty core would test its own pretence, and switches in the core would be read by all who read it.
 
+mod calm;
 mod client;
 mod coverage;
+mod effects;
 mod gateway;
 mod network;
 mod plain;

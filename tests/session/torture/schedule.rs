@@ -36,7 +36,7 @@ pub(super) struct World {
     pub(super) gateway: Gateway,
     pub(super) network: Network,
     pub(super) clients: Vec<Client>,
-    plain: Vec<Plain>,
+    pub(super) plain: Vec<Plain>,
     pub(super) coverage: Coverage,
     /// How many intents were made.
     pub(super) sends: u64,
@@ -47,7 +47,7 @@ pub(super) struct World {
     /// Whether items slid out that nobody has.
     pub(super) has_slid: bool,
     pub(super) is_told: bool,
-    kinds: Vec<Kind>,
+    pub(super) kinds: Vec<Kind>,
     weights: Vec<(Step, u64)>,
 }
 
@@ -275,7 +275,7 @@ impl World {
         }
     }
 
-    fn woken(&self) -> Vec<(usize, usize)> {
+    pub(super) fn woken(&self) -> Vec<(usize, usize)> {
         let mut woken = Vec::new();
         for (session, hosted) in self.gateway.sessions.iter().enumerate() {
             let legs = hosted.legs.iter().enumerate().filter(|(_, leg)| leg.is_woken);
@@ -304,14 +304,14 @@ impl World {
         self.connect(index, kind, is_probe);
     }
 
-    fn deliver_up(&mut self, name: usize, repeat: bool) {
+    pub(super) fn deliver_up(&mut self, name: usize, repeat: bool) {
         if let Some(message) = self.network.take_up(name, repeat) {
             say!(self, "    c{name} up");
             self.receive(name, &message);
         }
     }
 
-    fn deliver_down(&mut self, name: usize) {
+    pub(super) fn deliver_down(&mut self, name: usize) {
         let Some(conn) = self.network.conns.get_mut(&name) else { return };
         let Some(down) = conn.down.pop_front() else { return };
         let (kind, codec, client) = (conn.kind, conn.codec, conn.client);
@@ -390,7 +390,7 @@ impl World {
     }
 
     /// A client wants no more of a connection.
-    fn give_up(&mut self, name: usize) {
+    pub(super) fn give_up(&mut self, name: usize) {
         let Some(conn) = self.network.conns.get(&name) else { return };
         say!(self, "    c{name} is closed by its client");
         if conn.kind == Kind::Plain {
@@ -486,151 +486,13 @@ impl World {
         self.settle(index);
     }
 
-    fn connect_plain(&mut self) {
+    pub(super) fn connect_plain(&mut self) {
         for index in 0..self.plain.len() {
             if self.plain[index].conn.is_none() {
                 let tag = self.plain[index].tag.clone().unwrap_or_default();
                 say!(self, "    p{index} opens with {tag:?}");
                 let conn = self.network.open(index, Kind::Plain, Codec::Json, tag.into());
                 self.plain[index].conn = Some(conn);
-            }
-        }
-    }
-
-    /// Nothing is lost any more: whatever is owed arrives, and no timer is needed for it.
-    fn calm(&mut self) {
-        let wall = self.now().wall_ms;
-        for channel in 0..self.truth.channels.len() {
-            self.truth.publish(channel, wall, &mut self.random);
-        }
-        for round in 0.. {
-            assert!(round < 3_000, "it never comes to rest");
-            let mut is_quiet = true;
-            self.answer_bells();
-            for index in 0..self.gateway.sessions.len() {
-                while !self.gateway.sessions[index].requests.is_empty() {
-                    is_quiet = false;
-                    self.carry_out(index, false);
-                }
-            }
-            while !self.gateway.intents.is_empty() {
-                is_quiet = false;
-                self.apply(false);
-            }
-            while let Some(&(session, leg)) = self.woken().first() {
-                is_quiet = false;
-                self.transmit(session, leg);
-            }
-            let names: Vec<usize> = self.network.conns.keys().copied().collect();
-            for name in names {
-                is_quiet &= !self.carry(name);
-            }
-            self.network.sweep();
-            for index in 0..self.clients.len() {
-                is_quiet &= !self.speak(index);
-            }
-            if self.plain.iter().any(|plain| plain.conn.is_none()) {
-                is_quiet = false;
-                self.connect_plain();
-            }
-            if is_quiet {
-                break;
-            }
-        }
-        self.check_the_end();
-    }
-
-    /// Carries what is on its way; says whether there was something.
-    fn carry(&mut self, name: usize) -> bool {
-        let mut has_moved = false;
-        while self.network.conns.get(&name).is_some_and(|conn| !conn.up.is_empty()) {
-            self.deliver_up(name, false);
-            has_moved = true;
-        }
-        while self.network.conns.get(&name).is_some_and(|conn| !conn.down.is_empty()) {
-            self.deliver_down(name);
-            has_moved = true;
-        }
-        let Some(conn) = self.network.conns.get(&name) else { return has_moved };
-        let (is_cut, is_open, has_legs) = (conn.is_cut, conn.is_open, !conn.legs.is_empty());
-        let is_unanswered = conn.kind == Kind::Post || (conn.kind == Kind::Poll && !has_legs);
-        if is_open && (is_cut || is_unanswered) {
-            self.give_up(name);
-            has_moved = true;
-        }
-        if is_cut && has_legs {
-            self.notice_lost(name);
-            has_moved = true;
-        }
-        has_moved
-    }
-
-    /// A client does what it has to; says whether there was something.
-    fn speak(&mut self, index: usize) -> bool {
-        if self.clients[index].is_retired {
-            return false;
-        }
-        let client = &self.clients[index];
-        let links: Vec<usize> =
-            (0..client.ends.len()).filter(|end| client.ends[*end].kind != Kind::Post).collect();
-        if client.ends.iter().any(|end| end.kind == Kind::Post) {
-            return true; // what is on its way will be answered
-        }
-        let before = self.network.conns.values().map(|conn| conn.up.len()).sum::<usize>();
-        let is_ready = client.has_attached() || client.ends.iter().any(|end| end.is_proven);
-        if !is_ready && (client.session.is_some() || links.is_empty()) {
-            let kind = *self.random.pick(&self.kinds);
-            self.connect(index, kind, false);
-            return true;
-        }
-        for end in links {
-            let owes_commands = self.clients[index].taken + 1 < self.clients[index].next_command;
-            if self.clients[index].ends[end].kind != Kind::Poll || owes_commands {
-                self.flush(index, end, true);
-            }
-        }
-        before != self.network.conns.values().map(|conn| conn.up.len()).sum::<usize>()
-    }
-
-    fn check_the_end(&self) {
-        for (index, client) in self.clients.iter().enumerate() {
-            if client.is_retired {
-                continue;
-            }
-            let held = client.session.as_ref().unwrap_or_else(|| panic!("k{index} has no session"));
-            for (channel, view) in &client.views {
-                let head = self.truth.channels[*channel].head();
-                assert!(view.is_confirmed, "k{index} states channel {channel} and hears nothing of it");
-                assert_eq!(view.place, head, "k{index} is behind in channel {channel}");
-            }
-            assert!(
-                client.commands.is_empty() || client.is_copied,
-                "k{index} waits for {:?}",
-                client.commands
-            );
-            let hosted = self.gateway.sessions.iter().find(|hosted| hosted.session.id() == held.id);
-            let session = &hosted.expect("its session is there").session;
-            let channels = session.subscriptions().map(|(name, _)| self.truth.index(name));
-            let mut channels: Vec<usize> = channels.collect();
-            channels.sort_unstable();
-            assert_eq!(
-                channels,
-                client.views.keys().copied().collect::<Vec<_>>(),
-                "k{index}'s channels, as its session has them"
-            );
-            assert_eq!(session.unacknowledged(), 0, "k{index} has acknowledged everything");
-        }
-        for (index, plain) in self.plain.iter().enumerate() {
-            let subscriptions = self.gateway.config.limits.subscriptions as usize;
-            let wanted = plain::CHANNELS.min(self.truth.channels.len());
-            for channel in 0..wanted {
-                // A word that slid out is not said again: such a client may miss that a channel was taken away.
-                let may_miss = self.taken_away.contains(&channel) && self.has_slid;
-                let may_lack = self.taken_away.contains(&channel) || wanted > subscriptions;
-                let place = plain.views.get(&channel).map(|view| view.place);
-                let is_even = place == Some(self.truth.channels[channel].head());
-                let is_right = is_even || may_miss || (place.is_none() && may_lack);
-                assert!(is_right, "p{index} has channel {channel} up to {place:?}");
             }
         }
     }
