@@ -44,3 +44,4 @@ pub mod upstream;
 
 #[cfg(feature = "gateway")]
 pub use gateway::{Builder, Gateway, Handle};
+pub use throughline_wire as wire;
