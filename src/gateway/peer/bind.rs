@@ -139,7 +139,7 @@ impl GatewayPeer {
         };
         let mut message = BytesMut::new();
         match self.find_named(&name) {
-            Ok(cell) => self.take_post(&cell, LinkId(name.link), frames, &mut message),
+            Ok(cell) => self.take_post(&cell, &name, frames, &mut message),
             Err(code) => {
                 self.shared.metrics.count_refusal(code);
                 let error = error_frame(&code.into());
@@ -150,8 +150,10 @@ impl GatewayPeer {
         self.signal.set();
     }
 
-    fn take_post(&self, cell: &Arc<Cell>, link: LinkId, frames: UpFrames<'_>, message: &mut BytesMut) {
-        let now = clock::now();
+    /// Takes the frames of a post, each only as long as the session counts as the post does: an attach may renumber
+    /// it between two of them (C8).
+    fn take_post(&self, cell: &Arc<Cell>, name: &SessionName, frames: UpFrames<'_>, message: &mut BytesMut) {
+        let (now, via) = (clock::now(), Via::Post(LinkId(name.link)));
         for frame in frames {
             let error = match frame {
                 Ok(UpFrame::Ping { nonce }) => {
@@ -159,9 +161,14 @@ impl GatewayPeer {
                     self.codec.encode_down(&DownFrame::Pong { nonce, window_ms }, message);
                     continue;
                 }
-                Ok(frame) => {
-                    cell.change(|session| session.handle_frame(now, Via::Post(link), frame, false)).err()
-                }
+                Ok(frame) => cell
+                    .change(|session| {
+                        if session.incarnation() != name.incarnation {
+                            return Err(error_frame(&ErrorCode::IncarnationMismatch.into()));
+                        }
+                        session.handle_frame(now, via, frame, false)
+                    })
+                    .err(),
                 Err(error) => Some(error_frame(&error)),
             };
             if let Some(error) = error {
@@ -169,8 +176,11 @@ impl GatewayPeer {
                 self.codec.encode_down(&DownFrame::Error(error), message);
             }
         }
-        let up_to = cell.look(Session::received);
-        self.codec.encode_down(&DownFrame::Ack { up_to }, message);
+        let received =
+            cell.look(|session| (session.incarnation() == name.incarnation).then(|| session.received()));
+        if let Some(up_to) = received {
+            self.codec.encode_down(&DownFrame::Ack { up_to }, message);
+        }
     }
 
     fn bound(
