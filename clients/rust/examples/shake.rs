@@ -34,7 +34,7 @@ async fn main() {
     let bytes: u64 = next("20000").parse().expect("a number of bytes");
     let moves = next("stay") == "move";
     let codec = if codec == "bincode" { Codec::Bincode } else { Codec::Json };
-    let shaky = Arc::new(Shaky { bytes, cuts: AtomicU64::new(0), state: AtomicU64::new(1) });
+    let shaky = Arc::new(Shaky { bytes, cuts: Arc::default(), state: AtomicU64::new(1) });
     let mut config = Config::new(url);
     match Transport::parse(&transport) {
         Some(transport) => config = config.only(Via { transport, codec }),
@@ -121,7 +121,7 @@ async fn main() {
 /// Makes connections that break.
 struct Shaky {
     bytes: u64,
-    cuts: AtomicU64,
+    cuts: Arc<AtomicU64>,
     state: AtomicU64,
 }
 
@@ -136,8 +136,8 @@ impl Dial for Shaky {
                 return Ok(connection);
             }
             let left = 1 + (mixed >> 16) % self.bytes;
-            self.cuts.fetch_add(1, Ordering::Relaxed);
-            Ok(Box::new(Breaking { connection, left, silently: mixed.is_multiple_of(3) })
+            let cuts = Arc::clone(&self.cuts);
+            Ok(Box::new(Breaking { connection, left, cuts, silently: mixed.is_multiple_of(3) })
                 as Box<dyn Connection>)
         })
     }
@@ -147,10 +147,18 @@ impl Dial for Shaky {
 struct Breaking {
     connection: Box<dyn Connection>,
     left: u64,
+    cuts: Arc<AtomicU64>,
     silently: bool,
 }
 
 impl Breaking {
+    fn spend(&mut self, bytes: usize) {
+        self.left -= bytes as u64;
+        if bytes > 0 && self.left == 0 {
+            self.cuts.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     fn broken<T>(&self) -> Poll<io::Result<T>> {
         if self.silently { Poll::Pending } else { Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())) }
     }
@@ -170,7 +178,7 @@ impl AsyncRead for Breaking {
         let mut part = ReadBuf::new(&mut part);
         ready!(Pin::new(&mut self.connection).poll_read(cx, &mut part))?;
         buffer.put_slice(part.filled());
-        self.left -= part.filled().len() as u64;
+        self.spend(part.filled().len());
         Poll::Ready(Ok(()))
     }
 }
@@ -182,7 +190,7 @@ impl AsyncWrite for Breaking {
         }
         let most = bytes.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
         let written = ready!(Pin::new(&mut self.connection).poll_write(cx, &bytes[..most]))?;
-        self.left -= written as u64;
+        self.spend(written);
         Poll::Ready(Ok(written))
     }
 
