@@ -354,6 +354,7 @@ impl Session {
             }
             let was_probe = link.standing == Standing::Probe;
             link.standing = Standing::Fenced;
+            link.outbox.welcome = None; // it would name the numbers of whoever took over
             if fence.repeated && !was_probe {
                 link.outbox.answer = true; // L2: the earlier copy is answered empty, never `superseded`
                 let wake = Effect::Wake(link.id);

@@ -2,7 +2,11 @@
 //!
 //! No timer is needed for it, so no time passes: what would only come once a hold or a heartbeat is over counts as lost.
 
-use super::{network::Kind, plain, schedule::World};
+use super::{
+    network::Kind,
+    plain,
+    schedule::{World, say},
+};
 
 impl World {
     /// Nothing is lost any more: whatever is owed arrives, and no timer is needed for it.
@@ -46,6 +50,36 @@ impl World {
             }
         }
         self.check_the_end();
+    }
+
+    /// Every client vanishes without a word: every session ends in time, and every link before it.
+    pub(super) fn end(&mut self) {
+        say!(self, "everybody vanishes");
+        for conn in self.network.conns.values_mut() {
+            conn.is_cut = true;
+            conn.is_open = false;
+            conn.up.clear();
+            conn.down.clear();
+        }
+        // A duplex link that fell silent is found by its heartbeat; of others the gateway learns by writing.
+        let others = self.network.conns.iter().filter(|(_, conn)| conn.kind != Kind::Duplex);
+        for name in others.map(|(name, _)| *name).collect::<Vec<_>>() {
+            self.notice_lost(name);
+        }
+        let config = &self.gateway.config;
+        let latest = self.time + config.probe_ms.max(2 * config.heartbeat_ms) + config.resume_window_ms;
+        while let Some(due) = self.next_deadline() {
+            assert!(due <= latest, "due at {due}, and everything was to be over at {latest}");
+            self.time = due.max(self.time);
+            self.run_timers();
+            while let Some(&(session, leg)) = self.woken().first() {
+                self.transmit(session, leg);
+            }
+        }
+        for (index, hosted) in self.gateway.sessions.iter().enumerate() {
+            assert!(hosted.ending.is_some(), "s{index} never ends");
+            assert!(hosted.legs.is_empty(), "s{index} has {:?} for ever", hosted.legs);
+        }
     }
 
     /// Carries what is on its way; says whether there was something.

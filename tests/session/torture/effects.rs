@@ -1,7 +1,7 @@
 //! What sessions ask of their driver: wakes, subscriptions, intents and timers, carried out when the schedule says.
 
 use throughline::session::{Effect, Ending, SubscribeRequest, UnsubscribeRequest};
-use throughline_wire::{ChannelName, ErrorCode, Json, Payload, ReplyError, item::Accepted};
+use throughline_wire::{ChannelName, ErrorCode, Json, Payload, ReplyError, SubscribeFrom, item::Accepted};
 
 use super::{
     coverage::Met,
@@ -36,6 +36,9 @@ impl World {
     /// Change it once, then drain the effects.
     pub(super) fn settle(&mut self, index: usize) {
         let hosted = &mut self.gateway.sessions[index];
+        if hosted.session.active().is_some() && hosted.ending.is_none() {
+            hosted.last_active = self.time;
+        }
         for effect in hosted.session.take_effects() {
             match effect {
                 Effect::Wake(link) => {
@@ -55,6 +58,14 @@ impl World {
                     hosted.ending = Some(ending);
                     self.gateway.by_id.remove(&hosted.session.id());
                     let id = hosted.session.id();
+                    let (idle, config) = (self.time - hosted.last_active, &self.gateway.config);
+                    let least = match ending {
+                        Ending::Expired => config.resume_window_ms,
+                        Ending::Provisional => config.provisional_ms.min(config.resume_window_ms),
+                        _ => 0,
+                    };
+                    let since = if ending == Ending::Provisional { self.time - hosted.opened } else { idle };
+                    assert!(since >= least, "{ending:?} after {since} ms, {least} were promised");
                     if ending == Ending::Expired && self.clients.iter().any(|c| c.has_unreplied(id)) {
                         self.coverage.met(Met::ExpiredUnreplied);
                     }
@@ -116,6 +127,15 @@ impl World {
                 hosted.session.refuse_subscription(&request, ErrorCode::Forbidden.into());
             }
             Request::Subscribe(request) => {
+                let session = &hosted.session;
+                let history = &self.truth.channels[self.truth.index(&request.channel)];
+                let is_held = session.subscriptions().any(|(name, _)| *name == request.channel);
+                let is_whole = match request.from {
+                    SubscribeFrom::Position(position) if !is_held => history.has_all_after(position),
+                    _ => true,
+                };
+                let key = (session.id(), session.incarnation(), request.command, request.channel.clone());
+                self.granted.insert(key, is_whole);
                 say!(self, "    s{index}: grants {request:?}");
                 hosted.session.subscribe(&request, channel);
             }

@@ -49,6 +49,9 @@ pub(super) struct Hosted {
     pub(super) requests: VecDeque<Request>,
     /// The client object that attached last.
     instance: Box<str>,
+    /// When it last had an active link, and when it was opened.
+    pub(super) last_active: u64,
+    pub(super) opened: u64,
     pub(super) ending: Option<Ending>,
 }
 
@@ -61,6 +64,8 @@ pub(super) struct Leg {
     pub(super) is_woken: bool,
     /// A probe that nothing has come back from.
     is_unconfirmed: bool,
+    /// A poll that brought commands: it is answered at once (C9).
+    has_commands: bool,
 }
 
 /// Who listens for a session.
@@ -165,8 +170,16 @@ impl World {
             return; // C7: what lies behind a resume that failed was meant for another session
         }
         let rest: Vec<UpFrame> = frames.collect();
+        let has_commands = rest.iter().any(|frame| matches!(frame, UpFrame::Commands(_)));
         for frame in rest {
             self.hand_in(session, Via::Link(link), frame, is_opening);
+        }
+        if let Some(leg) = self.gateway.sessions[session].legs.iter_mut().find(|leg| leg.link == link)
+            && kind == Kind::Poll
+            && has_commands
+        {
+            assert!(leg.is_woken, "C9: nobody woke the poll that brought commands");
+            leg.has_commands = true;
         }
     }
 
@@ -230,7 +243,9 @@ impl World {
         self.gateway.by_id.insert(id, index);
         let (legs, requests) = (Vec::new(), VecDeque::new());
         let instance = hello.instance.clone();
-        self.gateway.sessions.push(Hosted { session, bell, legs, requests, instance, ending: None });
+        let (ending, last_active, opened) = (None, self.time, self.time);
+        let hosted = Hosted { session, bell, legs, requests, instance, last_active, opened, ending };
+        self.gateway.sessions.push(hosted);
         Ok((index, link))
     }
 
@@ -239,7 +254,7 @@ impl World {
             state.legs.push((session, link));
         }
         let is_unconfirmed = is_probe && kind != Kind::Plain;
-        let leg = Leg { link, conn, kind, is_woken: false, is_unconfirmed };
+        let leg = Leg { link, conn, kind, is_woken: false, is_unconfirmed, has_commands: false };
         self.gateway.sessions[session].legs.push(leg);
     }
 
@@ -384,7 +399,7 @@ impl World {
         let now = self.now();
         let budget = *self.random.pick(&[1, 60, 400, 4_000, 65_536]);
         let hosted = &mut self.gateway.sessions[index];
-        let Leg { link, conn, kind, is_unconfirmed, .. } = hosted.legs[leg];
+        let Leg { link, conn, kind, is_unconfirmed, has_commands, .. } = hosted.legs[leg];
         let mut buffer = BytesMut::new();
         let output = hosted.session.transmit(now, link, budget, &mut buffer);
         say!(self, "    s{index} {link:?} on c{conn}: {output:?}, {} bytes", buffer.len());
@@ -403,6 +418,7 @@ impl World {
         match output {
             Output::Idle => {
                 assert!(buffer.is_empty(), "idle, with something to say");
+                assert!(!has_commands, "C9: a poll that brought commands parks");
                 hosted.legs[leg].is_woken = false;
             }
             Output::Message { more } => {

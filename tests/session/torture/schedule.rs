@@ -1,11 +1,11 @@
 //! One schedule: a world that follows from a seed, some hundred hostile steps, then a calm in which all that is owed
 //! has to arrive.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use throughline::session::{Ending, Goodbye, SessionConfig, TokenKeys};
-use throughline_wire::{Codec, DecodeLimits, DownFrame, frame::Limits};
+use throughline_wire::{ChannelName, Codec, DecodeLimits, DownFrame, Item, SessionId, frame::Limits};
 
 use super::{
     client::{Client, Verdict},
@@ -44,6 +44,8 @@ pub(super) struct World {
     pub(super) gaps_allowed: u64,
     /// Channels that some session was refused, or lost.
     pub(super) taken_away: BTreeSet<usize>,
+    /// Whether all that was asked for was held when it was granted: by session, incarnation, command and channel.
+    pub(super) granted: BTreeMap<(SessionId, u64, Option<u64>, ChannelName), bool>,
     /// Whether items slid out that nobody has.
     pub(super) has_slid: bool,
     pub(super) is_told: bool,
@@ -121,6 +123,7 @@ pub(super) fn play(seed: u64, is_told: bool) -> Coverage {
     }
     say!(world, "the network is well from now on");
     world.calm();
+    world.end();
     world.coverage
 }
 
@@ -169,6 +172,7 @@ impl World {
             sends: 0,
             gaps_allowed: 0,
             taken_away: BTreeSet::new(),
+            granted: BTreeMap::new(),
             has_slid: false,
             is_told,
             kinds,
@@ -330,6 +334,7 @@ impl World {
                 }
             };
             say!(self, "    k{client} c{name}: {frame:?}");
+            self.check_recovered(client, &frame);
             let speaker = &mut self.clients[client];
             match speaker.hear(end, frame, &self.truth, &mut self.coverage) {
                 Verdict::Open => {}
@@ -353,10 +358,24 @@ impl World {
                 break;
             };
             say!(self, "    k{client} c{name}: {frame:?}");
+            self.check_recovered(client, &frame);
             let verdict = self.clients[client].hear(0, frame, &self.truth, &mut self.coverage);
             assert_eq!(verdict, Verdict::Open, "behind a welcome");
         }
         self.delivered(client, name, is_whole, is_over);
+    }
+
+    /// `recovered` says whether the log held all that was asked for, at the moment when it was granted.
+    fn check_recovered(&self, client: usize, frame: &DownFrame) {
+        let client = &self.clients[client];
+        let (DownFrame::Items(items), Some(held)) = (frame, &client.session) else { return };
+        for (number, item) in (items.first..).zip(&items.items) {
+            let Item::Subscribed(subscribed) = item else { continue };
+            let key = (held.id, held.incarnation, subscribed.command, subscribed.channel.clone());
+            if number > client.after && !client.is_copied {
+                assert_eq!(Some(&subscribed.recovered), self.granted.get(&key), "{subscribed:?}");
+            }
+        }
     }
 
     fn delivered(&mut self, client: usize, name: usize, is_whole: bool, is_over: bool) {

@@ -190,7 +190,9 @@ impl World {
         let Some(held) = client.session.clone() else { return };
         let End { conn, kind, nonce, link, acked, sent, attach, is_proven, is_settled, .. } =
             client.ends[end].clone();
-        let Some(link) = link else { return }; // nothing came down yet
+        if link.is_none() && (kind != Kind::Duplex || eager) {
+            return; // nothing came down yet, and a post has to name the link
+        }
         let mut frames = Vec::new();
         let by_post = kind != Kind::Duplex;
         if let Some(nonce) = nonce {
@@ -211,7 +213,7 @@ impl World {
             // L6: an attach by post that was not confirmed is said again.
             frames.push(UpFrame::Attach { number, after: client.after });
         }
-        let owed = acked < client.after && may_ack && is_attached;
+        let owed = acked < client.after && may_ack && (is_attached || speaks_early);
         let ack = owed.then_some(client.after);
         let first = if by_post { client.taken + 1 } else { sent.max(client.taken) + 1 };
         let most = if is_attached || speaks_early { most } else { 0 };
@@ -228,12 +230,15 @@ impl World {
         }
         say!(self, "    k{index}: c{conn} says {frames:?}");
         if !by_post {
-            client.ends[end].acked = ack.unwrap_or(client.ends[end].acked);
+            if is_attached {
+                client.ends[end].acked = ack.unwrap_or(client.ends[end].acked);
+            }
             let codec = self.network.conns.get(&conn).map_or(Codec::Json, |conn| conn.codec);
             self.network.write_up(conn, encode(codec, &frames));
             return;
         }
-        let name = SessionName { token: held.token, incarnation: held.incarnation, link };
+        let name =
+            SessionName { token: held.token, incarnation: held.incarnation, link: link.unwrap_or(held.link) };
         frames.insert(0, UpFrame::Session(name));
         let codec = *self.random.pick(&[Codec::Json, Codec::Bincode]);
         let post = self.network.open(index, Kind::Post, codec, encode(codec, &frames));
@@ -244,7 +249,7 @@ impl World {
             attach: client.ends[end].attach,
             was_resume: false,
             stated,
-            link: Some(link),
+            link,
             nonce,
             is_proven: false,
             is_settled: true,

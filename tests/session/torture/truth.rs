@@ -149,6 +149,12 @@ impl History {
         place.era + 1 < self.eras.len() || place.offset <= self.eras[place.era].trimmed as u64
     }
 
+    /// Whether everything after a position is held.
+    pub(super) fn has_all_after(&self, position: Position) -> bool {
+        let place = self.place(position);
+        place.era + 1 == self.eras.len() && place.offset >= self.era().trimmed as u64
+    }
+
     /// The event at a place.
     pub(super) fn id(&self, place: Place) -> Option<u64> {
         let index = usize::try_from(place.offset.checked_sub(1)?).ok()?;
