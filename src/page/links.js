@@ -109,6 +109,7 @@ class PostingLink extends Link {
       const name = { type: 'session', token, incarnation, link: this.id };
       try {
         const frames = await this.exchange('send', [name, ...said, ...commands, ...acks], 10_000);
+        if (!frames.some(({ type }) => type === 'ack')) throw new Error('the post was not taken');
         this.queue = this.queue.slice(said.length);
         if (acks.length > 0) this.acked = upTo;
         this.isWanted ||= this.queue.length > 0;
