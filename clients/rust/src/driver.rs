@@ -19,8 +19,7 @@ use crate::{
     config::Via,
     core::{
         Outcome, Output, Time,
-        link::LinkKey,
-        output::Ticket,
+        names::{LinkKey, Ticket},
         session::{Core, End},
     },
     incoming::Incoming,

@@ -17,6 +17,7 @@ pub mod frame;
 pub mod ids;
 pub mod item;
 pub mod payload;
+mod scan;
 
 pub use codec::{Batch, Codec, DecodeLimits};
 pub use command::{Command, Send, SubscribeFrom};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::error::ErrorCode;
+use crate::{error::ErrorCode, scan};
 
 /// What an event, a command or a reply carries.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -42,7 +42,7 @@ pub struct Json(Bytes);
 
 impl Json {
     /// How many arrays and objects may lie within each other.
-    pub const MAX_DEPTH: usize = 128;
+    pub const MAX_DEPTH: usize = scan::PAYLOAD_DEPTH;
 
     /// Checks a JSON text; raw CR and LF, which JSON allows only between tokens, become spaces.
     ///
@@ -50,7 +50,7 @@ impl Json {
     /// [`ErrorCode::NotUtf8`], [`ErrorCode::MalformedPayload`], [`ErrorCode::PayloadTooDeep`] or
     /// [`ErrorCode::LoneSurrogate`], by what is wrong with it first.
     pub fn parse(text: &[u8]) -> Result<Self, ErrorCode> {
-        crate::codec::json::check_payload(text).map(|text| Self(text.into()))
+        scan::check_payload(text).map(|text| Self(text.into()))
     }
 
     /// A text that a codec has checked on its way.

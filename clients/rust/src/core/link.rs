@@ -2,12 +2,8 @@
 
 use throughline_wire::Positions;
 
-use super::{Time, output::Ticket};
+use super::{Time, names::Ticket};
 use crate::config::{Transport, Via};
-
-/// A link's name between the core and its driver.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct LinkKey(pub(crate) u32);
 
 /// How far a link has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -19,6 +19,7 @@
 pub(crate) mod backoff;
 pub(crate) mod inbox;
 pub(crate) mod link;
+pub(crate) mod names;
 pub(crate) mod outbox;
 pub(crate) mod output;
 pub(crate) mod random;

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use throughline_wire::{Command, Payload};
 
-use super::{Time, output::Ticket};
+use super::{Time, names::Ticket};
 
 /// What a command costs beside what it carries: its name for numbers, braces and member names.
 const OVERHEAD_BYTES: usize = 160;

@@ -2,12 +2,8 @@
 
 use throughline_wire::{ReplyError, Subscribed, UpFrame, item::Accepted};
 
-use super::link::LinkKey;
+use super::names::{LinkKey, Ticket};
 use crate::{config::Via, error::MigrateError};
-
-/// The name that the driver gave to something an application waits for.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct Ticket(pub(crate) u64);
 
 /// One thing to do.
 #[derive(Debug)]

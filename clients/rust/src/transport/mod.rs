@@ -19,7 +19,7 @@ use tokio::{sync::mpsc, task::AbortHandle};
 use crate::{
     address::Address,
     config::{Transport, Via},
-    core::{link::LinkKey, session::End},
+    core::{names::LinkKey, session::End},
 };
 use dial::{Connection, Dial};
 

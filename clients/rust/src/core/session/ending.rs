@@ -6,7 +6,7 @@ use throughline_wire::{CloseCode, Command, RetryReason, SubscribeFrom};
 
 use super::{Core, Outcome, Output, Standing};
 use crate::{
-    core::{Time, link::LinkKey, outbox::Owner},
+    core::{Time, names::LinkKey, outbox::Owner},
     error::MigrateError,
     incoming::{Incoming, LinkChange, LostReason},
 };

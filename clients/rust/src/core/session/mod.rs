@@ -28,9 +28,10 @@ use super::{
     Outcome, Output, Time,
     backoff::{Guidance, appointment},
     inbox::Inbox,
-    link::{Link, LinkKey},
+    link::Link,
+    names::LinkKey,
+    names::Ticket,
     outbox::{Outbox, Owner, size_of},
-    output::Ticket,
     random::Random,
 };
 use crate::{

@@ -14,8 +14,9 @@ use crate::{
     config::Via,
     core::{
         Time,
-        link::{Link, LinkKey, Stage, Stated},
-        output::Ticket,
+        link::{Link, Stage, Stated},
+        names::LinkKey,
+        names::Ticket,
     },
     error::MigrateError,
 };

@@ -12,7 +12,7 @@ use throughline_wire::{
 use super::Core;
 use crate::{
     config::{Config, Transport, Via},
-    core::{Outcome, Output, Time, link::LinkKey, output::Ticket},
+    core::{Outcome, Output, Time, names::LinkKey, names::Ticket},
     incoming::Incoming,
 };
 

@@ -9,7 +9,8 @@ use super::{Core, End, Output, Standing};
 use crate::core::{
     Time,
     backoff::appointment,
-    link::{Link, LinkKey, Poll, Post},
+    link::{Link, Poll, Post},
+    names::LinkKey,
 };
 
 /// Room that a message of commands leaves for the frames around them: a token, an acknowledgement, a pong.

@@ -3,11 +3,11 @@
 use super::{
     decode_item,
     members::{Object, PayloadMembers, peek_type, skip_object},
-    scan::{Read, Reader},
 };
 use crate::{
     DecodeLimits, DownFrame, ErrorCode, RetryReason, bounds,
     frame::{Backoff, ErrorFrame, Items, Limits, Retry, VolatileDown, Welcome},
+    scan::{Read, Reader},
 };
 
 pub(super) fn frame(r: &mut Reader<'_>, limits: DecodeLimits) -> Read<DownFrame> {

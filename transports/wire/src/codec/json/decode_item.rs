@@ -1,12 +1,10 @@
 //! Reading items.
 
-use super::{
-    members::{Object, PayloadMembers, peek_type, skip_object},
-    scan::{Read, Reader},
-};
+use super::members::{Object, PayloadMembers, peek_type, skip_object};
 use crate::{
     Event, Gap, GapReason, Item, Meta, Offset, Reply, ReplyError, Subscribed, Unsubscribed, bounds,
     item::{Accepted, UnsubscribeReason},
+    scan::{Read, Reader},
 };
 
 pub(super) fn item(r: &mut Reader<'_>) -> Read<Item> {

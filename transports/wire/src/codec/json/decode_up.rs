@@ -1,12 +1,10 @@
 //! Reading a client's frames and commands.
 
-use super::{
-    members::{Object, PayloadMembers, peek_type, skip_object},
-    scan::{Read, Reader},
-};
+use super::members::{Object, PayloadMembers, peek_type, skip_object};
 use crate::{
     Command, DecodeLimits, ErrorCode, Meta, Send, SubscribeFrom, UpFrame, bounds,
     frame::{ClientInfo, Commands, Hello, Resume, SessionName, VolatileUp},
+    scan::{Read, Reader},
 };
 
 pub(super) fn frame(r: &mut Reader<'_>, limits: DecodeLimits) -> Read<UpFrame> {

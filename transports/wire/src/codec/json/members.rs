@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 
-use super::scan::{Read, Reader};
+use crate::scan::{Read, Reader};
 use crate::{
     ChannelName, Epoch, ErrorCode, Json, Meta, Offset, Payload, Position, Positions, Sender, SessionId,
     Token, bounds, frame::TransportOffer,

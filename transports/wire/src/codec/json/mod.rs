@@ -1,6 +1,6 @@
 //! The text codec, `throughline.v1.json`: a frame is one JSON object on a line of its own.
 //!
-//! `scan` knows JSON, `members` knows objects and what several frames share, `decode_*` and `encode` know the
+//! `crate::scan` knows JSON, `members` knows objects and what several frames share, `decode_*` and `encode` know the
 //! frames. Payloads are checked where they pass and never parsed. A frame holds no line break: LF ends it, and CR
 //! belongs nowhere.
 
@@ -9,31 +9,17 @@ mod decode_item;
 mod decode_up;
 mod encode;
 mod members;
-mod scan;
 mod write;
 
 use std::str;
 
 use ::bytes::{Bytes, BytesMut};
 
-use self::{
-    members::Object,
+use self::{members::Object, write::Encoder};
+use crate::{
+    DecodeError, DecodeLimits, DownFrame, ErrorCode, Item, UpFrame,
     scan::{Read, Reader},
-    write::Encoder,
 };
-use crate::{DecodeError, DecodeLimits, DownFrame, ErrorCode, Item, UpFrame};
-
-/// Checks a JSON text as it enters, in one pass; outer whitespace goes, line breaks between tokens become spaces.
-pub(crate) fn check_payload(text: &[u8]) -> Result<Vec<u8>, ErrorCode> {
-    let text = str::from_utf8(text).map_err(|_| ErrorCode::NotUtf8)?;
-    let mut reader = Reader::of_payload(text);
-    let value = reader.payload().map_err(|fault| fault.code)?;
-    reader.end().map_err(|fault| fault.code)?;
-    let mut value = value.as_bytes().to_vec();
-    // Inside a string a raw line break is not JSON: any that is left lies between tokens.
-    value.iter_mut().filter(|byte| matches!(byte, b'\r' | b'\n')).for_each(|byte| *byte = b' ');
-    Ok(value)
-}
 
 pub(super) fn decode_up(rest: &mut &[u8], limits: DecodeLimits) -> Option<Result<UpFrame, DecodeError>> {
     next_frame(rest, limits, |reader| decode_up::frame(reader, limits))

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::{BufMut as _, BytesMut};
 
-use super::scan::plain_run;
 use crate::SessionId;
+use crate::scan::plain_run;
 
 /// Writes one frame or item at the end of a buffer.
 pub(super) struct Encoder<'a> {

@@ -7,10 +7,25 @@
 
 use std::borrow::Cow;
 
-use crate::{DecodeError, ErrorCode, MAX_INTEGER, payload::Json};
+use crate::{DecodeError, ErrorCode, MAX_INTEGER};
+
+/// How many arrays and objects of a payload may lie within each other.
+pub(crate) const PAYLOAD_DEPTH: usize = 128;
 
 /// How deep a value may lie in a frame: a payload, inside a command, inside the list of commands.
-const FRAME_DEPTH: usize = Json::MAX_DEPTH + 2;
+const FRAME_DEPTH: usize = PAYLOAD_DEPTH + 2;
+
+/// Checks a JSON text as it enters, in one pass; outer whitespace goes, line breaks between tokens become spaces.
+pub(crate) fn check_payload(text: &[u8]) -> Result<Vec<u8>, ErrorCode> {
+    let text = std::str::from_utf8(text).map_err(|_| ErrorCode::NotUtf8)?;
+    let mut reader = Reader::of_payload(text);
+    let value = reader.payload().map_err(|fault| fault.code)?;
+    reader.end().map_err(|fault| fault.code)?;
+    let mut value = value.as_bytes().to_vec();
+    // Inside a string a raw line break is not JSON: any that is left lies between tokens.
+    value.iter_mut().filter(|byte| matches!(byte, b'\r' | b'\n')).for_each(|byte| *byte = b' ');
+    Ok(value)
+}
 
 /// What is wrong, and where.
 #[derive(Debug)]
@@ -27,11 +42,11 @@ impl From<Fault> for DecodeError {
 }
 
 /// What reading yields.
-pub(super) type Read<T> = Result<T, Fault>;
+pub(crate) type Read<T> = Result<T, Fault>;
 
 /// A walk over one JSON text.
 #[derive(Clone, Debug)]
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     text: &'a str,
     at: usize,
     /// What a breach of JSON's grammar is called: the frame's fault, or the payload's.
@@ -42,32 +57,32 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Over one frame, which holds no line break.
-    pub(super) const fn of_frame(text: &'a str) -> Self {
+    pub(crate) const fn of_frame(text: &'a str) -> Self {
         Self { text, at: 0, grammar: ErrorCode::MalformedFrame, line_breaks: false }
     }
 
     /// Over one payload as it enters.
-    pub(super) const fn of_payload(text: &'a str) -> Self {
+    pub(crate) const fn of_payload(text: &'a str) -> Self {
         Self { text, at: 0, grammar: ErrorCode::MalformedPayload, line_breaks: true }
     }
 
     /// A fault at this place.
-    pub(super) const fn fault(&self, code: ErrorCode, what: &'static str) -> Fault {
+    pub(crate) const fn fault(&self, code: ErrorCode, what: &'static str) -> Fault {
         Fault { code, what, at: self.at }
     }
 
     /// A breach of the grammar, or of a frame's shape.
-    pub(super) const fn malformed(&self, what: &'static str) -> Fault {
+    pub(crate) const fn malformed(&self, what: &'static str) -> Fault {
         self.fault(self.grammar, what)
     }
 
     /// What a member is that has to be there.
-    pub(super) fn required<T>(&self, member: Option<T>, what: &'static str) -> Read<T> {
+    pub(crate) fn required<T>(&self, member: Option<T>, what: &'static str) -> Read<T> {
         member.ok_or_else(|| self.malformed(what))
     }
 
     /// The next byte that is not whitespace, not taken.
-    pub(super) fn peek(&mut self) -> Option<u8> {
+    pub(crate) fn peek(&mut self) -> Option<u8> {
         loop {
             match self.here()? {
                 b' ' | b'\t' => self.at += 1,
@@ -78,14 +93,14 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes this byte if it comes next, whitespace aside.
-    pub(super) fn take(&mut self, byte: u8) -> bool {
+    pub(crate) fn take(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         self.at += usize::from(found);
         found
     }
 
     /// Takes this byte, which has to come next.
-    pub(super) fn expect(&mut self, byte: u8, what: &'static str) -> Read<()> {
+    pub(crate) fn expect(&mut self, byte: u8, what: &'static str) -> Read<()> {
         if self.take(byte) {
             return Ok(());
         }
@@ -93,7 +108,7 @@ impl<'a> Reader<'a> {
     }
 
     /// That nothing follows.
-    pub(super) fn end(&mut self) -> Read<()> {
+    pub(crate) fn end(&mut self) -> Read<()> {
         match self.peek() {
             None => Ok(()),
             Some(_) => Err(self.unexpected("something follows the value")),
@@ -101,7 +116,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes a string.
-    pub(super) fn string(&mut self) -> Read<Cow<'a, str>> {
+    pub(crate) fn string(&mut self) -> Read<Cow<'a, str>> {
         if self.peek() != Some(b'"') {
             return Err(self.unexpected("a string is expected"));
         }
@@ -112,7 +127,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes an integer from 0 to 2^53 - 1, written with digits alone.
-    pub(super) fn integer(&mut self) -> Read<u64> {
+    pub(crate) fn integer(&mut self) -> Read<u64> {
         let first = self.peek();
         if !matches!(first, Some(b'0'..=b'9' | b'-')) {
             return Err(self.unexpected("an integer is expected"));
@@ -133,7 +148,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes `true` or `false`.
-    pub(super) fn flag(&mut self) -> Read<bool> {
+    pub(crate) fn flag(&mut self) -> Read<bool> {
         match self.peek() {
             Some(b't') => self.pass_word("true").map(|()| true),
             Some(b'f') => self.pass_word("false").map(|()| false),
@@ -142,12 +157,12 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes any one value as a payload: at most 128 levels deep.
-    pub(super) fn payload(&mut self) -> Read<&'a str> {
-        self.pass(Json::MAX_DEPTH)
+    pub(crate) fn payload(&mut self) -> Read<&'a str> {
+        self.pass(PAYLOAD_DEPTH)
     }
 
     /// Passes over any one value of a frame.
-    pub(super) fn skip(&mut self) -> Read<()> {
+    pub(crate) fn skip(&mut self) -> Read<()> {
         self.pass(FRAME_DEPTH).map(drop)
     }
 
@@ -327,7 +342,7 @@ impl Nesting {
 }
 
 /// How many bytes from here on are neither a quote, nor a backslash, nor a control character.
-pub(super) fn plain_run(bytes: &[u8]) -> usize {
+pub(crate) fn plain_run(bytes: &[u8]) -> usize {
     const EACH: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
     let mut run = 0;
