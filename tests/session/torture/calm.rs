@@ -67,7 +67,8 @@ impl World {
             self.notice_lost(name);
         }
         let config = &self.gateway.config;
-        let latest = self.time + config.probe_ms.max(2 * config.heartbeat_ms) + config.resume_window_ms;
+        let silent = self.time + config.probe_ms.max(2 * config.heartbeat_ms);
+        let latest = silent + config.resume_window_ms;
         while let Some(due) = self.next_deadline() {
             assert!(due <= latest, "due at {due}, and everything was to be over at {latest}");
             self.time = due.max(self.time);
@@ -75,6 +76,8 @@ impl World {
             while let Some(&(session, leg)) = self.woken().first() {
                 self.transmit(session, leg);
             }
+            let holds = self.gateway.sessions.iter().any(|hosted| !hosted.legs.is_empty());
+            assert!(!holds || self.time <= silent, "a link that is silent since {silent} is held");
         }
         for (index, hosted) in self.gateway.sessions.iter().enumerate() {
             assert!(hosted.ending.is_some(), "s{index} never ends");
