@@ -30,6 +30,9 @@ pub enum OriginRefused {
         /// Where the request goes.
         host: String,
     },
+    /// A request that another page makes without saying which: an image, a script.
+    #[error("a page of another site may connect only by requests that say its origin")]
+    Unstated,
     /// A request to loopback that names another host.
     #[error(
         "the host {host:?} is not loopback, where this listens: add its origin to `origins` to let it in"
@@ -60,7 +63,9 @@ impl OriginPolicy {
         if self.is_loopback && !is_loopback(host) && !is_listed(host) {
             return Err(OriginRefused::Host { host: host.into() });
         }
-        let Some(value) = headers.get(header::ORIGIN) else { return Ok(None) };
+        let Some(value) = headers.get(header::ORIGIN) else {
+            return if is_embedded(headers) { Err(OriginRefused::Unstated) } else { Ok(None) };
+        };
         let origin = value.to_str().unwrap_or_default();
         let refused = || OriginRefused::Origin { origin: origin.into(), host: host.into() };
         let authority = authority_of(origin).ok_or_else(refused)?;
@@ -73,6 +78,14 @@ impl OriginPolicy {
         }
         Err(refused())
     }
+}
+
+/// Whether a page of another site makes this request as part of itself: browsers send no `Origin` for images and
+/// scripts, and a stream opened so would be a session. Following a link to the gateway's own page is something else.
+fn is_embedded(headers: &HeaderMap) -> bool {
+    let says = |name: &str, value: &[u8]| headers.get(name).is_some_and(|said| said.as_bytes() == value);
+    (says("sec-fetch-site", b"cross-site") || says("sec-fetch-site", b"same-site"))
+        && !says("sec-fetch-mode", b"navigate")
 }
 
 /// The host and port of an origin; `None` for `null` and whatever is no origin.
@@ -152,6 +165,22 @@ mod tests {
         let rebound = check(&policy, "evil.com:7080", Some("http://evil.com:7080"));
         assert!(matches!(rebound, Err(OriginRefused::Host { .. })));
         assert!(check(&policy, "evil.com:7080", None).is_err());
+    }
+
+    #[test]
+    fn what_another_page_embeds_is_refused_and_a_link_to_the_gateway_is_not() {
+        let embedded = |site: &'static str, mode: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static("example.com"));
+            headers.insert("sec-fetch-site", HeaderValue::from_static(site));
+            headers.insert("sec-fetch-mode", HeaderValue::from_static(mode));
+            OriginPolicy::default().check(&headers, &Uri::from_static("/v1/events")).is_err()
+        };
+        assert!(embedded("cross-site", "no-cors"));
+        assert!(embedded("same-site", "no-cors"));
+        assert!(!embedded("cross-site", "navigate"));
+        assert!(!embedded("same-origin", "cors"));
+        assert!(!embedded("none", "navigate"));
     }
 
     #[test]
