@@ -88,10 +88,16 @@ impl Session {
         let link = &mut self.links[index];
         let codec = link.spec.codec;
         let goodbye = link.outbox.goodbye.unwrap_or(Goodbye::Gone);
+        let mut is_told = false;
         for error in link.outbox.errors.drain(..) {
+            is_told |= error.fatal && Some(error.code) == goodbye.error();
             codec.encode_down(&DownFrame::Error(error), buffer);
         }
-        encode_goodbye(codec, goodbye, buffer);
+        if !is_told {
+            encode_goodbye(codec, goodbye, buffer);
+        } else if let Some(retry) = goodbye.retry() {
+            codec.encode_down(&DownFrame::Retry(retry), buffer); // the error, with its detail, came before
+        }
         self.remove_link(now, index);
         Output::Close(goodbye)
     }
