@@ -210,19 +210,21 @@ impl Metrics {
 
     /// All metrics as text, the gauges read now.
     pub(crate) fn encode(&self, shared: &Shared) -> String {
-        self.sessions.clear();
         let attached = TRANSPORTS.map(|transport| ("attached", transport));
-        for (state, transport) in attached.into_iter().chain([("provisional", "none"), ("detached", "none")])
-        {
-            drop(self.sessions.get_or_create(&SessionLabels { state, transport }));
-        }
+        let others = [("provisional", "none"), ("detached", "none")];
+        let mut sessions: Vec<_> = attached.into_iter().chain(others).map(|labels| (labels, 0)).collect();
         for cell in shared.registry.all() {
-            let (state, transport) = cell.look(|session| match session.active() {
+            let labels = cell.look(|session| match session.active() {
                 Some((_, spec)) => ("attached", spec.transport),
                 None if session.is_provisional() => ("provisional", "none"),
                 None => ("detached", "none"),
             });
-            self.sessions.get_or_create(&SessionLabels { state, transport }).inc();
+            if let Some((_, count)) = sessions.iter_mut().find(|(known, _)| *known == labels) {
+                *count += 1;
+            }
+        }
+        for ((state, transport), count) in sessions {
+            self.sessions.get_or_create(&SessionLabels { state, transport }).set(count);
         }
         let usage = shared.broker.usage();
         self.channels.set(usage.channels() as i64);
