@@ -1,0 +1,216 @@
+//! What `serve` can be told, and by whom.
+
+use std::ffi::OsString;
+
+use throughline::cli::config::{Layers, Settings, describe};
+
+fn layers(file: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Layers {
+    let mut layers = Layers::default();
+    layers.add_toml(file, "file.toml");
+    layers.add_environment(
+        environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))),
+    );
+    flags.iter().for_each(|(key, value)| layers.add_flag("--set", key, value));
+    layers
+}
+
+fn settings(file: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Settings {
+    layers(file, environment, flags).finish().unwrap()
+}
+
+#[track_caller]
+fn refused(layers: Layers, parts: &[&str]) {
+    let problems = layers.finish().unwrap_err().to_string();
+    for part in parts {
+        assert!(problems.contains(part), "{part} is not in {problems}");
+    }
+}
+
+/// Every key of a file, by its path.
+fn keys(table: &toml::Table, prefix: &str) -> Vec<(String, toml::Value)> {
+    let mut all = Vec::new();
+    for (name, value) in table {
+        let path = format!("{prefix}{name}");
+        match value {
+            toml::Value::Table(section) => all.extend(keys(section, &format!("{path}."))),
+            value => all.push((path, value.clone())),
+        }
+    }
+    all
+}
+
+#[test]
+fn nothing_has_to_be_configured() {
+    let settings = settings("", &[], &[]);
+    assert_eq!(settings, Settings::default());
+    assert_eq!(settings.clients.listen, "127.0.0.1:7080");
+    assert_eq!(settings.admin.listen, "127.0.0.1:7081");
+}
+
+#[test]
+fn a_variable_is_stronger_than_the_file_and_a_flag_than_a_variable() {
+    let file = "[session]\nheartbeat_ms = 2000\npoll_hold_ms = 2000\nprobe_ms = 2000";
+    let environment =
+        [("THROUGHLINE_SESSION_POLL_HOLD_MS", "3000"), ("THROUGHLINE_SESSION_PROBE_MS", "3000")];
+    let session = settings(file, &environment, &[("session.probe_ms", "4000")]).session;
+    assert_eq!((session.heartbeat_ms, session.poll_hold_ms, session.probe_ms), (2_000, 3_000, 4_000));
+}
+
+#[test]
+fn each_kind_of_value_is_read_from_each_source() {
+    let file =
+        "origins = [\"https://a.example\"]\nanonymous = true\nbase_path = \"/rt\"\n[limits]\nchannels = 10";
+    let by_file = settings(file, &[], &[]);
+    let environment = [
+        ("THROUGHLINE_ORIGINS", "https://a.example"),
+        ("THROUGHLINE_ANONYMOUS", "true"),
+        ("THROUGHLINE_BASE_PATH", "/rt"),
+        ("THROUGHLINE_LIMITS_CHANNELS", "10"),
+    ];
+    let by_variable = settings("", &environment, &[]);
+    let flags = [
+        ("origins", "https://a.example"),
+        ("anonymous", "true"),
+        ("base_path", "/rt"),
+        ("limits.channels", "1_0"),
+    ];
+    let by_flag = settings("", &[], &flags);
+    assert_eq!(by_file, by_variable);
+    assert_eq!(by_file, by_flag);
+    assert_eq!((by_file.limits.channels, by_file.clients.anonymous), (10, true));
+}
+
+#[test]
+fn what_is_printed_is_a_file_that_says_the_defaults_key_by_key() {
+    let printed = describe();
+    assert_eq!(settings(&printed, &[], &[]), Settings::default());
+    let table: toml::Table = printed.parse().unwrap();
+    let keys = keys(&table, "");
+    assert!(keys.len() >= 39, "{}", keys.len());
+    for (path, default) in keys {
+        let variable = format!("THROUGHLINE_{}", path.replace('.', "_").to_uppercase());
+        assert!(printed.contains(&format!("Variable: {variable}\n")), "{variable}");
+        // What it says is read: another value makes other settings.
+        let other = match &default {
+            toml::Value::Integer(number) => (number + 1).to_string(),
+            toml::Value::Boolean(flag) => (!flag).to_string(),
+            toml::Value::Array(_) => "https://a.example".into(),
+            _ => match &*path {
+                "listen" => "127.0.0.1:1".into(),
+                "admin.listen" => "127.0.0.1:2".into(),
+                "base_path" => "/rt".into(),
+                "log.format" => "json".into(),
+                "admin.key" => "0123456789abcdef".into(),
+                "admin.key_file" => concat!(env!("CARGO_MANIFEST_DIR"), "/LICENSE-MIT").into(),
+                _ => "debug".into(),
+            },
+        };
+        let other = if path == "admin.hosts" { "gateway.internal".into() } else { other };
+        assert_ne!(settings("", &[(&variable, &other)], &[]), Settings::default(), "{path}");
+        assert_eq!(
+            settings("", &[(&variable, &other)], &[]),
+            settings("", &[], &[(&path, &other)]),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn the_printed_example_of_a_token_key_is_one() {
+    let printed = describe();
+    let at = printed.find("# [[token_keys]]").unwrap();
+    let example = printed[at..]
+        .replace("# ", "")
+        .replace("secret_file = \"/run/secrets/throughline-token-key\"", "secret = \"0123456789abcdef\"");
+    let example = example.split(" or secret").next().unwrap();
+    let keys = settings(example, &[], &[]).token_keys;
+    assert_eq!((keys.len(), &*keys[0].id), (1, "a"));
+    assert!(!format!("{keys:?}").contains("0123"), "a secret is not shown");
+}
+
+#[test]
+fn an_unknown_key_is_an_error_with_a_hint_whoever_says_it() {
+    refused(
+        layers("[session]\nheartbeat = 1", &[], &[]),
+        &["file.toml", "`session.heartbeat`", "`session.heartbeat_ms`"],
+    );
+    refused(layers("heartbeat_ms = 1", &[], &[]), &["did you mean `session.heartbeat_ms`?"]);
+    refused(layers("[sesion]\nheartbeat_ms = 1", &[], &[]), &["there is no key `sesion`"]);
+    refused(
+        layers("", &[("THROUGHLINE_LISEN", "x")], &[]),
+        &["THROUGHLINE_LISEN", "did you mean `THROUGHLINE_LISTEN`?"],
+    );
+    refused(layers("", &[], &[("limit.channels", "1")]), &["--set", "did you mean `limits.channels`?"]);
+    refused(
+        layers("[[token_keys]]\nid = \"a\"\nsecrt = \"x\"", &[], &[]),
+        &["token_keys[0]", "did you mean `secret`?"],
+    );
+    refused(layers("", &[], &[("nonsense", "1")]), &["`throughline config` prints all keys"]);
+}
+
+#[test]
+fn what_an_orchestrator_puts_into_the_environment_is_no_setting() {
+    let environment = [
+        ("THROUGHLINE_SERVICE_HOST", "10.0.0.1"),
+        ("THROUGHLINE_PORT", "tcp://10.0.0.1:7080"),
+        ("THROUGHLINE_PORT_7080_TCP_ADDR", "10.0.0.1"),
+        ("THROUGHLINE_CONFIG", "throughline.toml"),
+        ("THROUGHLINE_ADMIN_URL", "http://127.0.0.1:7081"),
+        ("PATH", "/bin"),
+    ];
+    assert_eq!(settings("", &environment, &[]), Settings::default());
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_is_refused_where_it_was_said() {
+    refused(layers("listen = 7080", &[], &[]), &["file.toml", "`listen` has to be a string"]);
+    refused(layers("[limits]\nchannels = -1", &[], &[]), &["`limits.channels`", "a whole number"]);
+    refused(
+        layers("", &[("THROUGHLINE_ANONYMOUS", "yes")], &[]),
+        &["THROUGHLINE_ANONYMOUS", "true or false"],
+    );
+    refused(layers("", &[], &[("limits.channels", "many")]), &["--set", "a whole number"]);
+    refused(layers("origins = \"https://a.example\"", &[], &[]), &["a list of strings"]);
+    refused(layers("listen = ", &[], &[]), &["file.toml"]);
+    refused(layers("listen = \"a\"\nlisten = \"b\"", &[], &[]), &["file.toml"]);
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once() {
+    let file = "listen = \"here\"\nbase_path = \"rt/\"\norigins = [\"a.example\"]\n[log]\nformat = \"xml\"\nfilter = \"a=loud\"\n[session]\nheartbeat_ms = 999\n[limits]\nchannels = 0";
+    refused(
+        layers(file, &[], &[]),
+        &[
+            "`listen`",
+            "`base_path`",
+            "`origins`",
+            "`log.format`",
+            "`log.filter`",
+            "`session.heartbeat_ms` is 1000 to 60000, not 999",
+            "`limits.channels`",
+        ],
+    );
+}
+
+#[test]
+fn nothing_starts_beyond_loopback_unless_it_is_meant() {
+    for address in ["0.0.0.0:7080", "[::]:7080", "192.0.2.1:7080"] {
+        refused(layers("", &[], &[("listen", address)]), &[address, "--anonymous", "127.0.0.1"]);
+        settings("", &[], &[("listen", address), ("anonymous", "true")]);
+        refused(layers("", &[], &[("admin.listen", address)]), &[address, "admin.key_file"]);
+        settings("", &[], &[("admin.listen", address), ("admin.key", "0123456789abcdef")]);
+        refused(layers("", &[], &[("admin.listen", address), ("anonymous", "true")]), &["admin.key_file"]);
+    }
+    refused(layers("", &[], &[("admin.key", "short")]), &["at least 16"]);
+    refused(layers("", &[], &[("admin.listen", "127.0.0.1:7080")]), &["two listeners"]);
+}
+
+#[test]
+fn token_keys_are_checked() {
+    let key = |id: &str, secret: &str| format!("[[token_keys]]\nid = \"{id}\"\nsecret = \"{secret}\"\n");
+    refused(layers(&key("a", "short"), &[], &[]), &["token_keys", "less than 16 bytes"]);
+    let twice = key("a", "0123456789abcdef").repeat(2);
+    refused(layers(&twice, &[], &[]), &["twice"]);
+    refused(layers("[[token_keys]]\nid = \"a\"", &[], &[]), &["either `secret` or `secret_file`"]);
+    refused(layers("[[token_keys]]\nid = \"a\"\nsecret_file = \"/nowhere\"", &[], &[]), &["/nowhere"]);
+}

@@ -1,0 +1,173 @@
+//! The command as a process of its own.
+
+use std::{
+    io::{BufRead as _, BufReader, Read},
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+};
+
+use super::PATIENCE;
+
+/// A running command, killed with its test.
+pub(crate) struct Process {
+    child: Child,
+    out: mpsc::Receiver<String>,
+    err: mpsc::Receiver<String>,
+    /// Everything that was read of the standard error.
+    pub(crate) errors: Vec<String>,
+}
+
+/// How a command ended, and what it said.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// The command with these arguments and nothing in its environment that would change it.
+pub(crate) fn throughline(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("THROUGHLINE_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(arguments: &[&str]) -> Ended {
+    end(Process::start(throughline(arguments)))
+}
+
+/// Waits for a command's end.
+pub(crate) fn end(mut process: Process) -> Ended {
+    let out: Vec<String> = std::iter::from_fn(|| next(&process.out)).collect();
+    let code = process.wait();
+    Ended { code, out: out.join("\n"), err: process.errors.join("\n") }
+}
+
+impl Process {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command.spawn().expect("the command starts");
+        let out = lines(child.stdout.take().expect("piped"));
+        let err = lines(child.stderr.take().expect("piped"));
+        Self { child, out, err, errors: Vec::new() }
+    }
+
+    /// The next line of the standard output that begins so.
+    pub(crate) fn line(&mut self, start: &str) -> String {
+        loop {
+            match next(&self.out) {
+                Some(line) if line.starts_with(start) => return line,
+                Some(_) => {}
+                None => panic!("ended before {start:?}: {:?}", self.drain()),
+            }
+        }
+    }
+
+    /// Waits for a line of the standard error that holds this.
+    pub(crate) fn error_line(&mut self, part: &str) -> String {
+        loop {
+            let line = next(&self.err).unwrap_or_else(|| panic!("ended before {part:?}: {:?}", self.errors));
+            self.errors.push(line.clone());
+            if line.contains(part) {
+                return line;
+            }
+        }
+    }
+
+    /// Sends a signal: `TERM`, `INT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "the process is there");
+    }
+
+    /// Waits for the end, and gives the exit code.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        // Both pipes end with the process.
+        while next(&self.out).is_some() {}
+        self.drain();
+        self.child.wait().expect("a child").code()
+    }
+
+    fn drain(&mut self) -> &[String] {
+        while let Some(line) = next(&self.err) {
+            self.errors.push(line);
+        }
+        &self.errors
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `throughline serve` on free ports, with further arguments.
+pub(crate) struct Serve {
+    pub(crate) process: Process,
+    pub(crate) clients: String,
+    pub(crate) admin: String,
+}
+
+impl Serve {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let ports = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+        let mut process = Process::start(throughline(&[&ports, arguments].concat()));
+        let address = |line: String| {
+            line.split_whitespace().nth(1).expect("an address").trim_end_matches('/').to_owned()
+        };
+        let clients = address(process.line("clients"));
+        let admin = address(process.line("admin"));
+        Self { process, clients, admin }
+    }
+
+    /// Where clients connect.
+    pub(crate) fn client_address(&self) -> SocketAddr {
+        self.clients.trim_start_matches("http://").parse().expect("an address")
+    }
+
+    /// Where the admin API is.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        self.admin.trim_start_matches("http://").parse().expect("an address")
+    }
+
+    /// `throughline listen` to this gateway.
+    pub(crate) fn listen(&self, arguments: &[&str]) -> Process {
+        Process::start(throughline(&[&["listen", "--url", &self.clients], arguments].concat()))
+    }
+
+    /// `throughline publish` to this gateway.
+    pub(crate) fn publish(&self, arguments: &[&str]) -> Ended {
+        run(&[&["publish", "--admin", &self.admin], arguments].concat())
+    }
+}
+
+fn lines(pipe: impl Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (to, lines) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).lines() {
+            let Ok(line) = line else { return };
+            if to.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+/// The next line; nothing once the pipe has ended.
+fn next(lines: &mpsc::Receiver<String>) -> Option<String> {
+    match lines.recv_timeout(PATIENCE) {
+        Ok(line) => Some(line),
+        Err(mpsc::RecvTimeoutError::Disconnected) => None,
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("nothing was said in time"),
+    }
+}

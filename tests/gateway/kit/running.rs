@@ -1,0 +1,88 @@
+//! A gateway in this process, both listeners on free ports of loopback.
+
+use std::{net::SocketAddr, time::Duration};
+
+use throughline::{
+    Builder, Gateway, Handle,
+    gateway::GatewayConfig,
+    http::{
+        OriginPolicy,
+        admin::{Admin, AdminConfig},
+        listener::{self, ListenerConfig},
+    },
+    session::{SessionConfig, TokenKeys},
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// A gateway that runs until it is dropped.
+pub(crate) struct Running {
+    pub(crate) clients: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) handle: Handle,
+    _stop: DropGuard,
+}
+
+/// How one is put together.
+pub(crate) struct Plan {
+    pub(crate) gateway: GatewayConfig,
+    pub(crate) session: SessionConfig,
+    pub(crate) listener: ListenerConfig,
+    pub(crate) admin: AdminConfig,
+    pub(crate) build: fn(Builder) -> Builder,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            gateway: GatewayConfig {
+                origins: OriginPolicy { is_loopback: true, ..OriginPolicy::default() },
+                body_timeout: Duration::from_millis(300),
+                ..GatewayConfig::default()
+            },
+            session: SessionConfig {
+                poll_hold_ms: 200,
+                ..SessionConfig::new(TokenKeys::from_random([7; 32]))
+            },
+            listener: ListenerConfig {
+                header_timeout: Duration::from_millis(300),
+                ..ListenerConfig::default()
+            },
+            admin: AdminConfig { body_timeout: Duration::from_millis(300), ..AdminConfig::default() },
+            build: |builder| builder,
+        }
+    }
+}
+
+impl Running {
+    pub(crate) async fn start() -> Self {
+        Self::with(Plan::default()).await
+    }
+
+    pub(crate) async fn with(plan: Plan) -> Self {
+        super::panics::watch();
+        let clients = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let admin = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let (client_address, admin_address) =
+            (clients.local_addr().expect("bound"), admin.local_addr().expect("bound"));
+        let gateway = (plan.build)(Gateway::builder().config(plan.gateway).session(plan.session)).build();
+        let handle = gateway.handle();
+        let stop = CancellationToken::new();
+        let admin_service = Admin::new(handle.clone(), plan.admin);
+        tokio::spawn(listener::serve(clients, gateway, plan.listener, stop.clone()));
+        tokio::spawn(listener::serve(admin, admin_service, plan.listener, stop.clone()));
+        Self { clients: client_address, admin: admin_address, handle, _stop: stop.drop_guard() }
+    }
+
+    /// The value of one series of the metrics, with its labels as they are printed.
+    pub(crate) fn metric(&self, series: &str) -> u64 {
+        let metrics = self.handle.metrics();
+        let value = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("no series {series}")).parse().expect("a number")
+    }
+
+    /// How often this was refused.
+    pub(crate) fn refusals(&self, code: &str) -> u64 {
+        self.metric(&format!("throughline_refusals_total{{code=\"{code}\"}}"))
+    }
+}

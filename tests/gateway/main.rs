@@ -1,0 +1,9 @@
+//! The gateway as its users meet it: its two listeners over real sockets, and its command line as real processes.
+
+mod admin;
+mod bad_input;
+mod commands;
+mod config;
+mod kit;
+mod metrics;
+mod strangers;
