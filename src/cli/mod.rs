@@ -57,6 +57,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a gateway. Needs no configuration.
+    #[command(args_override_self = true)]
     Serve(Box<ServeArguments>),
     /// Say what is wrong with a configuration file.
     Check {
