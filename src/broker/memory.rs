@@ -172,3 +172,135 @@ impl std::fmt::Debug for Memory {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use futures_util::FutureExt as _;
+    use throughline_wire::{Json, Payload};
+
+    use super::*;
+    use crate::channel::Listener;
+
+    thread_local! {
+        static NOW_MS: AtomicU64 = const { AtomicU64::new(0) };
+        static DRAWN: AtomicU64 = const { AtomicU64::new(0) };
+    }
+
+    /// A clock that the test sets.
+    fn clock() -> Now {
+        let now = NOW_MS.with(|now| now.load(Ordering::Relaxed));
+        Now { mono_ms: now, wall_ms: now }
+    }
+
+    fn draw() -> u64 {
+        DRAWN.with(|drawn| drawn.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn at(ms: u64) -> Now {
+        NOW_MS.with(|now| now.store(ms, Ordering::Relaxed));
+        clock()
+    }
+
+    fn name(name: &str) -> ChannelName {
+        ChannelName::parse(name).unwrap()
+    }
+
+    fn event(bytes: usize) -> NewEvent {
+        let text = format!("\"{}\"", "x".repeat(bytes));
+        NewEvent { payload: Payload::Json(Json::parse(text.as_bytes()).unwrap()), ..NewEvent::default() }
+    }
+
+    fn publish(broker: &Memory, channel: &str, bytes: usize) -> Result<Position, BrokerError> {
+        broker.publish(&name(channel), event(bytes)).now_or_never().expect("memory does not wait")
+    }
+
+    fn open(broker: &Memory, channel: &str) -> Result<Arc<Channel>, BrokerError> {
+        broker.open(&name(channel)).now_or_never().expect("memory does not wait")
+    }
+
+    struct Somebody;
+    impl Listener for Somebody {
+        fn ready(&self) {}
+    }
+
+    #[test]
+    fn a_channel_numbers_its_events_densely_and_alone() {
+        let broker = Memory::new(MemoryConfig::default(), clock, draw);
+        let offsets =
+            |channel| (0..3).map(|_| publish(&broker, channel, 1).unwrap().offset.get()).collect::<Vec<_>>();
+        assert_eq!((offsets("a"), offsets("b")), (vec![1, 2, 3], vec![1, 2, 3]));
+        assert_ne!(
+            open(&broker, "a").unwrap().log().head().epoch,
+            open(&broker, "b").unwrap().log().head().epoch
+        );
+    }
+
+    #[test]
+    fn an_idle_channel_is_forgotten_once_it_is_empty_and_made_again_in_another_epoch() {
+        let broker = Memory::new(MemoryConfig::default(), clock, draw);
+        let before = publish(&broker, "a", 1).unwrap();
+        broker.maintain(at(1_000));
+        assert_eq!(broker.usage().channels(), 1, "its event is held");
+        broker.maintain(at(400_000));
+        assert_eq!((broker.usage().channels(), broker.usage().log_bytes()), (0, 0));
+        let after = publish(&broker, "a", 1).unwrap();
+        assert_eq!(after.offset.get(), 1);
+        assert_ne!(after.epoch, before.epoch, "no place is used twice");
+    }
+
+    #[test]
+    fn a_channel_that_somebody_holds_is_kept_with_its_numbering() {
+        let broker = Memory::new(MemoryConfig::default(), clock, draw);
+        publish(&broker, "a", 1).unwrap();
+        let held = open(&broker, "a").unwrap();
+        let key = held.listen(Arc::new(Somebody));
+        broker.maintain(at(400_000));
+        assert_eq!(publish(&broker, "a", 1).unwrap().offset.get(), 2);
+        held.unlisten(key);
+    }
+
+    #[test]
+    fn a_name_too_many_is_refused_by_name_and_costs_nothing() {
+        let broker = Memory::new(MemoryConfig { channels: 3, ..MemoryConfig::default() }, clock, draw);
+        for number in 0..100_000 {
+            let published = publish(&broker, &format!("c{number}"), 1);
+            assert_eq!(published.is_err(), number >= 3, "{published:?}");
+        }
+        assert_eq!(broker.usage().channels(), 3);
+        assert_eq!(publish(&broker, "c9", 1), Err(BrokerError::TooManyChannels));
+    }
+
+    #[test]
+    fn past_the_budget_the_largest_log_gives_way_and_the_small_one_keeps_its_events() {
+        let retention = Retention { events: 100_000, bytes: 1 << 30, ..Retention::default() };
+        let config = MemoryConfig { retention, budget_bytes: 1 << 20, channels: 10 };
+        let broker = Memory::new(config, clock, draw);
+        for _ in 0..50 {
+            publish(&broker, "small", 100).unwrap();
+        }
+        for _ in 0..5_000 {
+            publish(&broker, "large", 1_000).unwrap();
+            assert!(broker.usage().log_bytes() <= 1 << 20, "{}", broker.usage().log_bytes());
+        }
+        let (small, large) = (open(&broker, "small").unwrap(), open(&broker, "large").unwrap());
+        assert_eq!(small.log().len(), 50);
+        assert!(large.log().base().get() > 3_000, "the oldest of the largest are gone");
+        let held = small.log().bytes() + large.log().bytes();
+        assert_eq!(held as u64, broker.usage().log_bytes(), "what is booked is what is held");
+    }
+
+    #[test]
+    fn journals_count_against_the_budget_too() {
+        let config = MemoryConfig { budget_bytes: 100_000, ..MemoryConfig::default() };
+        let broker = Memory::new(config, clock, draw);
+        for _ in 0..50 {
+            publish(&broker, "a", 1_000).unwrap();
+        }
+        assert_eq!(open(&broker, "a").unwrap().log().len(), 50);
+        broker.usage().change_journals(0, 80_000);
+        publish(&broker, "a", 1_000).unwrap();
+        assert!(open(&broker, "a").unwrap().log().len() < 20);
+    }
+}
