@@ -86,6 +86,32 @@ test('a session changes its transport while events flow, and loses none', LIMIT,
   await Promise.all([person.leaves(), other.leaves()]);
 });
 
+test('cuts while events flow lose nothing and double nothing', LIMIT, async () => {
+  const [person, other] = [await Person.visit(), await Person.visit()];
+  await person.subscribes('cuts');
+  const attach = await person.attach();
+  for (let n = 1; n <= 40; n += 1) {
+    await other.publishes('cuts', { n });
+    if (n % 8 === 0) await person.page.getByTestId('cut').click();
+  }
+  await person.sees('cuts', { n: 40 });
+  const offsets = await person.events('cuts').evaluateAll((rows) => rows.map((row) => Number(row.dataset.offset)));
+  assert.deepEqual(offsets.reverse(), Array.from({ length: 40 }, (_, n) => n + 1), 'all, once, in order');
+  assert.ok((await person.attach()) >= attach + 4, 'links were cut');
+  await Promise.all([person.leaves(), other.leaves()]);
+});
+
+test('a narrow screen shows all of it without scrolling sideways', LIMIT, async () => {
+  const person = await Person.visit();
+  await person.page.setViewportSize({ width: 340, height: 720 });
+  await person.subscribes('narrow');
+  await person.publishes('narrow', { long: 'x'.repeat(400) });
+  await person.sees('narrow', { long: 'x'.repeat(400) });
+  const [content, screen] = await person.page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+  assert.ok(content <= screen, `${content} > ${screen}`);
+  await person.leaves();
+});
+
 test('what others say is shown as text, never as markup', LIMIT, async () => {
   const person = await Person.visit();
   await person.subscribes('markup');
