@@ -67,10 +67,7 @@ async fn listen(arguments: Arguments) -> anyhow::Result<()> {
     let subscribing = async {
         for channel in channels {
             let name = channel.clone();
-            session
-                .subscribe(channel, from.clone())
-                .await
-                .with_context(|| format!("{name} is not to be had"))?;
+            session.subscribe(channel, from).await.with_context(|| format!("{name} is not to be had"))?;
         }
         Ok(())
     };

@@ -1,6 +1,6 @@
 //! The command line: `serve`, and what a person needs beside it.
 //!
-//! Here are the arguments; each command has its file. [`config`] says what can be set, and [`logs`] where words go:
+//! Here are the arguments; each command has its file. [`config`] says what can be set, and `logs` where words go:
 //! what a command is asked for to the standard output, everything else to the standard error.
 
 mod admin_client;
@@ -10,7 +10,7 @@ mod logs;
 mod publish;
 mod serve;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io, io::Write as _, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 use config::Layers;
@@ -20,6 +20,8 @@ pub fn run() -> ExitCode {
     let Arguments { command } = Arguments::parse();
     match carry_out(command) {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("throughline: {error:#}");
             ExitCode::from(if error.is::<config::Problems>() { 2 } else { 1 })
@@ -38,12 +40,16 @@ fn carry_out(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Config => {
-            print!("{}", config::describe());
+            io::stdout().write_all(config::describe().as_bytes())?;
             Ok(())
         }
         Command::Publish(arguments) => publish::run(arguments),
         Command::Listen(arguments) => listen::run(arguments),
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// A real-time gateway: one session over WebSocket, long-polling and server-sent events.

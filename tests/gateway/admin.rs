@@ -282,7 +282,10 @@ async fn with_a_key_nothing_but_health_is_open() {
     ];
     for ask in asks {
         for key in [None, Some("Bearer a-key-of-another-sort"), Some("a-key-of-some-length")] {
-            let ask = key.map_or(ask.clone(), |key| ask.clone().header("authorization", key));
+            let ask = match key {
+                None => ask.clone(),
+                Some(key) => ask.clone().header("authorization", key),
+            };
             let answer = ask.clone().to(gateway.admin).await;
             assert_eq!((answer.status, &*answer.code()), (401, "unauthorized"), "{ask:?}");
             assert_eq!(answer.value("www-authenticate"), Some("bearer"));

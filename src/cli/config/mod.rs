@@ -1,7 +1,7 @@
 //! What `throughline serve` can be told, and by whom: a file, the environment, the flags.
 //!
-//! [`settings`] is the one list of keys; what reads them ([`layers`]), checks them ([`check`]) and prints them
-//! ([`describe`]) walks it. A key that is not on it is an error with a hint.
+//! [`settings`] is the one list of keys; what reads them (`layers`), checks them (`check`) and prints them
+//! ([`describe()`]) walks it. A key that is not on it is an error with a hint.
 
 mod check;
 mod describe;

@@ -91,7 +91,7 @@ settings! {
         /// Lets anybody in who reaches the listener: subscribe to and send to every channel.
         anonymous: bool = false, "true or false";
         /// Origins whose pages may connect beside those of the gateway's own host, exactly as browsers state them:
-        /// "https://app.example.com". While it listens on loopback pages on loopback may connect too.
+        /// `https://app.example.com`. While it listens on loopback pages on loopback may connect too.
         origins: Vec<String> = Vec::new(), "origins";
         /// Where the gateway is mounted, behind a proxy that passes the path on: "" or "/realtime".
         base_path: String = String::new(), "path";

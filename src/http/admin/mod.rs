@@ -1,7 +1,7 @@
 //! The admin API: what an application does with its gateway by HTTP.
 //!
 //! [`Admin`] is a service of its own for a listener of its own; clients never reach it. It takes and gives JSON,
-//! refuses pages of any other origin ([`guard`]), and says what is wrong in one shape ([`refusal`]). Beside it,
+//! refuses pages of any other origin (`guard`), and says what is wrong in one shape (`refusal`). Beside it,
 //! for operators, are `/metrics` and `/healthz`.
 //!
 //! What is left out: TLS and users. A listener beyond loopback wants a key and a proxy that encrypts.

@@ -1,6 +1,5 @@
 //! What can be looked at: a channel's history, sessions, metrics and health; and the end of a session.
 
-use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -131,7 +130,7 @@ impl Admin {
 
 /// An event as the text codec writes it, so that whoever reads history needs no second shape.
 fn as_on_the_wire(event: Event) -> Result<Box<RawValue>, Refusal> {
-    let mut text = Bytes::from(Codec::Json.encode_item(&Item::Event(event)));
+    let mut text = Codec::Json.encode_item(&Item::Event(event));
     text.truncate(text.trim_ascii_end().strip_suffix(b",").map_or(text.len(), <[u8]>::len));
     let text = String::from_utf8(text.into()).map_err(|_| Refusal::wire(ErrorCode::Internal))?;
     RawValue::from_string(text).map_err(|_| Refusal::wire(ErrorCode::Internal))
