@@ -17,7 +17,7 @@ fn c1_a_command_whose_forerunner_was_lost_waits_for_it() {
     let (mut world, stream) = on_a_stream();
     // 1. The post with 1 is lost. 2. The post with 2 arrives.
     world.say(stream, commands(2, [send()])).unwrap();
-    assert_eq!(world.sent, []);
+    assert_eq!(world.sent, Vec::<u64>::new());
     assert_eq!(world.read(stream), ["ack 0"], "what was taken, not what was seen");
     world.say(stream, commands(1, [send()])).unwrap();
     assert_eq!(world.sent, [1, 2]);
@@ -178,7 +178,7 @@ fn c5_the_message_that_opens_a_session_carries_no_send() {
         ["welcome new 1 next 1 received 0", "error send_in_opening", "ack 0"],
         "and none of its commands is taken"
     );
-    assert_eq!(world.sent, []);
+    assert_eq!(world.sent, Vec::<u64>::new());
     world.come(poll(2).saying(commands(1, [subscribe("a"), send()])));
     assert_eq!(world.sent, [2]);
 }
@@ -322,7 +322,7 @@ fn a_command_number_beyond_the_bound_is_refused() {
     let last = throughline_wire::MAX_INTEGER;
     assert_eq!(world.say(stream, commands(last, [send()])), Err(ErrorCode::NumberOutOfRange));
     assert_eq!(world.say(stream, commands(0, [send()])), Err(ErrorCode::NumberOutOfRange));
-    assert_eq!(world.sent, []);
+    assert_eq!(world.sent, Vec::<u64>::new());
 }
 
 #[test]

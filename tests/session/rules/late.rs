@@ -54,7 +54,7 @@ fn whoever_comes_to_a_session_that_has_ended_gets_another_one() {
     let (_ended, link) = world.open_another(anew);
     assert_eq!(world.read(link), ["welcome new 1 next 1 received 0 session_unknown"]);
     assert!(world.session().is_provisional());
-    assert_eq!(world.sent, []);
+    assert_eq!(world.sent, Vec::<u64>::new());
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn commands_beyond_the_next_are_held_and_the_ack_says_so() {
     let mut world = subscribed();
     let link = world.come(poll(2).after(1).saying(commands(3, [send()])));
     assert_eq!(world.read(link), ["ack 1"]);
-    assert_eq!(world.sent, []);
+    assert_eq!(world.sent, Vec::<u64>::new());
 }
 
 #[test]
@@ -149,10 +149,10 @@ fn commands_on_a_link_that_was_superseded_are_ignored() {
     let old = world.come(websocket(2).after(1));
     world.come(poll(3).after(1));
     world.say(old, commands(2, [send()])).unwrap();
-    assert_eq!(world.sent, []);
+    assert_eq!(world.sent, Vec::<u64>::new());
     world.read(old);
     world.say(old, commands(2, [send()])).unwrap();
-    assert_eq!(world.sent, [], "nor are they when it is gone: they come again on the newest");
+    assert_eq!(world.sent, Vec::<u64>::new(), "nor are they when it is gone: they come again on the newest");
 }
 
 #[test]

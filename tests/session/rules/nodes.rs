@@ -85,7 +85,7 @@ fn n2_an_acknowledgement_among_commands_of_another_incarnation_means_nothing() {
     let late = throughline_wire::frame::Commands { first: 3, items: vec![send()], ack: Some(3) };
     let _ = world.say(stream, UpFrame::Commands(late));
     assert_eq!((world.session().acknowledged(), world.session().received()), (2, 2));
-    assert_eq!(world.sent, []);
+    assert_eq!(world.sent, Vec::<u64>::new());
 }
 
 #[test]

@@ -159,7 +159,7 @@ fn l15_where_the_reserve_is_used_up_no_command_is_taken_until_there_is_room() {
         ["2 reply 2 not_subscribed", "3 reply 3 not_subscribed", "ack 3"],
         "the third waits"
     );
-    assert_eq!(world.sent, []);
+    assert_eq!(world.sent, Vec::<u64>::new());
     world.ack(stream, 2);
     assert_eq!(world.sent, [4]);
 }
