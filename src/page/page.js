@@ -102,6 +102,7 @@ function what(item) {
       return item.position ? `published at offset ${item.position.offset}` : `done ${said}`;
     case 'gap': {
       const from = item.from ? `after ${item.from.offset} ` : '';
+      if (item.reason === 'epoch') return `gap: the log began anew; events ${from}may be missing`;
       return `gap: events ${from}up to ${item.to.offset} will not come (${item.exact ? '' : 'at most, '}${item.reason})`;
     }
     default:
