@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use throughline_wire::{
-    ErrorCode, Gap, GapReason, Item, Offset, Position, Positions, SessionId, SubscribeFrom,
+    ChannelName, ErrorCode, Gap, GapReason, Item, Offset, Position, Positions, SessionId, SubscribeFrom,
     frame::{Hello, Resume},
 };
 
@@ -274,11 +274,16 @@ impl Session {
             let held = &mut self.subscriptions[index];
             held.cursor = to;
             held.seen = 0;
-            let channel = Some(held.channel.name().clone());
-            let gap = Gap { channel, from: None, to, exact: false, reason: GapReason::Overflow };
-            self.tally.gaps_overflow += 1;
-            self.pending.push_back(Item::Gap(gap));
+            let channel = held.channel.name().clone();
+            self.tell_unknown(channel, to);
         }
+    }
+
+    /// L13: what a client has of a channel up to here is not known any more.
+    pub(super) fn tell_unknown(&mut self, channel: ChannelName, to: Position) {
+        let gap = Gap { channel: Some(channel), from: None, to, exact: false, reason: GapReason::Overflow };
+        self.tally.gaps_overflow += 1;
+        self.pending.push_back(Item::Gap(gap));
     }
 
     /// Begins new numbers; returns what had one, or waited for one, and is no event and no reply.

@@ -118,19 +118,25 @@ impl Session {
             return;
         }
         let mut held = Subscription::new(Arc::clone(channel), Arc::clone(&self.listener));
+        // L13: stated before the last rebuild, by a client that has come further since and cannot say how far.
+        let is_stale = command.is_none() && request.incarnation != self.incarnation;
         let recovered = {
             let log = channel.log();
             held.cursor = match request.from {
                 SubscribeFrom::Now => log.head(),
                 SubscribeFrom::Last(count) => last(&log, count),
+                SubscribeFrom::Position(_) if is_stale => log.head(),
                 SubscribeFrom::Position(position) => position,
             };
-            held.gap(&log).is_none()
+            held.gap(&log).is_none() && !is_stale
         };
         let position = held.cursor;
         let name = request.channel.clone();
         self.subscriptions.push(held);
-        self.push_item(Item::Subscribed(Subscribed { channel: name, command, position, recovered }));
+        self.push_item(Item::Subscribed(Subscribed { channel: name.clone(), command, position, recovered }));
+        if is_stale {
+            self.tell_unknown(name, position);
+        }
     }
 
     /// A subscription may not be had.

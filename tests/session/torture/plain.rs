@@ -88,6 +88,11 @@ impl Plain {
                 let channel = truth.index(&subscribed.channel);
                 let history = &truth.channels[channel];
                 match self.views.get_mut(&channel) {
+                    Some(view)
+                        if !subscribed.recovered && history.place(subscribed.position) > view.place =>
+                    {
+                        view.await_gap();
+                    }
                     Some(view) => view.confirm(history, subscribed),
                     None => drop(self.views.insert(channel, View::granted(history, subscribed))),
                 }

@@ -38,6 +38,13 @@ impl View {
         self.is_gap_due = !subscribed.recovered;
     }
 
+    /// Said again to a client that stated less than it has since: a gap from nowhere says how far.
+    pub(super) fn await_gap(&mut self) {
+        assert!(!self.is_confirmed, "nobody asked");
+        self.is_confirmed = true;
+        self.is_gap_due = true;
+    }
+
     /// Said again, since the client asked for what it has.
     pub(super) fn is_at(&self, history: &History, subscribed: &Subscribed) {
         assert_eq!(
