@@ -228,7 +228,7 @@ impl Builder {
         }
         session.limits.message_bytes = config.message_bytes as u64;
         if session.transports.is_empty() {
-            session.transports = Router::offers(&config.base_path);
+            session.transports = Router::offers();
         }
         let broker = broker.unwrap_or_else(|| Arc::new(Memory::new(memory, clock::now, clock::random_u64)));
         let handler = handler.unwrap_or_else(|| Handler::new(Publish::new(Arc::clone(&broker))));

@@ -56,7 +56,15 @@ enum Stage {
     /// Credentials are being checked.
     Authenticating(Box<Authenticating>),
     /// Bound to a session.
-    Bound { cell: Arc<Cell>, link: LinkId, more: bool },
+    Bound {
+        cell: Arc<Cell>,
+        link: LinkId,
+        /// Whether there may be a message without a wake.
+        more: bool,
+        /// Whether the resume tag goes first, with nothing else: a client that can only repeat it has to have it before
+        /// anything that it could miss.
+        tag_first: bool,
+    },
     /// There is one last message.
     Closing { message: BytesMut, last: Last },
     /// Everything is said.
@@ -172,7 +180,11 @@ impl Peer for GatewayPeer {
                 self.signal.register(context.waker());
                 Poll::Pending
             }
-            Stage::Bound { cell, link, more } => {
+            Stage::Bound { tag_first, .. } if *tag_first => {
+                *tag_first = false;
+                Poll::Ready(Transmit::Message)
+            }
+            Stage::Bound { cell, link, more, .. } => {
                 self.signal.register(context.waker());
                 if !(self.signal.take() | *more) {
                     return Poll::Pending;

@@ -32,11 +32,12 @@ impl Router {
         Self { shared, adapters: Arc::new(adapters) }
     }
 
-    /// What `welcome` and `negotiate` offer, in order of preference, relative to the address that was called.
-    pub(crate) fn offers(base_path: &str) -> Arc<[TransportOffer]> {
+    /// What `welcome` and `negotiate` offer, in order of preference. Relative references (RFC 3986, section 5.2) to the
+    /// address that the client called: whatever a proxy in front puts before `/v1/`, they lead back through it.
+    pub(crate) fn offers() -> Arc<[TransportOffer]> {
         let offer = |name: &str, path: &str| TransportOffer {
             name: name.into(),
-            url: Some(format!("{base_path}{path}").into()),
+            url: Some(path.trim_start_matches("/v1/").into()),
             certificate_hashes: Vec::new(),
         };
         [offer("websocket", WEBSOCKET), offer("sse", EVENTS), offer("polling", POLL)].into()

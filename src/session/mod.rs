@@ -132,6 +132,8 @@ pub enum Effect {
     },
     /// The session's client has shown that it knows the session.
     Established,
+    /// A command was refused, for whoever counts: by its error, an application's own as [`ErrorCode::Other`].
+    Refused(ErrorCode),
     /// The session is over: forget it.
     Ended(Ending),
 }
@@ -194,7 +196,7 @@ impl Ending {
 }
 
 /// What happened since it was last [taken](Session::take_tally), for metrics.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Tally {
     /// Items put into messages, repetitions included.
     pub items_sent: u64,
@@ -206,8 +208,6 @@ pub struct Tally {
     pub gaps_epoch: u64,
     /// Gaps told because the session fell too far behind.
     pub gaps_overflow: u64,
-    /// Commands refused, each by its error; an application's own is [`ErrorCode::Other`].
-    pub refused: Vec<ErrorCode>,
 }
 
 impl Session {
@@ -239,6 +239,11 @@ impl Session {
     /// The link that items flow on, with its transport.
     pub fn active(&self) -> Option<(LinkId, LinkSpec)> {
         self.active_link().map(|link| (link.id, link.spec))
+    }
+
+    /// Whether the client of a link can only repeat its [tag](Self::write_resume_tag).
+    pub fn is_plain(&self, link: LinkId) -> bool {
+        self.link_index(link).is_some_and(|index| self.links[index].spec.kind.is_plain())
     }
 
     /// The last command taken.
@@ -323,7 +328,7 @@ impl Session {
     /// Numbers an item later, when a link can take it, and wakes the link.
     fn push_item(&mut self, item: Item) {
         if let Item::Reply(Reply { result: Err(error), .. }) = &item {
-            self.tally.refused.push(ErrorCode::parse(&error.code));
+            self.effects.push(Effect::Refused(ErrorCode::parse(&error.code)));
         }
         self.pending.push_back(item);
         self.wake_active();

@@ -198,7 +198,8 @@ impl GatewayPeer {
         for frame in later {
             self.pass_on(&cell, link, Ok(frame), false);
         }
-        self.stage = Stage::Bound { cell, link, more: true };
+        let tag_first = cell.look(|session| session.is_plain(link));
+        self.stage = Stage::Bound { cell, link, more: true, tag_first };
     }
 
     fn open(

@@ -246,7 +246,7 @@ pub struct Limits {
     pub unacknowledged_bytes: u64,
     /// How many channels a session may hold. Default 256.
     pub subscriptions: u64,
-    /// How many commands a second, sustained. Default 200; 0 means unlimited.
+    /// How many commands a second, sustained. Default 0: unlimited.
     pub commands_per_second: u64,
 }
 
