@@ -88,10 +88,13 @@ impl Cell {
             if let Some(deadline) = session.deadline() {
                 self.shared.timers.schedule(self, deadline);
             }
-            self.shared.metrics.add_tally(&session.take_tally());
-            let journal_bytes = session.journal_bytes();
-            let booked = self.journal_bytes.swap(journal_bytes, Ordering::Relaxed);
-            self.shared.broker.usage().change_journals(booked, journal_bytes);
+            self.shared.metrics.add_tally(session.take_tally());
+            let (booked, journal_bytes) =
+                (self.journal_bytes.load(Ordering::Relaxed), session.journal_bytes());
+            if booked != journal_bytes {
+                self.journal_bytes.store(journal_bytes, Ordering::Relaxed); // the session's lock is held
+                self.shared.broker.usage().change_journals(booked, journal_bytes);
+            }
             (result, session.take_effects())
         };
         for effect in effects {
@@ -122,6 +125,7 @@ impl Cell {
             }
             Effect::Authenticate { token } => start(Arc::clone(self).authenticate_again(token)),
             Effect::Established => self.shared.metrics.count_established(),
+            Effect::Refused(code) => self.shared.metrics.count_refusal(code),
             Effect::Ended(ending) => self.ended(ending),
         }
     }

@@ -193,8 +193,8 @@ impl Metrics {
     }
 
     /// A session's own counts.
-    pub(crate) fn add_tally(&self, tally: &Tally) {
-        if *tally == Tally::default() {
+    pub(crate) fn add_tally(&self, tally: Tally) {
+        if tally == Tally::default() {
             return;
         }
         self.items_sent.inc_by(tally.items_sent);
@@ -205,7 +205,6 @@ impl Metrics {
                 self.gaps.get_or_create(&ReasonLabel { reason }).inc_by(count);
             }
         }
-        tally.refused.iter().for_each(|code| self.count_refusal(*code));
     }
 
     /// All metrics as text, the gauges read now.
