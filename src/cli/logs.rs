@@ -5,7 +5,9 @@
 
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::{
-    EnvFilter, Layer as _, filter::filter_fn, fmt::MakeWriter, layer::SubscriberExt as _,
+    EnvFilter, Layer as _,
+    filter::{LevelFilter, filter_fn},
+    fmt::MakeWriter, layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
 };
 
@@ -34,7 +36,8 @@ where
         _ => lines.with_ansi(false).boxed(),
     };
     let filter = self::filter(filter).map_err(anyhow::Error::msg)?;
-    let cap = filter_fn(is_safe).with_max_level_hint(Level::TRACE);
+    // What the filter never lets through is not even asked about: dependencies trace each message that they move.
+    let cap = filter_fn(is_safe).with_max_level_hint(filter.max_level_hint().unwrap_or(LevelFilter::TRACE));
     Ok(Box::new(tracing_subscriber::registry().with(cap).with(filter).with(lines)))
 }
 

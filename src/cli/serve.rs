@@ -50,6 +50,7 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
         header_timeout: ms(settings.http.header_timeout_ms),
         keep_alive: ms(settings.http.keep_alive_ms),
         connections: settings.http.connections as usize,
+        ..ListenerConfig::default()
     };
     let stop = CancellationToken::new();
     let admin_service = Admin::new(handle.clone(), admin_config);

@@ -27,13 +27,18 @@ pub fn describe() -> String {
             for line in key.why {
                 let _ = writeln!(out, "#{line}");
             }
-            let _ = writeln!(out, "# In {}. Variable: {}", key.unit, variable(key.path));
+            let _ = writeln!(out, "# {}. Variable: {}", capital(key.unit), variable(key.path));
             let name = key.path.strip_prefix(prefix).unwrap_or(key.path);
             let _ = writeln!(out, "{name} = {}", (key.default)());
         }
     }
     out.push_str(TOKEN_KEYS);
     out
+}
+
+fn capital(unit: &str) -> String {
+    let mut letters = unit.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 const HEAD: &str = "\
