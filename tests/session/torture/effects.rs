@@ -71,7 +71,7 @@ impl World {
                     }
                     say!(self, "    s{index}: ended, {ending:?}");
                 }
-                Effect::Authenticate { .. } | Effect::Established => {}
+                Effect::Authenticate { .. } | Effect::Established | Effect::Refused(_) => {}
                 other => panic!("the model knows no {other:?}"),
             }
         }
