@@ -1,6 +1,6 @@
 //! Channels: what was said, and who listens.
 //!
-//! A [`Channel`] is a [log](log) and the sessions that hold a place in it. It is shared: brokers append, sessions
+//! A [`Channel`] is a [`Log`] and the sessions that hold a place in it. It is shared: brokers append, sessions
 //! read, and nothing here waits. Publishing costs one append; subscribers are told only *that* there is more
 //! ([`Listener::ready`]) and read what they need when their link can take it.
 //!

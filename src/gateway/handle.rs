@@ -148,7 +148,8 @@ impl Handle {
         Ok(published)
     }
 
-    /// Up to `limit` events of a channel after a place, or the last ones; `None` where there is no such channel.
+    /// Up to `limit` events of a channel after a place, or the last ones. A channel that nobody has
+    /// published to has none.
     ///
     /// # Errors
     /// The broker's reason.

@@ -4,8 +4,8 @@
 //! application, and a [`Handle`] for the application's side of it. This is where sockets and clocks are: the
 //! [session core](crate::session) has neither.
 //!
-//! How a message travels: an adapter hands it to a [peer], which passes its frames to the session in its
-//! [cell]; what the session wants done is done in the cell's lanes; a publish marks its channel at the [hub],
+//! How a message travels: an adapter hands it to a `peer`, which passes its frames to the session in its
+//! `cell`; what the session wants done is done in the cell's lanes; a publish marks its channel at the `hub`,
 //! which wakes the links of those who listen, and each pulls what it is behind by.
 
 pub mod authority;

@@ -287,14 +287,20 @@ impl GatewayPeer {
         }
         let reason = self.goodbye.map(Goodbye::as_str);
         self.shared.metrics.count_link_end(self.transport, end, reason);
-        tracing::info!(
-            session = session.map(tracing::field::display),
-            user,
-            transport = self.transport,
-            duration_ms = clock::now().mono_ms - self.opened_ms,
-            reason = reason.unwrap_or(end.as_str()),
-            "link ended"
-        );
+        macro_rules! log {
+            ($level:ident) => {
+                tracing::$level!(
+                    session = session.map(tracing::field::display),
+                    user,
+                    transport = self.transport,
+                    duration_ms = clock::now().mono_ms - self.opened_ms,
+                    reason = reason.unwrap_or(end.as_str()),
+                    "link ended"
+                )
+            };
+        }
+        // With long-polling every request is a link: one that ends as it should is no news.
+        if end == LinkEnd::Answered { log!(debug) } else { log!(info) }
     }
 }
 

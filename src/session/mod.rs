@@ -2,7 +2,7 @@
 //!
 //! A session is two numbered streams. *Items* go down: events are pulled from the logs of its channels when a link
 //! can take them and get their number then; replies, subscription results and gaps get theirs beside them. What is
-//! numbered stays in the [journal](journal) until the client acknowledges it. *Commands* come up and are taken
+//! numbered stays in the journal until the client acknowledges it. *Commands* come up and are taken
 //! one by one, each once.
 //!
 //! Nothing here reads a clock, draws randomness, spawns or waits. A [`Session`] has four kinds of method: getters;
@@ -11,7 +11,7 @@
 //! [`deadline`](Session::deadline). One rule for whoever drives it: change it once, then drain the effects, then
 //! look at the deadline.
 //!
-//! Read next: [`attach`] for how links come and go, [`commands`] for what goes up, [`transmit`] for what goes
+//! Read next: `attach` for how links come and go, `commands` for what goes up, `transmit` for what goes
 //! down. The rules cited as L1, C2, N3 … are those of docs/protocol.md.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
