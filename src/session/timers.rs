@@ -66,7 +66,9 @@ impl Session {
             (Standing::Active, kind) => {
                 link.due_ms = now.mono_ms + heartbeat_ms;
                 // Only a duplex link can answer at no cost; a stream that broke is found by writing to it.
-                let nonce = (kind == LinkKind::Duplex).then_some(now.mono_ms);
+                // What was asked and not answered is asked again: an answer that was slow still proves the link.
+                let awaited = link.outbox.awaited_nonce.unwrap_or(now.mono_ms);
+                let nonce = (kind == LinkKind::Duplex).then_some(awaited);
                 link.outbox.ping = Some(nonce);
                 link.is_quiet = true;
                 let wake = Effect::Wake(link.id);
