@@ -163,10 +163,10 @@ impl Log {
     /// The held events after `offset`, which must not lie before [`base`](Self::base), with their offsets.
     pub fn after(&self, offset: Offset) -> impl Iterator<Item = (Offset, &Entry)> {
         let base = self.base();
-        let skip = offset.events_since(base) as usize;
-        let numbers = base.get() + 1 + skip as u64..;
-        let numbers = numbers.map(|n| Offset::new(n).expect("below the head"));
-        numbers.zip(self.entries.range(skip.min(self.entries.len())..))
+        let skip = (offset.events_since(base) as usize).min(self.entries.len());
+        // Numbers are made for what is held only: the one after the last offset there can be is none.
+        let held = self.entries.range(skip..).zip(base.get() + 1 + skip as u64..);
+        held.map(|(entry, number)| (Offset::new(number).expect("below the head"), entry))
     }
 
     /// The event at `offset`, if it is held.
@@ -241,6 +241,7 @@ mod tests {
         assert_eq!(offsets(&log, 2), [3]);
         assert!(offsets(&log, 3).is_empty());
         assert!(offsets(&log, 9).is_empty());
+        assert!(offsets(&log, MAX_INTEGER).is_empty(), "the last place there can be has nothing after it");
     }
 
     #[test]
