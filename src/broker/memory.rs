@@ -74,13 +74,20 @@ impl Memory {
             self.usage.change_logs(before, log.bytes());
             position
         });
-        if self.usage.log_bytes() + self.usage.journal_bytes() > self.config.budget_bytes {
+        if self.used() > self.config.budget_bytes {
             self.trim_largest();
         }
         if let Some(tail) = self.tail.get() {
             tail.appended(&channel);
         }
         Ok(position)
+    }
+
+    /// What counts against the budget. Journals have three quarters at most: clients that acknowledge nothing must not
+    /// cost all others their events.
+    fn used(&self) -> u64 {
+        let most = self.config.budget_bytes - self.config.budget_bytes / 4;
+        self.usage.log_bytes() + self.usage.journal_bytes().min(most)
     }
 
     /// Brings logs and journals back below the budget, by a sixteenth more than needed, so that the next append does
@@ -93,7 +100,7 @@ impl Memory {
         by_size.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
         let target = self.config.budget_bytes - self.config.budget_bytes / 16;
         for at in 0..by_size.len() {
-            let used = self.usage.log_bytes() + self.usage.journal_bytes();
+            let used = self.used();
             let Some(excess) = used.checked_sub(target).filter(|excess| *excess > 0) else { return };
             // Not below the next largest: the largest logs give way together.
             let floor = by_size.get(at + 1).map_or(0, |(bytes, _)| *bytes / 2);
@@ -289,6 +296,17 @@ mod tests {
         assert!(large.log().base().get() > 3_000, "the oldest of the largest are gone");
         let held = small.log().bytes() + large.log().bytes();
         assert_eq!(held as u64, broker.usage().log_bytes(), "what is booked is what is held");
+    }
+
+    #[test]
+    fn journals_past_the_budget_leave_the_logs_their_share() {
+        let config = MemoryConfig { budget_bytes: 100_000, ..MemoryConfig::default() };
+        let broker = Memory::new(config, clock, draw);
+        broker.usage().change_journals(0, 1_000_000);
+        for _ in 0..50 {
+            publish(&broker, "a", 1_000).unwrap();
+        }
+        assert!(open(&broker, "a").unwrap().log().len() > 10);
     }
 
     #[test]
