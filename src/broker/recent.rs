@@ -70,7 +70,10 @@ impl<K: Clone + Eq + Hash, V: Clone> Recent<K, V> {
     pub fn release(&self, key: &K) {
         let mut inner = self.inner.lock();
         inner.results.remove(key);
-        inner.order.retain(|(_, held)| held != key);
+        // It was claimed a moment ago, so it is among the newest: nobody waits for a search of them all.
+        if let Some(at) = inner.order.iter().rposition(|(_, held)| held == key) {
+            inner.order.remove(at);
+        }
     }
 }
 
