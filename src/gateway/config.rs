@@ -12,7 +12,7 @@ pub struct GatewayConfig {
     pub base_path: String,
     /// The largest message that a client may send. It is held in memory while it is read. Default: 64 KiB.
     pub message_bytes: usize,
-    /// How long the body of a request may take to arrive. Default: 10 seconds.
+    /// How long the body of a request may take to arrive, and the first message of a WebSocket. Default: 10 seconds.
     pub body_timeout: Duration,
     /// How long a handler may take for an intent before its client is told `timed_out`. Its lane waits so long.
     /// Default: 30 seconds.

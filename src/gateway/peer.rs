@@ -7,6 +7,8 @@
 mod bind;
 
 use std::{
+    future::Future as _,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -17,6 +19,7 @@ use throughline_wire::{
     Codec, DecodeError, DecodeLimits, DownFrame, ErrorCode, UpFrame,
     frame::{ErrorFrame, Hello},
 };
+use tokio::time::Sleep;
 
 use super::{
     Shared,
@@ -45,6 +48,9 @@ pub(crate) struct GatewayPeer {
     transport: &'static str,
     opened_ms: u64,
     stage: Stage,
+    /// How long a link that stays open may wait with its first message: it has no session yet whose heartbeats would
+    /// find a client that says nothing.
+    patience: Option<Pin<Box<Sleep>>>,
     /// Why the gateway ended the link, where it did.
     goodbye: Option<Goodbye>,
     is_over: bool,
@@ -95,6 +101,8 @@ impl Gate for GatewayGate {
     fn open(&self, link: LinkRequest) -> GatewayPeer {
         let shared = Arc::clone(&self.shared);
         shared.metrics.count_link(link.transport);
+        let patience =
+            (link.shape == Shape::Duplex).then(|| Box::pin(tokio::time::sleep(shared.config.body_timeout)));
         let (codec, transport, plain) = (link.codec, link.transport, link.opening != Opening::Message);
         let mut peer = GatewayPeer {
             shared,
@@ -103,6 +111,7 @@ impl Gate for GatewayGate {
             transport,
             opened_ms: clock::now().mono_ms,
             stage: Stage::Waiting(Box::new(link)),
+            patience,
             goodbye: None,
             is_over: false,
         };
@@ -174,6 +183,11 @@ impl Peer for GatewayPeer {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(outcome) => self.bind(outcome),
             }
+        }
+        if let (Stage::Waiting(_), Some(patience)) = (&self.stage, &mut self.patience)
+            && patience.as_mut().poll(context).is_ready()
+        {
+            self.close(Goodbye::ProtocolError(ErrorCode::TimedOut));
         }
         match &mut self.stage {
             Stage::Waiting(_) | Stage::Authenticating(_) => {

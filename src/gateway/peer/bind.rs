@@ -25,6 +25,7 @@ impl GatewayPeer {
     /// Has the credentials of a hello checked; [`bind`](Self::bind) goes on from there.
     pub(super) fn authenticate(&mut self, hello: Hello, opening: Vec<UpFrame>) {
         let Stage::Waiting(request) = std::mem::replace(&mut self.stage, Stage::Over) else { return };
+        self.patience = None;
         let mut request = *request;
         let credentials = Credentials {
             token: hello.auth.clone(),
