@@ -300,7 +300,7 @@ impl Session {
                 other => others.push(other),
             }
         }
-        self.commands.restart(resume.low.saturating_sub(1)); // C2
+        self.commands.restart(resume.low.saturating_sub(1), self.config.reserve_items); // C2
         others
     }
 

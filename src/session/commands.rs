@@ -193,7 +193,9 @@ impl Session {
         }
         let reply = Reply { command, result };
         if command > self.commands.received {
-            self.commands.answered.push(reply); // C2: this incarnation has not taken the command yet
+            // C2: this incarnation has not taken the command yet
+            self.commands.answered.push(reply);
+            self.commands.bound_answered(self.config.reserve_items);
         } else {
             self.push_item(Item::Reply(reply));
         }
@@ -386,11 +388,21 @@ impl Session {
 
 impl Commands {
     /// Begins again after `received`: what ran ahead was numbered for another incarnation.
-    pub(super) fn restart(&mut self, received: u64) {
+    pub(super) fn restart(&mut self, received: u64, most_answered: usize) {
         self.received = received;
         self.answered.retain(|reply| reply.command > received);
+        self.bound_answered(most_answered);
         self.ahead = Vec::new();
         self.ahead_bytes = 0;
+    }
+
+    /// Keeps the replies that are wanted first. A client with gapless numbers is never owed more than the reserve (L15);
+    /// one that states ever lower ones is told of the others that they were applied (C3).
+    fn bound_answered(&mut self, most: usize) {
+        if self.answered.len() > most {
+            self.answered.sort_unstable_by_key(|reply| reply.command);
+            self.answered.truncate(most);
+        }
     }
 }
 

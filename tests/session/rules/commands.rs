@@ -334,3 +334,17 @@ fn a_second_hello_ends_its_link_and_not_the_session() {
     let poll = world.come(poll(2).saying(commands(1, [send()])));
     assert_eq!(world.read(poll), ["ack 1"]);
 }
+
+#[test]
+fn c2_replies_that_are_never_taken_again_are_bounded() {
+    let (mut world, _) = World::open_with(|config| config.reserve_items = 4, websocket(1));
+    // Each rebuild states lower numbers than the last, so that every reply of before is still owed.
+    for attach in 2..100 {
+        let low = 1_000 - 4 * attach;
+        let stream = world.come(websocket(attach).after(0).low(low).incarnation(999).at([]));
+        world.prove(stream);
+        world.say(stream, commands(low, [(); 4].map(|()| unsubscribe("a")))).unwrap();
+        assert_eq!(world.session().received(), low + 3, "none is stuck");
+    }
+    assert!(world.session().journal_bytes() < 8_192, "{}", world.session().journal_bytes());
+}
