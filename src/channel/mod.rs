@@ -12,7 +12,7 @@ mod log;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 pub use log::{Entry, Log, NewEvent, Retention};
@@ -31,6 +31,8 @@ pub struct Channel {
     /// Rises with every change of the log, so that a reader who is up to date pays one load to know it.
     version: AtomicU64,
     log: RwLock<Log>,
+    /// Whether somebody is about to wake the listeners.
+    is_marked: AtomicBool,
     listeners: Mutex<Listeners>,
 }
 
@@ -48,6 +50,7 @@ impl Channel {
             name,
             version: AtomicU64::new(1),
             log: RwLock::new(Log::new(epoch)),
+            is_marked: AtomicBool::new(false),
             listeners: Mutex::default(),
         }
     }
@@ -80,11 +83,20 @@ impl Channel {
         self.change(|log| log.append(&self.name, event, time, retention))
     }
 
-    /// Tells every listener that there may be more.
-    pub fn wake(&self) {
-        for listener in self.listeners.lock().slots.iter().flatten() {
+    /// Marks that its listeners are to be woken; says whether they were not about to be already.
+    pub(crate) fn mark(&self) -> bool {
+        !self.is_marked.swap(true, Ordering::AcqRel)
+    }
+
+    /// Tells every listener that there may be more; says whether there was one.
+    pub fn wake(&self) -> bool {
+        // Unmarked first: what is appended from now on marks it again.
+        self.is_marked.swap(false, Ordering::AcqRel);
+        let listeners = self.listeners.lock();
+        for listener in listeners.slots.iter().flatten() {
             listener.ready();
         }
+        listeners.slots.len() > listeners.free.len()
     }
 
     /// How many listen.

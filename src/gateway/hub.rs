@@ -19,13 +19,11 @@ pub(crate) struct Hub {
 
 impl Tail for Hub {
     fn appended(&self, channel: &Arc<Channel>) {
-        let mut marked = self.marked.lock();
-        // Usually the same few: a search among them is cheaper than a wake-up too many.
-        if !marked.iter().rev().take(8).any(|held| Arc::ptr_eq(held, channel)) {
-            marked.push(Arc::clone(channel));
+        // Each channel waits once, however fast and in whatever order channels are published to.
+        if channel.mark() {
+            self.marked.lock().push(Arc::clone(channel));
+            self.notify.notify_one();
         }
-        drop(marked);
-        self.notify.notify_one();
     }
 }
 
@@ -40,11 +38,36 @@ impl Hub {
                     break;
                 }
                 for channel in marked {
-                    channel.wake();
                     // Links run between two channels: the first to be woken need not wait for the last.
-                    tokio::task::yield_now().await;
+                    if channel.wake() {
+                        tokio::task::yield_now().await;
+                    }
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use throughline_wire::{ChannelName, Epoch};
+
+    use super::*;
+
+    #[test]
+    fn a_channel_waits_once_however_publishes_alternate() {
+        let channel = |number| {
+            let name = ChannelName::parse(&format!("c{number}")).unwrap();
+            Arc::new(Channel::new(name, Epoch::from_random(number)))
+        };
+        let channels: Vec<_> = (0..20).map(channel).collect();
+        let hub = Hub::default();
+        for channel in (0..10).flat_map(|_| &channels) {
+            hub.appended(channel);
+        }
+        assert_eq!(hub.marked.lock().len(), 20);
+        channels[0].wake();
+        hub.appended(&channels[0]);
+        assert_eq!(hub.marked.lock().len(), 21, "what comes after the wake is told by another");
     }
 }
