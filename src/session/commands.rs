@@ -113,7 +113,7 @@ impl Session {
             self.push_item(Item::Subscribed(Subscribed { channel, command, position, recovered: true }));
             return;
         }
-        if self.subscriptions.len() as u64 >= self.config.limits.subscriptions {
+        if !self.has_room_for(&request.channel) {
             self.refuse(request, ErrorCode::TooManySubscriptions.into());
             return;
         }
@@ -332,6 +332,10 @@ impl Session {
                 self.commands.subscribing += 1;
                 let command = Some(number);
                 let request = SubscribeRequest { command, channel, from, token, incarnation };
+                // With nothing under way that could make room, a channel need not even be opened to be refused.
+                if self.commands.subscribing == 1 && !self.has_room_for(&request.channel) {
+                    return self.refuse_subscription(&request, ErrorCode::TooManySubscriptions.into());
+                }
                 self.effects.push(Effect::Subscribe(request));
             }
             Command::Unsubscribe { channel } => {
@@ -373,6 +377,10 @@ impl Session {
         }
         self.commands.subscribing = self.commands.subscribing.saturating_sub(1);
         true
+    }
+
+    fn has_room_for(&self, channel: &ChannelName) -> bool {
+        (self.subscriptions.len() as u64) < self.config.limits.subscriptions || self.held(channel).is_some()
     }
 
     pub(super) fn held(&self, channel: &ChannelName) -> Option<usize> {
