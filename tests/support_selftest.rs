@@ -42,6 +42,7 @@ async fn connect(proxy: &FaultProxy, listener: &TcpListener) -> (TcpStream, TcpS
 fn always(fault_after: u64, direction: Direction, half_open: bool) -> Plan {
     Plan {
         cut_after_bytes: fault_after..=fault_after,
+        cut_after_bytes_up: fault_after..=fault_after,
         counted_up_percent: if direction == Direction::Up { 100 } else { 0 },
         half_open_percent: if half_open { 100 } else { 0 },
         half_open_for: Duration::from_secs(3_600),
@@ -137,6 +138,28 @@ async fn a_cut_falls_at_its_very_byte() {
         speaks.write_all(&[2]).await.expect("written");
         assert_eq!(hears.read(&mut heard).await.expect("an orderly end"), 0);
         assert_eq!(proxy.until(|counters| counters.cuts == 1).await.half_open, 0);
+    }
+}
+
+#[tokio::test]
+async fn where_both_directions_are_counted_the_first_to_be_through_strikes() {
+    for talkative in [Direction::Up, Direction::Down] {
+        let plan = Plan {
+            cut_after_bytes: if talkative == Direction::Down { 10..=10 } else { 1_000..=1_000 },
+            cut_after_bytes_up: if talkative == Direction::Up { 10..=10 } else { 1_000..=1_000 },
+            counted_both_ways: true,
+            ..always(10, Direction::Down, false)
+        };
+        let Pair { proxy, mut client, mut gateway, .. } = Pair::join(plan).await;
+        client.write_all(&[0; 10]).await.expect("written");
+        gateway.write_all(&[0; 10]).await.expect("written");
+        let mut heard = [0; 10];
+        client.read_exact(&mut heard).await.expect("it may pass");
+        gateway.read_exact(&mut heard).await.expect("it may pass");
+        assert_eq!(proxy.counters().cuts, 0);
+        let speaks = if talkative == Direction::Up { &mut client } else { &mut gateway };
+        speaks.write_all(&[0]).await.expect("written");
+        proxy.until(|counters| counters.cuts == 1).await;
     }
 }
 
