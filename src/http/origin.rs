@@ -111,7 +111,10 @@ pub(super) fn same_host(origin: &str, host: &str) -> bool {
 /// Whether an authority is this machine's loopback.
 pub(crate) fn is_loopback(authority: &str) -> bool {
     let host = match authority.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        Some(rest) => match rest.split_once(']') {
+            Some((host, port)) if port.is_empty() || port.starts_with(':') => host,
+            _ => return false,
+        },
         None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
     };
     host.eq_ignore_ascii_case("localhost")
@@ -165,6 +168,7 @@ mod tests {
         let rebound = check(&policy, "evil.com:7080", Some("http://evil.com:7080"));
         assert!(matches!(rebound, Err(OriginRefused::Host { .. })));
         assert!(check(&policy, "evil.com:7080", None).is_err());
+        assert!(check(&policy, "[::1].evil.com", None).is_err(), "an address is all of the host");
     }
 
     #[test]
