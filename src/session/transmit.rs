@@ -236,6 +236,13 @@ impl Session {
             return Flow::WindowFull; // and the gap, if there is one, may yet grow: it is told once, when it is read
         }
         if let Some(gap) = held.gap(&log).filter(|_| !self.journal.is_exhausted()) {
+            // A channel whose events are gone whenever they are looked for makes gaps and nothing else.
+            let reserve = self.config.reserve_items as u64;
+            let has_room = |journal: &super::Journal| journal.controls() < reserve.max(1);
+            if !plain && !has_room(&self.journal) {
+                return Flow::WindowFull;
+            }
+            slide(&mut self.journal, &mut self.slid, has_room);
             match gap.reason {
                 GapReason::Trimmed => self.tally.gaps_trimmed += 1,
                 _ => self.tally.gaps_epoch += 1,

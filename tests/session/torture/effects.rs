@@ -95,11 +95,12 @@ impl World {
         let hosted = &self.gateway.sessions[index];
         let session = &hosted.session;
         let limits = &self.gateway.config.limits;
-        // Retention may put a gap before each event; a gap that was made on purpose is counted apart.
-        let bound = 2 * limits.unacknowledged_items
+        // Beside the window and the reserve: what a rebuild or the application says of each channel.
+        let bound = limits.unacknowledged_items.max(1)
             + self.gateway.config.reserve_items as u64
             + limits.commands_ahead
-            + self.gaps_allowed;
+            + 2 * limits.subscriptions
+            + self.revoked;
         let unacknowledged = session.unacknowledged();
         assert!(unacknowledged <= bound, "{unacknowledged} unacknowledged items, above {bound}");
         assert!(session.subscriptions().len() as u64 <= limits.subscriptions, "too many subscriptions");

@@ -40,8 +40,8 @@ pub(super) struct World {
     pub(super) coverage: Coverage,
     /// How many intents were made.
     pub(super) sends: u64,
-    /// How many gaps a session may have to tell beside its window.
-    pub(super) gaps_allowed: u64,
+    /// How often a channel was taken away from a session.
+    pub(super) revoked: u64,
     /// Channels that some session was refused, or lost.
     pub(super) taken_away: BTreeSet<usize>,
     /// Whether all that was asked for was held when it was granted: by session, incarnation, command and channel.
@@ -170,7 +170,7 @@ impl World {
             plain,
             coverage: Coverage::new(),
             sends: 0,
-            gaps_allowed: 0,
+            revoked: 0,
             taken_away: BTreeSet::new(),
             granted: BTreeMap::new(),
             has_slid: false,
@@ -457,7 +457,6 @@ impl World {
             self.coverage.met(Met::TrimmedDetached);
         }
         say!(self, "    {count} of channel {channel}");
-        self.gaps_allowed += 1;
         self.truth.channels[channel].trim(count);
     }
 
@@ -472,7 +471,6 @@ impl World {
             self.coverage.met(Met::EpochDuringResume);
         }
         say!(self, "    of channel {channel}");
-        self.gaps_allowed += 1;
         self.truth.channels[channel].begin_epoch(&mut self.random);
     }
 
@@ -501,6 +499,7 @@ impl World {
         let index = self.random.within(0..=last as u64) as usize;
         let name = self.truth.channels[channel].channel.name().clone();
         self.taken_away.insert(channel);
+        self.revoked += 1;
         self.gateway.sessions[index].session.revoke(&name);
         self.settle(index);
     }
