@@ -53,7 +53,15 @@ impl OriginPolicy {
             .get(header::HOST)
             .and_then(|host| host.to_str().ok())
             .or_else(|| uri.authority().map(http::uri::Authority::as_str));
+        // RFC 9112, section 3.2: a request has one Host. Which of two would count is nobody's to guess.
+        let is_twice = |name| headers.get_all(name).iter().count() > 1;
         let host = host.unwrap_or_default();
+        if is_twice(header::HOST) {
+            return Err(OriginRefused::Host { host: host.into() });
+        }
+        if is_twice(header::ORIGIN) {
+            return Err(OriginRefused::Origin { origin: "two".into(), host: host.into() });
+        }
         let is_listed = |authority: &str| {
             self.allowed
                 .iter()
