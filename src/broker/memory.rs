@@ -44,7 +44,9 @@ pub struct Memory {
 impl Memory {
     /// An empty broker. `clock` tells the time that events are stamped with; `random` draws epochs.
     pub fn new(config: MemoryConfig, clock: fn() -> Now, random: fn() -> u64) -> Self {
-        let (channels, usage, tail) = (Mutex::default(), Usage::default(), OnceLock::new());
+        // Journals have three quarters at most: clients that acknowledge nothing must not cost all others their events.
+        let usage = Usage::new(config.budget_bytes - config.budget_bytes / 4);
+        let (channels, tail) = (Mutex::default(), OnceLock::new());
         Self { config, channels, usage, tail, clock, random }
     }
 
@@ -83,11 +85,9 @@ impl Memory {
         Ok(position)
     }
 
-    /// What counts against the budget. Journals have three quarters at most: clients that acknowledge nothing must not
-    /// cost all others their events.
+    /// What counts against the budget.
     fn used(&self) -> u64 {
-        let most = self.config.budget_bytes - self.config.budget_bytes / 4;
-        self.usage.log_bytes() + self.usage.journal_bytes().min(most)
+        self.usage.log_bytes() + self.usage.journal_bytes().min(self.usage.journals_at_most())
     }
 
     /// Brings logs and journals back below the budget, by a sixteenth more than needed, so that the next append does

@@ -80,14 +80,36 @@ pub trait Tail: Send + Sync {
 }
 
 /// What logs and journals cost, in bytes: one budget for both, since both grow with what clients have not read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Usage {
+    journals_at_most: u64,
     logs: AtomicI64,
     journals: AtomicI64,
     channels: AtomicI64,
 }
 
 impl Usage {
+    /// Nothing yet, of journals that may cost so much together.
+    pub const fn new(journals_at_most: u64) -> Self {
+        Self {
+            journals_at_most,
+            logs: AtomicI64::new(0),
+            journals: AtomicI64::new(0),
+            channels: AtomicI64::new(0),
+        }
+    }
+
+    /// Whether the journals cost more than they may: no session is opened then, and those there are take commands
+    /// only as far as their clients acknowledge replies.
+    pub fn is_crowded(&self) -> bool {
+        self.journal_bytes() > self.journals_at_most
+    }
+
+    /// What the journals may cost.
+    pub const fn journals_at_most(&self) -> u64 {
+        self.journals_at_most
+    }
+
     /// What the logs cost.
     pub fn log_bytes(&self) -> u64 {
         self.logs.load(Ordering::Relaxed).max(0) as u64

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use throughline_wire::frame::{Backoff, Limits, TransportOffer};
@@ -48,6 +48,9 @@ pub struct SessionConfig {
     /// Over how long clients that lose this gateway without a word spread their first attempt, in milliseconds;
     /// kept up to date by the gateway.
     pub window: Window,
+    /// Whether the journals of all sessions cost more than they may: then a session takes commands only while few of
+    /// its replies are unacknowledged. Kept up to date by the gateway.
+    pub crowded: Crowded,
 }
 
 impl SessionConfig {
@@ -66,6 +69,7 @@ impl SessionConfig {
             transports: Arc::from([]),
             keys,
             window: Window::default(),
+            crowded: Crowded::default(),
         }
     }
 }
@@ -83,6 +87,22 @@ impl Window {
     /// Changes it.
     pub fn set_ms(&self, ms: u64) {
         self.0.store(ms, Ordering::Relaxed);
+    }
+}
+
+/// A mark that the gateway sets while sessions look at it.
+#[derive(Debug, Default)]
+pub struct Crowded(AtomicBool);
+
+impl Crowded {
+    /// Whether it is set.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Sets it or takes it away.
+    pub fn set(&self, crowded: bool) {
+        self.0.store(crowded, Ordering::Relaxed);
     }
 }
 

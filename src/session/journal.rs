@@ -9,7 +9,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use throughline_wire::{Epoch, Item, MAX_INTEGER, Offset};
+use throughline_wire::{Epoch, Item, MAX_INTEGER, Offset, Reply};
 
 use crate::channel::Channel;
 
@@ -23,6 +23,8 @@ pub(super) struct Journal {
     entries: VecDeque<Numbered>,
     events: u64,
     event_bytes: u64,
+    /// What the items cost that are kept whole.
+    control_bytes: usize,
 }
 
 /// One entry of the journal.
@@ -48,7 +50,7 @@ pub(super) struct Run {
 impl Journal {
     /// An empty journal after item `floor`.
     pub(super) const fn after(floor: u64) -> Self {
-        Self { floor, next: floor + 1, entries: VecDeque::new(), events: 0, event_bytes: 0 }
+        Self { floor, next: floor + 1, entries: VecDeque::new(), events: 0, event_bytes: 0, control_bytes: 0 }
     }
 
     /// The number that the next item will get.
@@ -102,6 +104,7 @@ impl Journal {
     /// Numbers an item that is no event.
     pub(super) fn number_control(&mut self, item: Item) -> &Item {
         let number = self.take_number();
+        self.control_bytes += cost(&item);
         self.entries.push_back(Numbered::Control { number, item: Box::new(item) });
         match self.entries.back() {
             Some(Numbered::Control { item, .. }) => item,
@@ -130,7 +133,7 @@ impl Journal {
                     self.events -= run.count;
                     self.event_bytes -= run.bytes;
                 }
-                Numbered::Control { .. } => {}
+                Numbered::Control { item, .. } => self.control_bytes -= cost(item),
             }
             self.entries.pop_front();
         }
@@ -161,7 +164,7 @@ impl Journal {
 
     /// What it costs beyond its own size, in bytes; the payloads of replies included.
     pub(super) fn cost(&self) -> usize {
-        self.entries.capacity() * size_of::<Numbered>()
+        self.entries.capacity() * size_of::<Numbered>() + self.control_bytes
     }
 
     /// Gives back memory that an empty journal does not need.
@@ -176,6 +179,15 @@ impl Journal {
         self.next += 1;
         number
     }
+}
+
+/// What an item costs that is kept whole.
+fn cost(item: &Item) -> usize {
+    let payload = match item {
+        Item::Reply(Reply { result: Ok(accepted), .. }) => accepted.payload.len(),
+        _ => 0,
+    };
+    size_of::<Item>() + payload
 }
 
 impl Numbered {
@@ -216,7 +228,7 @@ impl Run {
 mod tests {
     use throughline_wire::{
         ChannelName,
-        item::{Accepted, Reply},
+        item::Accepted,
     };
 
     use super::*;
