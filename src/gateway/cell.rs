@@ -7,6 +7,7 @@
 use std::{
     collections::VecDeque,
     future::Future,
+    panic::AssertUnwindSafe,
     pin::pin,
     sync::{
         Arc,
@@ -15,6 +16,7 @@ use std::{
     task::{Context, Waker},
 };
 
+use futures_util::FutureExt as _;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use throughline_wire::{ChannelName, ErrorCode, ReplyError, Send as Said, SessionId, Token};
@@ -44,8 +46,17 @@ pub(crate) struct Cell {
     shared: Arc<Shared>,
 }
 
-/// What waits its turn, by channel. A channel is there while its lane runs.
-type Lanes = HashMap<ChannelName, VecDeque<Task>>;
+/// What waits its turn.
+#[derive(Debug, Default)]
+struct Lanes {
+    /// By channel. A channel is there while its lane runs.
+    channels: HashMap<ChannelName, VecDeque<Task>>,
+    /// There while credentials are being checked; with the newest of those that came meanwhile.
+    credentials: Option<Option<Token>>,
+}
+
+/// The most that waits in one lane, for whoever is slow to authorise: each rebuild of a session asks again.
+const LANE_TASKS: usize = 256;
 
 /// What a lane does.
 #[derive(Debug)]
@@ -93,7 +104,9 @@ impl Cell {
                 (self.journal_bytes.load(Ordering::Relaxed), session.journal_bytes());
             if booked != journal_bytes {
                 self.journal_bytes.store(journal_bytes, Ordering::Relaxed); // the session's lock is held
-                self.shared.broker.usage().change_journals(booked, journal_bytes);
+                let usage = self.shared.broker.usage();
+                usage.change_journals(booked, journal_bytes);
+                self.shared.session.crowded.set(usage.is_crowded());
             }
             (result, session.take_effects())
         };
@@ -118,12 +131,15 @@ impl Cell {
     fn carry_out(self: &Arc<Self>, effect: Effect) {
         match effect {
             Effect::Wake(id) => self.wake.wake(id),
+            Effect::Subscribe(request) if self.is_lane_full(&request.channel) => {
+                self.change(|session| session.refuse_subscription(&request, ErrorCode::Overloaded.into()));
+            }
             Effect::Subscribe(request) => self.enqueue(request.channel.clone(), Task::Subscribe(request)),
             Effect::Unsubscribe(request) => self.enqueue(request.channel.clone(), Task::Unsubscribe(request)),
             Effect::Send { command, send: said } => {
                 self.enqueue(said.channel.clone(), Task::Send { command, said });
             }
-            Effect::Authenticate { token } => start(Arc::clone(self).authenticate_again(token)),
+            Effect::Authenticate { token } => self.check_credentials(token),
             Effect::Established => self.shared.metrics.count_established(),
             Effect::Refused(code) => self.shared.metrics.count_refusal(code),
             Effect::Ended(ending) => self.ended(ending),
@@ -136,15 +152,21 @@ impl Cell {
         tracing::debug!(session = %self.id, reason = ending.as_str(), "session ended");
     }
 
+    fn is_lane_full(&self, channel: &ChannelName) -> bool {
+        let lanes = self.lanes.lock();
+        let lane = lanes.as_ref().and_then(|lanes| lanes.channels.get(channel));
+        lane.is_some_and(|lane| lane.len() >= LANE_TASKS)
+    }
+
     /// Puts a task into its channel's lane, and runs the lane unless it runs already.
     fn enqueue(self: &Arc<Self>, channel: ChannelName, task: Task) {
         {
             let mut lanes = self.lanes.lock();
             let lanes = lanes.get_or_insert_default();
-            if let Some(lane) = lanes.get_mut(&channel) {
+            if let Some(lane) = lanes.channels.get_mut(&channel) {
                 return lane.push_back(task);
             }
-            lanes.insert(channel.clone(), VecDeque::from([task]));
+            lanes.channels.insert(channel.clone(), VecDeque::from([task]));
         }
         start(Arc::clone(self).run_lane(channel));
     }
@@ -154,14 +176,11 @@ impl Cell {
             let task = {
                 let mut lanes = self.lanes.lock();
                 let Some(open) = lanes.as_mut() else { return };
-                match open.get_mut(&channel).and_then(VecDeque::pop_front) {
+                match open.channels.get_mut(&channel).and_then(VecDeque::pop_front) {
                     Some(task) => task,
                     None => {
-                        open.remove(&channel);
-                        if open.is_empty() {
-                            *lanes = None;
-                        }
-                        return;
+                        open.channels.remove(&channel);
+                        return close_if_empty(&mut lanes);
                     }
                 }
             };
@@ -221,21 +240,43 @@ impl Cell {
 
     async fn hand_over(&self, command: u64, user: Option<Box<str>>, said: Said) -> SendResult {
         let intent = Intent { session: self.id, command, user, time: clock::now().wall_ms, said };
-        let answer = self.shared.handler.handle(intent);
-        tokio::time::timeout(self.shared.config.handler_timeout, answer)
-            .await
-            .unwrap_or_else(|_| Err(ErrorCode::TimedOut.into()))
+        let answer = AssertUnwindSafe(self.shared.handler.handle(intent)).catch_unwind();
+        match tokio::time::timeout(self.shared.config.handler_timeout, answer).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(ErrorCode::HandlerFailed.into()), // it has panicked; its lane goes on
+            Err(_) => Err(ErrorCode::TimedOut.into()),
+        }
+    }
+
+    /// Has fresh credentials checked, one after the other; of those that wait only the newest counts.
+    fn check_credentials(self: &Arc<Self>, token: Token) {
+        {
+            let mut lanes = self.lanes.lock();
+            let credentials = &mut lanes.get_or_insert_default().credentials;
+            if let Some(waiting) = credentials {
+                *waiting = Some(token);
+                return;
+            }
+            *credentials = Some(None);
+        }
+        start(Arc::clone(self).authenticate_again(token));
     }
 
     /// Fresh credentials have to be those of the same user.
-    async fn authenticate_again(self: Arc<Self>, token: Token) {
-        let credentials = Credentials { token: Some(token), headers: http::HeaderMap::new(), remote: None };
-        let same = match self.shared.authenticate.authenticate(&credentials).await {
-            Ok(identity) => identity.user.as_deref() == self.user().as_deref(),
-            Err(_) => false,
-        };
-        if !same {
-            self.change(|session| session.dismiss(Goodbye::Unauthorized));
+    async fn authenticate_again(self: Arc<Self>, mut token: Token) {
+        loop {
+            let credentials =
+                Credentials { token: Some(token), headers: http::HeaderMap::new(), remote: None };
+            let identity = self.shared.authenticate(&credentials).await;
+            if !identity.is_ok_and(|identity| identity.user == self.user()) {
+                self.change(|session| session.dismiss(Goodbye::Unauthorized));
+            }
+            let mut lanes = self.lanes.lock();
+            let Some(open) = lanes.as_mut() else { return };
+            match open.credentials.take() {
+                Some(Some(newer)) => (open.credentials, token) = (Some(None), newer),
+                _ => return close_if_empty(&mut lanes),
+            }
         }
     }
 
@@ -253,6 +294,13 @@ impl Drop for Cell {
 impl std::fmt::Debug for Cell {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Cell").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Gives back what lanes cost once none runs.
+fn close_if_empty(lanes: &mut Option<Box<Lanes>>) {
+    if lanes.as_ref().is_some_and(|open| open.channels.is_empty() && open.credentials.is_none()) {
+        *lanes = None;
     }
 }
 

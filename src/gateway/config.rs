@@ -14,7 +14,8 @@ pub struct GatewayConfig {
     pub message_bytes: usize,
     /// How long the body of a request may take to arrive, and the first message of a WebSocket. Default: 10 seconds.
     pub body_timeout: Duration,
-    /// How long a handler may take for an intent before its client is told `timed_out`. Its lane waits so long.
+    /// How long a handler may take for an intent before its client is told `timed_out`; its lane waits so long. Also
+    /// how long it may take to say who a client is, before the client is told to come back.
     /// Default: 30 seconds.
     pub handler_timeout: Duration,
     /// How many sessions there may be. A detached one costs about 1 KB. Default: 1,000,000.

@@ -82,6 +82,12 @@ impl Shared {
         draining.then(|| Goodbye::Drain { spread_ms: self.session.window.ms().max(1_000) })
     }
 
+    /// Who a client is, said in time.
+    async fn authenticate(&self, credentials: &Credentials) -> Result<Identity, Denied> {
+        let identity = self.authenticate.authenticate(credentials);
+        tokio::time::timeout(self.config.handler_timeout, identity).await.unwrap_or(Err(Denied::Unavailable))
+    }
+
     /// Whether an event goes through the broker.
     pub(crate) async fn is_healthy(&self) -> bool {
         let Ok(channel) = ChannelName::parse("$health") else { return false };

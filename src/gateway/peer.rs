@@ -16,7 +16,7 @@ use std::{
 use bytes::BytesMut;
 use throughline_link::{Advice, Fault, Gate, LinkEnd, LinkRequest, Opening, Peer, Shape, Transmit};
 use throughline_wire::{
-    Codec, DecodeError, DecodeLimits, DownFrame, ErrorCode, UpFrame,
+    ChannelName, Codec, DecodeError, DecodeLimits, DownFrame, ErrorCode, UpFrame,
     frame::{ErrorFrame, Hello},
 };
 use tokio::time::Sleep;
@@ -90,6 +90,8 @@ struct Authenticating {
     hello: Hello,
     /// Frames that came with the hello, then frames that came after it.
     opening: Vec<UpFrame>,
+    /// The channels that an address named.
+    named: Vec<ChannelName>,
     later: Vec<UpFrame>,
     later_bytes: usize,
     outcome: Pending<'static, Result<Identity, Denied>>,
@@ -133,7 +135,7 @@ impl Peer for GatewayPeer {
             Stage::Waiting(request) if request.shape == Shape::Post => self.receive_post(frames),
             Stage::Waiting(_) => match frames.next() {
                 Some(Ok(UpFrame::Hello(hello))) => match frames.collect::<Result<Vec<_>, _>>() {
-                    Ok(opening) => self.authenticate(*hello, opening),
+                    Ok(opening) => self.authenticate(*hello, opening, Vec::new()),
                     Err(error) => self.close_by(&error),
                 },
                 Some(Err(error)) => self.close_by(&error),

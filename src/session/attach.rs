@@ -204,6 +204,7 @@ impl Session {
     pub(super) fn acknowledge(&mut self, up_to: u64) {
         let before = self.journal.floor();
         self.journal.acknowledge(up_to);
+        self.journal.shrink();
         let newly = self.journal.floor() - before;
         if newly > 0 {
             self.tally.items_acknowledged += newly;
@@ -308,18 +309,26 @@ impl Session {
     fn take_up(&mut self, positions: &Positions) {
         let most = self.config.limits.subscriptions as usize;
         for (channel, position) in positions.iter().take(most) {
-            self.commands.subscribing += 1;
-            self.effects.push(Effect::Subscribe(SubscribeRequest {
-                command: None,
-                channel: channel.clone(),
-                from: SubscribeFrom::Position(*position),
-                token: None,
-                incarnation: self.incarnation,
-            }));
+            self.ask(channel.clone(), SubscribeFrom::Position(*position));
         }
         for channel in positions.keys().skip(most) {
             self.pending.push_back(super::commands::taken_away(channel));
         }
+    }
+
+    /// Asks for channels that no command names, but the address that a plain client called. What is held is left alone.
+    pub fn ask_for(&mut self, channels: impl IntoIterator<Item = ChannelName>) {
+        for channel in channels {
+            if self.held(&channel).is_none() {
+                self.ask(channel, SubscribeFrom::Now);
+            }
+        }
+    }
+
+    fn ask(&mut self, channel: ChannelName, from: SubscribeFrom) {
+        self.commands.subscribing += 1;
+        let (command, token, incarnation) = (None, None, self.incarnation);
+        self.effects.push(Effect::Subscribe(SubscribeRequest { command, channel, from, token, incarnation }));
     }
 
     fn attach_hello(
@@ -402,6 +411,9 @@ impl Session {
             (_, Standing::Probe) => self.config.probe_ms,
             (_, Standing::Active | Standing::Fenced) => self.config.heartbeat_ms,
         };
+        if self.links.is_empty() {
+            self.links.reserve_exact(1); // most sessions never have two
+        }
         self.links.push(Link {
             id,
             spec,

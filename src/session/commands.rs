@@ -132,6 +132,9 @@ impl Session {
         };
         let position = held.cursor;
         let name = request.channel.clone();
+        if self.subscriptions.is_empty() {
+            self.subscriptions.reserve_exact(1); // many sessions hold one channel
+        }
         self.subscriptions.push(held);
         self.push_item(Item::Subscribed(Subscribed { channel: name.clone(), command, position, recovered }));
         if is_stale {
@@ -146,7 +149,18 @@ impl Session {
         }
         match request.command {
             Some(command) => self.push_item(Item::Reply(Reply { command, result: Err(error) })),
-            None => self.push_item(taken_away(&request.channel)),
+            None => {
+                self.push_item(taken_away(&request.channel));
+                self.explain(&error);
+            }
+        }
+    }
+
+    /// Tells a client that sent no command, and so gets no reply, why a channel that its address named is refused.
+    fn explain(&mut self, error: &ReplyError) {
+        if let Some(link) = self.active_link().filter(|link| link.spec.kind.is_plain()) {
+            let (id, code) = (link.id, ErrorCode::parse(&error.code));
+            self.report(id, ErrorFrame { code, message: error.message.clone(), command: None, fatal: false });
         }
     }
 
@@ -286,8 +300,10 @@ impl Session {
     fn may_take(&self) -> bool {
         let outstanding = self.journal.controls() as usize + self.pending.len();
         let running = self.commands.sending.len() as u64 + self.commands.subscribing;
-        running < self.config.limits.commands_ahead
-            && outstanding + (running as usize) < self.config.reserve_items
+        let limits = &self.config.limits;
+        let crowded = self.config.crowded.is_set();
+        let reserve = if crowded { limits.commands_ahead as usize } else { self.config.reserve_items };
+        running < limits.commands_ahead && outstanding + (running as usize) < reserve
     }
 
     /// Whether a link is another client object's probe (L4): until it attaches, what it says would be counted among the

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use throughline_wire::{Codec, MAX_INTEGER};
+use tokio::io::AsyncReadExt as _;
 
 use crate::kit::{
     http::Ask,
@@ -40,4 +41,20 @@ async fn a_websocket_that_never_says_hello_is_let_go() {
     assert!(silent.hear(|frame| frame["code"] == "timed_out").await, "{:?}", silent.heard.0);
     let mut known = Known::open(&gateway).await;
     assert!(known.look(&gateway).await.1, "others are served");
+}
+
+/// Not an attack, but as large as an address may be: each channel counts, however many commands may be under way.
+#[tokio::test]
+async fn an_address_with_as_many_channels_as_may_be_gets_them_all() {
+    let gateway = Running::start().await;
+    let channels: Vec<String> = (0..256).map(|number| format!("channel=c{number}")).collect();
+    let mut stream = Ask::get(&format!("/v1/events?{}", channels.join("&"))).open(gateway.clients).await;
+    let mut text = String::new();
+    while text.matches(r#""type":"subscribed""#).count() < 256 {
+        let mut bytes = [0; 4_096];
+        let read = stream.read(&mut bytes).await.expect("the stream stands");
+        assert_ne!(read, 0, "the stream ended: {text}");
+        text.push_str(&String::from_utf8_lossy(&bytes[..read]));
+    }
+    assert!(!text.contains("commands_ahead"));
 }

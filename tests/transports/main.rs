@@ -4,5 +4,6 @@
 mod support;
 
 mod cell;
+mod handlers;
 mod matrix;
 mod replay;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use throughline_link::{Opening as LinkOpening, Shape};
 use throughline_wire::{
-    ChannelName, Command, DownFrame, ErrorCode, SessionId, SubscribeFrom, Token, UpFrame,
+    ChannelName, DownFrame, ErrorCode, SessionId, Token, UpFrame,
     codec::UpFrames,
-    frame::{Commands, Hello, Resume, SessionName},
+    frame::{Hello, Resume, SessionName},
 };
 
 use super::{Authenticating, GatewayPeer, Last, Stage, error_frame};
@@ -23,7 +23,7 @@ use crate::{
 
 impl GatewayPeer {
     /// Has the credentials of a hello checked; [`bind`](Self::bind) goes on from there.
-    pub(super) fn authenticate(&mut self, hello: Hello, opening: Vec<UpFrame>) {
+    pub(super) fn authenticate(&mut self, hello: Hello, opening: Vec<UpFrame>, named: Vec<ChannelName>) {
         let Stage::Waiting(request) = std::mem::replace(&mut self.stage, Stage::Over) else { return };
         self.patience = None;
         let mut request = *request;
@@ -33,11 +33,12 @@ impl GatewayPeer {
             remote: request.remote,
         };
         let shared = Arc::clone(&self.shared);
-        let outcome = Box::pin(async move { shared.authenticate.authenticate(&credentials).await });
+        let outcome = Box::pin(async move { shared.authenticate(&credentials).await });
         self.stage = Stage::Authenticating(Box::new(Authenticating {
             request,
             hello,
             opening,
+            named,
             later: Vec::new(),
             later_bytes: 0,
             outcome,
@@ -50,18 +51,11 @@ impl GatewayPeer {
         let Stage::Waiting(request) = &mut self.stage else { return };
         let LinkOpening::Address { channels, ticket, resume_tag } = &mut request.opening else { return };
         let (channels, ticket, tag) = (std::mem::take(channels), ticket.take(), resume_tag.take());
-        let mut subscribe = Vec::new();
-        for channel in channels {
-            match ChannelName::parse(&channel) {
-                Ok(channel) => subscribe.push(Command::Subscribe {
-                    channel,
-                    from: SubscribeFrom::Now,
-                    token: None,
-                    presence: false,
-                }),
+        let mut named =
+            match channels.iter().map(|channel| ChannelName::parse(channel)).collect::<Result<Vec<_>, _>>() {
+                Ok(named) => named,
                 Err(code) => return self.close(Goodbye::ProtocolError(code)),
-            }
-        }
+            };
         let tag = tag.and_then(|tag| ResumeTag::verify(&self.shared.session.keys, &tag));
         let held = tag.as_ref().and_then(|tag| self.shared.registry.find(tag.session));
         let resume = tag.map(|tag| Resume {
@@ -71,19 +65,12 @@ impl GatewayPeer {
             low: held.as_ref().map_or(1, |cell| cell.look(|session| session.received() + 1)),
             positions: tag.positions,
         });
-        let first = resume.as_ref().filter(|_| held.is_some()).map_or(1, |resume| resume.low);
         if let Some(positions) = resume.as_ref().and_then(|resume| resume.positions.as_ref()) {
-            subscribe.retain(|command| match command {
-                Command::Subscribe { channel, .. } => !positions.contains_key(channel),
-                _ => true,
-            });
-        } else if held.is_some() {
-            subscribe.clear();
+            named.retain(|channel| !positions.contains_key(channel)); // they are taken up from there
         }
         let hello =
             Hello { instance: "address".into(), auth: ticket.map(Token::new), resume, ..Hello::default() };
-        let commands = UpFrame::Commands(Commands { first, items: subscribe, ack: None });
-        self.authenticate(hello, vec![commands]);
+        self.authenticate(hello, Vec::new(), named);
     }
 
     /// The credentials were checked: opens a session, or goes on with the one that the hello names.
@@ -95,7 +82,7 @@ impl GatewayPeer {
             Err(Denied::Forbidden) => return self.close(Goodbye::Forbidden(ErrorCode::Forbidden)),
             Err(Denied::Unavailable) => return self.close(overload(ErrorCode::Overloaded)),
         };
-        let Authenticating { request, hello, opening, later, .. } = *waiting;
+        let Authenticating { request, hello, opening, named, later, .. } = *waiting;
         let plain = request.opening != LinkOpening::Message;
         let kind = match request.shape {
             _ if plain => LinkKind::PlainStream,
@@ -109,7 +96,10 @@ impl GatewayPeer {
             match self.find(resume, &identity, plain) {
                 Ok(cell) => {
                     match cell.change(|session| session.handle_hello(clock::now(), &hello, resume, spec)) {
-                        Ok(link) => self.bound(cell, link, opening, later, false),
+                        Ok(link) => {
+                            cell.change(|session| session.ask_for(named));
+                            self.bound(cell, link, opening, later, false);
+                        }
                         Err(goodbye) => self.close(goodbye),
                     }
                     return;
@@ -126,7 +116,10 @@ impl GatewayPeer {
         // C7: what lies behind a resume that failed means the old session.
         let opening = if reason.is_some() && !plain { Vec::new() } else { opening };
         match self.open(&hello, identity, spec, reason) {
-            Ok((cell, link)) => self.bound(cell, link, opening, later, true),
+            Ok((cell, link)) => {
+                cell.change(|session| session.ask_for(named));
+                self.bound(cell, link, opening, later, true);
+            }
             Err(goodbye) => self.close(goodbye),
         }
     }
@@ -212,6 +205,9 @@ impl GatewayPeer {
     ) -> Result<(Arc<Cell>, LinkId), Goodbye> {
         if self.shared.registry.len() >= self.shared.config.sessions {
             return Err(overload(ErrorCode::TooManySessions));
+        }
+        if self.shared.broker.usage().is_crowded() {
+            return Err(overload(ErrorCode::Overloaded));
         }
         let wake = Arc::new(Wake::default());
         let opening = Opening {
