@@ -226,10 +226,7 @@ impl Run {
 
 #[cfg(test)]
 mod tests {
-    use throughline_wire::{
-        ChannelName,
-        item::Accepted,
-    };
+    use throughline_wire::{ChannelName, item::Accepted};
 
     use super::*;
 
