@@ -7,7 +7,8 @@ use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::{
     EnvFilter, Layer as _,
     filter::{LevelFilter, filter_fn},
-    fmt::MakeWriter, layer::SubscriberExt as _,
+    fmt::MakeWriter,
+    layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
 };
 
