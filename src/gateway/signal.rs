@@ -59,7 +59,11 @@ struct Signals {
 impl Wake {
     /// Adds a link.
     pub(crate) fn add(&self, id: LinkId, signal: Arc<Signal>) {
-        self.signals.lock().links.push((id, signal));
+        let links = &mut self.signals.lock().links;
+        if links.is_empty() {
+            links.reserve_exact(1);
+        }
+        links.push((id, signal));
     }
 
     /// Takes a link away.

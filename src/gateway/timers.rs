@@ -26,7 +26,11 @@ pub(crate) struct Timers {
 impl Timers {
     /// Makes sure that `cell` is looked at no later than `deadline`.
     pub(crate) fn schedule(&self, cell: &Cell, deadline: u64) {
-        if cell.scheduled.fetch_min(deadline, Ordering::AcqRel) <= deadline {
+        // Usually an entry is there already, and a load is all it takes. One that is taken out meanwhile has its session
+        // looked at next.
+        if cell.scheduled.load(Ordering::Acquire) <= deadline
+            || cell.scheduled.fetch_min(deadline, Ordering::AcqRel) <= deadline
+        {
             return;
         }
         let mut heap = self.heap.lock();

@@ -34,18 +34,36 @@ impl Subscription {
     pub(super) fn gap(&self, log: &Log) -> Option<Gap> {
         let head = log.head();
         let to = |offset: Offset| Position { epoch: head.epoch, offset };
-        let channel = Some(self.channel.name().clone());
+        let channel = || Some(self.channel.name().clone());
         if self.cursor.epoch != head.epoch {
             let from = Some(self.cursor);
-            return Some(Gap { channel, from, to: to(log.base()), exact: false, reason: GapReason::Epoch });
+            return Some(Gap {
+                channel: channel(),
+                from,
+                to: to(log.base()),
+                exact: false,
+                reason: GapReason::Epoch,
+            });
         }
         if self.cursor.offset > head.offset {
             // G4: a place above the head of its own epoch was never given, or its tail was lost.
-            return Some(Gap { channel, from: None, to: head, exact: false, reason: GapReason::Epoch });
+            return Some(Gap {
+                channel: channel(),
+                from: None,
+                to: head,
+                exact: false,
+                reason: GapReason::Epoch,
+            });
         }
         if self.cursor.offset < log.base() {
             let from = Some(self.cursor);
-            return Some(Gap { channel, from, to: to(log.base()), exact: true, reason: GapReason::Trimmed });
+            return Some(Gap {
+                channel: channel(),
+                from,
+                to: to(log.base()),
+                exact: true,
+                reason: GapReason::Trimmed,
+            });
         }
         None
     }
