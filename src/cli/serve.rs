@@ -145,7 +145,7 @@ fn admin_config(settings: &Settings, address: SocketAddr) -> anyhow::Result<Admi
 }
 
 async fn bind(address: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+    listener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }
 
 /// Says where it listens, and what to try.

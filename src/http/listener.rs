@@ -2,7 +2,7 @@
 //!
 //! hyper has one time limit for the head of a request and the silence before it. They are not the same: an idle
 //! connection should outlive those of the balancers in front (60 s is common; one that is cut first answers 502),
-//! a head that trickles should not. So the connection itself watches: [`Phase`] says where it is, and reading
+//! a head that trickles should not. So the connection itself watches: `Phase` says where it is, and reading
 //! fails when that has lasted too long.
 
 use std::{
@@ -14,7 +14,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -23,11 +23,12 @@ use http::{Request, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use pin_project_lite::pin_project;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    time::{Sleep, sleep},
+    net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, Sleep, sleep, sleep_until},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{Service, ServiceExt as _};
@@ -41,6 +42,11 @@ pub struct ListenerConfig {
     pub header_timeout: Duration,
     /// How long a connection may lie idle between requests. Longer than the balancers' in front. Default: 75 seconds.
     pub keep_alive: Duration,
+    /// How long what was written may lie unacknowledged by the client's system before the connection is cut. What a
+    /// stalled client has not read yet does not count in its first moments: its system acknowledges what fits into
+    /// its buffer, and probes of the full one thereafter. Where the system knows no such bound, it is the system's.
+    /// Default: 30 seconds.
+    pub write_timeout: Duration,
     /// How many connections may be open; more wait in the system's queue. Default: 100,000.
     pub connections: usize,
 }
@@ -50,9 +56,29 @@ impl Default for ListenerConfig {
         Self {
             header_timeout: Duration::from_secs(10),
             keep_alive: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(30),
             connections: 100_000,
         }
     }
+}
+
+/// Listens on an address, with room for thousands of clients who connect at once: one that finds the system's queue
+/// full tries again a second later.
+///
+/// # Errors
+/// Those of the system, for the last address that the name stands for.
+pub async fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
+    let mut failed = io::ErrorKind::AddrNotAvailable.into();
+    for address in lookup_host(address).await? {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        #[cfg(unix)]
+        socket.set_reuseaddr(true)?;
+        match socket.bind(address).and_then(|()| socket.listen(QUEUE)) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }
 
 /// Serves connections until `stop`; then lets requests that are under way end.
@@ -78,46 +104,44 @@ where
                 continue;
             }
         };
-        let connection = connection(stream, Remote(remote), service.clone(), config, stop.clone());
-        connections.spawn(async move {
-            connection.await;
-            drop(slot);
-        });
+        connections.spawn(connection(stream, Remote(remote), service.clone(), config, stop.clone(), slot));
     }
     drop(listener);
     connections.close();
     connections.wait().await;
 }
 
+/// Speaks on one connection. It is spawned as it is: a block around it would keep it twice.
 async fn connection<S>(
     stream: TcpStream,
     remote: Remote,
     service: S,
     config: ListenerConfig,
     stop: CancellationToken,
+    _slot: OwnedSemaphorePermit,
 ) where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
     let _ = stream.set_nodelay(true);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(config.write_timeout));
     let phase = Arc::new(Phase::default());
     // The first head is under way once the connection stands.
-    let limit = Some(Box::pin(sleep(config.header_timeout)));
-    let stream = Watched { stream, phase: Arc::clone(&phase), config, seen: 0, limit };
+    let due = Some(Instant::now() + config.header_timeout);
+    let stream = Watched { stream, phase: Arc::clone(&phase), config, seen: 0, due, alarm: None };
     let service = service_fn(move |mut request: Request<Incoming>| {
         phase.enter(BUSY);
         request.extensions_mut().insert(remote);
-        let answer = service.clone().oneshot(request);
-        let phase = Arc::clone(&phase);
-        async move {
-            let response = answer.await?;
-            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                phase.enter(GIVEN_AWAY);
-            }
-            Ok::<_, Infallible>(response.map(|body| Answering { body, phase }))
-        }
+        Answer { answer: service.clone().oneshot(request), phase: Some(Arc::clone(&phase)) }
     });
-    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let connection = http1::Builder::new()
+        // One buffer, one write: an answer is small, and to gather its parts costs more than to copy them.
+        .writev(false)
+        // What waits for a client that does not read, and the largest head.
+        .max_buf_size(BUFFER_BYTES)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let ended = stop.run_until_cancelled(connection.as_mut()).await;
     if ended.is_none() {
@@ -125,6 +149,11 @@ async fn connection<S>(
         let _ = connection.await;
     }
 }
+
+/// How many connections may wait to be accepted. The system has a bound of its own (`net.core.somaxconn`).
+const QUEUE: u32 = 4_096;
+/// How much of a connection's requests and answers is buffered.
+const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Where a connection is, with a count that rises with every change.
 #[derive(Debug, Default)]
@@ -156,9 +185,12 @@ struct Watched {
     stream: TcpStream,
     phase: Arc<Phase>,
     config: ListenerConfig,
-    /// The phase that `limit` was set for.
+    /// The phase that `due` was set for.
     seen: u64,
-    limit: Option<Pin<Box<Sleep>>>,
+    /// When the present phase has lasted too long.
+    due: Option<Instant>,
+    /// Rings at `due` or earlier. It is seldom moved: a client that polls changes phases all the time.
+    alarm: Option<Pin<Box<Sleep>>>,
 }
 
 impl Watched {
@@ -167,13 +199,28 @@ impl Watched {
         let now = self.phase.now();
         if now != self.seen {
             self.seen = now;
-            self.limit = match now & 3 {
-                IDLE => Some(Box::pin(sleep(self.config.keep_alive))),
-                HEAD => Some(Box::pin(sleep(self.config.header_timeout))),
+            let limit = match now & 3 {
+                IDLE => Some(self.config.keep_alive),
+                HEAD => Some(self.config.header_timeout),
                 _ => None,
             };
+            self.due = limit.map(|limit| Instant::now() + limit);
+            if now & 3 == GIVEN_AWAY {
+                self.alarm = None;
+            }
         }
-        self.limit.as_mut().is_some_and(|limit| limit.as_mut().poll(context).is_ready())
+        let Some(due) = self.due else { return false };
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        if alarm.deadline() > due {
+            alarm.as_mut().reset(due);
+        }
+        while alarm.as_mut().poll(context).is_ready() {
+            if due <= Instant::now() {
+                return true;
+            }
+            alarm.as_mut().reset(due);
+        }
+        false
     }
 }
 
@@ -224,6 +271,30 @@ impl AsyncWrite for Watched {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+pin_project! {
+    /// An answer under way.
+    struct Answer<F> {
+        #[pin]
+        answer: F,
+        // Until the answer is there.
+        phase: Option<Arc<Phase>>,
+    }
+}
+
+impl<F: Future<Output = Result<Response<Body>, Infallible>>> Future for Answer<F> {
+    type Output = Result<Response<Answering>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.answer.poll(context))?;
+        let phase = this.phase.take().unwrap_or_default();
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            phase.enter(GIVEN_AWAY);
+        }
+        Poll::Ready(Ok(response.map(|body| Answering { body, phase })))
     }
 }
 

@@ -1,11 +1,18 @@
 //! The addresses of the client's side: which leads to which transport.
 
-use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc};
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as HttpBody;
 use http_body_util::Full;
+use pin_project_lite::pin_project;
 use serde::Serialize;
 use throughline_link::{Shape, answer::answer};
 use throughline_wire::{
@@ -135,7 +142,26 @@ fn later<T: Into<Body>>(
     response: impl Future<Output = Response<T>> + Send + 'static,
     cross_origin: Option<HeaderValue>,
 ) -> Answer {
-    Box::pin(async move { Ok(with_origin(response.await.map(Into::into), cross_origin)) })
+    Box::pin(Later { response, cross_origin })
+}
+
+pin_project! {
+    /// Waits for a response. An async block would keep it twice: as it was captured, and as it is awaited.
+    struct Later<F> {
+        #[pin]
+        response: F,
+        cross_origin: Option<HeaderValue>,
+    }
+}
+
+impl<T: Into<Body>, F: Future<Output = Response<T>>> Future for Later<F> {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.response.poll(context));
+        Poll::Ready(Ok(with_origin(response.map(Into::into), this.cross_origin.take())))
+    }
 }
 
 /// Lets the page of an allowed origin read the answer.
