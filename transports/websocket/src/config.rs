@@ -10,7 +10,8 @@ pub struct Config {
     pub max_message_bytes: usize,
     /// How much is read from the socket at once, in bytes, and what each idle link keeps for it.
     ///
-    /// The buffer is cleared before every read, so a larger one costs time as well as memory. Default 1,024.
+    /// The buffer is cleared before every read, so a larger one costs time as well as memory. What is usually said
+    /// up, acknowledgements and small commands, fits into little. Default 512.
     pub read_buffer_bytes: usize,
     /// How much is gathered before it is written although more is to come, in bytes. Default 64 KiB.
     pub write_buffer_bytes: usize,
@@ -28,7 +29,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             max_message_bytes: 64 * 1024,
-            read_buffer_bytes: 1_024,
+            read_buffer_bytes: 512,
             write_buffer_bytes: 64 * 1024,
             budget_bytes: 64 * 1024,
             write_timeout: Duration::from_secs(30),
