@@ -2,11 +2,12 @@
 //!
 //! `test` is the one front door: whatever the project claims of itself is checked there, and continuous integration
 //! calls nothing else. `check` is its quick part, for between two edits. `torture` plays the session core's hostile
-//! schedules for as long as one likes, `faults` sees them find what is planted.
+//! schedules for as long as one likes, `faults` sees them find what is planted. `bench` measures whole processes.
 //!
 //! Read on in [`gate`] for the list of checks, in [`needs`] for what they need beyond Rust and how it is found or
 //! installed, and in [`steps`] for how a check runs and is timed.
 
+mod bench;
 mod cargo;
 mod faults;
 mod gate;
@@ -40,6 +41,12 @@ fn main() -> ExitCode {
             let mut steps = Steps::begin();
             let outcome =
                 cargo::Workspace::enter().and_then(|workspace| faults::faults(&mut steps, &workspace));
+            (steps, outcome)
+        }
+        Task::Bench { quick } => {
+            let mut steps = Steps::begin();
+            let outcome = cargo::Workspace::enter()
+                .and_then(|workspace| steps.check("whole processes", || bench::bench(&workspace, quick)));
             (steps, outcome)
         }
     };
@@ -83,4 +90,10 @@ enum Task {
     },
     /// Faults planted into a copy of the session core, each of which the schedules have to find.
     Faults,
+    /// What a delivery, a resume and a session at rest cost the gateway, beside a bare writer. Wants two idle cores.
+    Bench {
+        /// Once, and less of everything: shows that it runs, not what it costs.
+        #[arg(long)]
+        quick: bool,
+    },
 }

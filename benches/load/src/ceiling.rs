@@ -66,7 +66,7 @@ pub(crate) fn run(transport: Transport) -> Result<()> {
             peer.owed += published;
             if peer.is_waiting && peer.owed > 0 {
                 let count = peer.owed.min(MOST);
-                peer.wire.send(&ready[count])?;
+                let _ = peer.wire.send(&ready[count]); // one that has left is found out by reading
                 peer.owed -= count;
                 peer.is_waiting = transport != Transport::Polling;
             }
@@ -128,8 +128,14 @@ fn greeting(transport: Transport) -> Vec<u8> {
         }
         Transport::Polling => b"",
     };
-    [head, &message(transport, &frames.replace('\n', if transport == Transport::Sse { "\n\ndata: " } else { "\n" }))]
-        .concat()
+    [
+        head,
+        &message(
+            transport,
+            &frames.replace('\n', if transport == Transport::Sse { "\n\ndata: " } else { "\n" }),
+        ),
+    ]
+    .concat()
 }
 
 /// A frame of so many events, as long as the gateway's. Its first item has the number 1, which every client has.

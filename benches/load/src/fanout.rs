@@ -45,8 +45,10 @@ pub(crate) fn publish(fleet: &mut Fleet, events: usize, outstanding: usize) -> R
     let (mut sent, mut waits) = (Vec::with_capacity(events), Vec::with_capacity(events));
     fleet.run_until(|fleet| {
         let complete = fleet.complete - first;
-        waits.extend(sent[waits.len()..complete].iter().map(|sent: &Instant| sent.elapsed().as_secs_f64() * 1e3));
-        while sent.len() < events && sent.len() < complete + outstanding && fleet.publishers.publish()? {
+        waits.extend(
+            sent[waits.len()..complete].iter().map(|sent: &Instant| sent.elapsed().as_secs_f64() * 1e3),
+        );
+        while sent.len() < events && sent.len() < complete + outstanding && fleet.publish()? {
             sent.push(Instant::now());
         }
         Ok(complete == events && fleet.publishers.are_idle())

@@ -20,7 +20,7 @@ const ACK_DELAY: Duration = Duration::from_millis(200);
 /// How many clients are let in at once, so that none waits in the listener's queue.
 const WAVE: usize = 64;
 /// How long anything may take before the scene is given up.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Clients, their connections, and those who publish to them.
 pub(crate) struct Fleet {
@@ -45,7 +45,7 @@ impl Fleet {
     /// A fleet without a client.
     pub(crate) fn new(address: SocketAddr, admin: SocketAddr, publishers: usize) -> Result<Self> {
         let poll = Poll::new()?;
-        let publishers = Publishers::connect(admin, publishers, poll.registry())?;
+        let publishers = Publishers::new(admin, publishers);
         Ok(Self {
             poll,
             readiness: Events::with_capacity(1_024),
@@ -122,6 +122,11 @@ impl Fleet {
     pub(crate) fn run_for(&mut self, time: Duration) -> Result<()> {
         let end = Instant::now() + time;
         self.run_until(|_| Ok(Instant::now() >= end))
+    }
+
+    /// Publishes an event, if a publisher is idle.
+    pub(crate) fn publish(&mut self) -> Result<bool> {
+        self.publishers.publish(self.poll.registry())
     }
 
     fn slowest(&self) -> Option<&Client> {

@@ -10,7 +10,9 @@ use crate::wire::{Wire, http_lengths};
 /// Connections that publish one event each, and wait for the answer.
 #[derive(Debug)]
 pub(crate) struct Publishers {
-    wires: Vec<Wire>,
+    address: SocketAddr,
+    /// Made when they are first needed: the listener cuts those that say nothing.
+    wires: Vec<Option<Wire>>,
     idle: Vec<usize>,
     request: Vec<u8>,
 }
@@ -19,22 +21,25 @@ pub(crate) struct Publishers {
 const FIRST_TOKEN: usize = 1 << 24;
 
 impl Publishers {
-    /// Connects this many.
-    pub(crate) fn connect(address: SocketAddr, count: usize, registry: &Registry) -> Result<Self> {
-        let connect = |at| Wire::connect(address, registry, Token(FIRST_TOKEN + at));
-        let wires = (0..count).map(connect).collect::<Result<Vec<_>, _>>()?;
+    /// This many, not connected yet.
+    pub(crate) fn new(address: SocketAddr, count: usize) -> Self {
+        let wires = (0..count).map(|_| None).collect();
         let body = format!(r#"{{"channel":"bench","data":{}}}"#, payload());
         let request = format!(
             "POST /api/v1/publish HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
-        Ok(Self { wires, idle: (0..count).collect(), request: request.into_bytes() })
+        Self { address, wires, idle: (0..count).collect(), request: request.into_bytes() }
     }
 
     /// Publishes an event, if one of them is idle.
-    pub(crate) fn publish(&mut self) -> Result<bool> {
+    pub(crate) fn publish(&mut self, registry: &Registry) -> Result<bool> {
         let Some(idle) = self.idle.pop() else { return Ok(false) };
-        self.wires[idle].send(&self.request)?;
+        let wire = match &mut self.wires[idle] {
+            Some(wire) => wire,
+            none => none.insert(Wire::connect(self.address, registry, Token(FIRST_TOKEN + idle))?),
+        };
+        wire.send(&self.request)?;
         Ok(true)
     }
 
@@ -46,7 +51,7 @@ impl Publishers {
     /// Takes an answer, if the token is one of theirs.
     pub(crate) fn ready(&mut self, token: Token, scratch: &mut [u8]) -> Result<bool> {
         let Some(at) = token.0.checked_sub(FIRST_TOKEN) else { return Ok(false) };
-        let wire = &mut self.wires[at];
+        let Some(wire) = &mut self.wires[at] else { return Ok(true) };
         wire.flush()?;
         let idle = &mut self.idle;
         let open = wire.read(scratch, |bytes| {

@@ -20,7 +20,7 @@ pub(crate) fn run(server: &Server, transport: Transport, clients: usize, missed:
     fleet.run_for(NOTICE)?;
     let mut published = 0;
     fleet.run_until(|fleet| {
-        while published < missed && fleet.publishers.publish()? {
+        while published < missed && fleet.publish()? {
             published += 1;
         }
         Ok(published == missed && fleet.publishers.are_idle())
