@@ -84,7 +84,7 @@ impl Channel {
     }
 
     /// Marks that its listeners are to be woken; says whether they were not about to be already.
-    pub(crate) fn mark(&self) -> bool {
+    pub fn mark(&self) -> bool {
         !self.is_marked.swap(true, Ordering::AcqRel)
     }
 

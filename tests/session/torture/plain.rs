@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use throughline_wire::{DownFrame, Item};
+use throughline_wire::{DownFrame, ErrorCode, Item};
 
 use super::{
     coverage::{Coverage, Met},
@@ -29,7 +29,9 @@ pub(super) struct Plain {
 
 impl Plain {
     /// A frame came down whole.
-    pub(super) fn hear(&mut self, frame: DownFrame, truth: &Truth, coverage: &mut Coverage) {
+    ///
+    /// `may_miss` says that a last word on a channel may have slid out before it came.
+    pub(super) fn hear(&mut self, frame: DownFrame, truth: &Truth, may_miss: bool, coverage: &mut Coverage) {
         match frame {
             DownFrame::Welcome(welcome) => {
                 let is_same = welcome.resumed && welcome.incarnation == self.incarnation;
@@ -52,16 +54,22 @@ impl Plain {
                 assert_eq!(items.first, self.next, "item numbers are dense");
                 for item in items.items {
                     self.next += 1;
-                    self.hear_item(&item, truth, coverage);
+                    self.hear_item(&item, truth, may_miss, coverage);
                 }
             }
             DownFrame::Ping { nonce, .. } => assert!(nonce.is_none(), "nobody can answer {nonce:?}"),
+            DownFrame::Error(error) => {
+                let known = [ErrorCode::Forbidden, ErrorCode::TooManySubscriptions];
+                assert!(known.contains(&error.code) && !error.fatal, "{error:?} to a plain client");
+            }
             DownFrame::Ack { .. } | DownFrame::Retry(_) => {}
+            // It sent no command that a reply could refuse: the reason stands beside `unsubscribed`.
+            DownFrame::Error(error) => assert!(!error.fatal, "{error:?} without a word of the client's"),
             other => panic!("the core says no {other:?} to a plain client"),
         }
     }
 
-    fn hear_item(&mut self, item: &Item, truth: &Truth, coverage: &mut Coverage) {
+    fn hear_item(&mut self, item: &Item, truth: &Truth, may_miss: bool, coverage: &mut Coverage) {
         match item {
             Item::Event(event) => {
                 let channel = truth.index(&event.channel);
@@ -100,7 +108,7 @@ impl Plain {
             Item::Unsubscribed(unsubscribed) => {
                 self.views.remove(&truth.index(&unsubscribed.channel));
             }
-            Item::Reply(_) => {} // refused
+            Item::Reply(_) => panic!("{item:?}: it has no command"),
             Item::Unknown => panic!("the core made an item that nobody knows"),
         }
     }
