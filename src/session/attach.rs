@@ -319,7 +319,9 @@ impl Session {
     /// Asks for channels that no command names, but the address that a plain client called. What is held is left alone.
     pub fn ask_for(&mut self, channels: impl IntoIterator<Item = ChannelName>) {
         for channel in channels {
-            if self.held(&channel).is_none() {
+            // Whoever calls again and again and reads nothing is asked for as much as the reserve holds.
+            let outstanding = self.pending.len() + self.commands.subscribing as usize;
+            if self.held(&channel).is_none() && outstanding < self.config.reserve_items {
                 self.ask(channel, SubscribeFrom::Now);
             }
         }

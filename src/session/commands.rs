@@ -150,6 +150,10 @@ impl Session {
         match request.command {
             Some(command) => self.push_item(Item::Reply(Reply { command, result: Err(error) })),
             None => {
+                // Asked for more than once, it may be held by an earlier answer: the last one counts.
+                if let Some(held) = self.held(&request.channel) {
+                    self.drop_subscription(held);
+                }
                 self.push_item(taken_away(&request.channel));
                 self.explain(&error);
             }

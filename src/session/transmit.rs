@@ -182,9 +182,14 @@ impl Session {
     /// Numbers what waits: first what is no event, so that `subscribed` comes before every event of its channel.
     fn number_waiting(&mut self, index: usize, batch: &mut Batch<'_>, budget_bytes: usize) -> Flow {
         let codec = self.links[index].spec.codec;
+        let plain = self.links[index].spec.kind.is_plain();
+        let reserve = self.config.reserve_items.max(1) as u64;
         while let Some(item) = self.pending.pop_front() {
             if self.journal.is_exhausted() {
                 return Flow::More;
+            }
+            if plain {
+                slide(&mut self.journal, &mut self.slid, |journal| journal.controls() < reserve);
             }
             let item = self.journal.number_control(item);
             batch.push(&codec.encode_item(item));
@@ -195,7 +200,6 @@ impl Session {
         if self.pending.capacity() > 0 {
             self.pending = std::collections::VecDeque::new();
         }
-        let plain = self.links[index].spec.kind.is_plain();
         let count = self.subscriptions.len();
         for turn in 0..count {
             let at = (self.scan_from + turn) % count;
@@ -237,8 +241,8 @@ impl Session {
         }
         if let Some(gap) = held.gap(&log).filter(|_| !self.journal.is_exhausted()) {
             // A channel whose events are gone whenever they are looked for makes gaps and nothing else.
-            let reserve = self.config.reserve_items as u64;
-            let has_room = |journal: &super::Journal| journal.controls() < reserve.max(1);
+            let reserve = self.config.reserve_items.max(1) as u64;
+            let has_room = |journal: &super::Journal| journal.controls() < reserve;
             if !plain && !has_room(&self.journal) {
                 return Flow::WindowFull;
             }

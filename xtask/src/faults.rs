@@ -68,8 +68,8 @@ const FAULTS: &[Fault] = &[
     Fault {
         what: "C2: a rebuilt session waits for one command too high",
         file: "src/session/attach.rs",
-        right: "self.commands.restart(resume.low.saturating_sub(1)); // C2",
-        wrong: "self.commands.restart(resume.low);",
+        right: "self.commands.restart(resume.low.saturating_sub(1),",
+        wrong: "self.commands.restart(resume.low,",
     },
     Fault {
         what: "C3: a send is applied again after a rebuild",
@@ -118,7 +118,8 @@ const FAULTS: &[Fault] = &[
 /// Plants each fault, and sees the schedules find it.
 pub(crate) fn faults(steps: &mut Steps, workspace: &Workspace) -> Result<()> {
     let copy = workspace.target.join("faults");
-    let build = &workspace.target; // what it depends on is built already
+    // Not with the workspace itself: cargo would take what was built of one for what is to be built of the other.
+    let build = &workspace.target.join("faults-build");
     steps.check("a copy of the workspace", || copy_folder(Path::new("."), &copy))?;
     steps.check("the copy keeps every promise", || {
         let output = torture(&copy, build)?;

@@ -19,8 +19,8 @@ use throughline::{
     },
 };
 use throughline_wire::{
-    Codec, Command, DecodeLimits, DownFrame, ErrorCode, SessionId, SubscribeFrom, UpFrame,
-    frame::{Commands, ErrorFrame, Hello, Resume, SessionName},
+    Codec, DecodeLimits, DownFrame, ErrorCode, SessionId, UpFrame,
+    frame::{ErrorFrame, Hello, Resume, SessionName},
 };
 
 use super::{
@@ -288,30 +288,20 @@ impl World {
         });
         let hello = Hello { resume, ..Hello::default() };
         let spec = Kind::Plain.spec(Codec::Json);
-        let (session, link, is_opening) = match (held, &hello.resume) {
+        let (session, link) = match (held, &hello.resume) {
             (Some(session), Some(resume)) => {
                 let link = self.resume(session, &hello, resume, spec).expect("a tag resumes what it names");
-                (session, link, false)
+                (session, link)
             }
-            _ => {
-                let (session, link) = self.open(&hello, spec).expect("a plain client opens a session");
-                (session, link, true)
-            }
+            _ => self.open(&hello, spec).expect("a plain client opens a session"),
         };
         self.join(session, link, conn, Kind::Plain, false);
         self.settle(session);
-        let has_positions = hello.resume.as_ref().is_some_and(|resume| resume.positions.is_some());
-        if is_opening && !has_positions {
-            let subscribe = |channel: &super::truth::History| Command::Subscribe {
-                channel: channel.channel.name().clone(),
-                from: SubscribeFrom::Now,
-                token: None,
-                presence: false,
-            };
-            let items = self.truth.channels.iter().map(subscribe).take(super::plain::CHANNELS).collect();
-            let commands = UpFrame::Commands(Commands { first: 1, items, ack: None });
-            self.hand_in(session, Via::Link(link), commands, true);
-        }
+        // Its address names channels, each time.
+        let named = self.truth.channels.iter().take(super::plain::CHANNELS);
+        let named: Vec<_> = named.map(|history| history.channel.name().clone()).collect();
+        self.gateway.sessions[session].session.ask_for(named);
+        self.settle(session);
     }
 
     /// `POST /v1/send`.

@@ -58,13 +58,12 @@ impl Plain {
                 }
             }
             DownFrame::Ping { nonce, .. } => assert!(nonce.is_none(), "nobody can answer {nonce:?}"),
+            // It sent no command that a reply could refuse: the reason stands beside `unsubscribed`.
             DownFrame::Error(error) => {
                 let known = [ErrorCode::Forbidden, ErrorCode::TooManySubscriptions];
                 assert!(known.contains(&error.code) && !error.fatal, "{error:?} to a plain client");
             }
             DownFrame::Ack { .. } | DownFrame::Retry(_) => {}
-            // It sent no command that a reply could refuse: the reason stands beside `unsubscribed`.
-            DownFrame::Error(error) => assert!(!error.fatal, "{error:?} without a word of the client's"),
             other => panic!("the core says no {other:?} to a plain client"),
         }
     }
@@ -96,6 +95,8 @@ impl Plain {
                 let channel = truth.index(&subscribed.channel);
                 let history = &truth.channels[channel];
                 match self.views.get_mut(&channel) {
+                    Some(view) if may_miss => *view = View::granted(history, subscribed),
+                    Some(view) if view.is_confirmed => view.is_at(history, subscribed), // asked for again
                     Some(view)
                         if !subscribed.recovered && history.place(subscribed.position) > view.place =>
                     {

@@ -12,7 +12,7 @@ use super::{
     coverage::{Coverage, Met},
     gateway::Gateway,
     network::{Kind, Network},
-    plain::{self, Plain},
+    plain::Plain,
     random::Random,
     truth::Truth,
 };
@@ -143,9 +143,8 @@ impl World {
         config.reserve_items = random.within(1..=20) as usize;
         let plain: Vec<Plain> = (0..random.within(0..=1)).map(|_| Plain::default()).collect();
         if !plain.is_empty() {
-            // It cannot ask again: what its address names has to be taken at once.
-            config.limits.commands_ahead = config.limits.commands_ahead.max(plain::CHANNELS as u64);
-            config.reserve_items = config.reserve_items.max(plain::CHANNELS + 1);
+            // It cannot ask again: what its address names has to find room at once.
+            config.reserve_items = config.reserve_items.max(super::plain::CHANNELS);
         }
         config.links = random.within(2..=4) as usize;
         let channels = random.within(1..=4) as usize;
@@ -397,7 +396,8 @@ impl World {
             for frame in Codec::Json.down_frames(&down.bytes, DecodeLimits::default()) {
                 let frame: DownFrame = frame.expect("a readable message");
                 say!(self, "    p{index} c{name}: {frame:?}");
-                self.plain[index].hear(frame, &self.truth, &mut self.coverage);
+                let may_miss = self.has_slid && !self.taken_away.is_empty();
+                self.plain[index].hear(frame, &self.truth, may_miss, &mut self.coverage);
             }
             if down.tag.is_some() {
                 self.plain[index].tag.clone_from(&down.tag);
