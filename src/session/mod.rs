@@ -441,6 +441,29 @@ mod tests {
     }
 
     #[test]
+    fn while_journals_are_crowded_commands_wait_until_replies_are_acknowledged() {
+        let config = Arc::new(SessionConfig::new(TokenKeys::from_random([1; 32])));
+        let opening = Opening {
+            id: SessionId::from_random([2; 16]),
+            user: None,
+            config: Arc::clone(&config),
+            listener: Arc::new(Nobody),
+            reason: None,
+        };
+        let hello = Hello { instance: "i".into(), attach: Some(1), ..Hello::default() };
+        let spec = LinkSpec { kind: LinkKind::Duplex, ..poll() };
+        let (mut session, link) = Session::open(NOW, opening, &hello, spec).unwrap();
+        config.crowded.set(true);
+        let items = vec![throughline_wire::Command::Unknown; 100];
+        let commands = throughline_wire::frame::Commands { first: 1, items, ack: None };
+        session.handle_frame(NOW, Via::Link(link), UpFrame::Commands(commands), false).unwrap();
+        assert_eq!(session.received(), config.limits.commands_ahead, "each has a reply that waits");
+        while !frames(&mut session, link).is_empty() {}
+        session.handle_frame(NOW, Via::Link(link), UpFrame::Ack { up_to: 64 }, false).unwrap();
+        assert_eq!(session.received(), 100, "what ran ahead has its turn");
+    }
+
+    #[test]
     fn a_detached_session_is_small() {
         assert!(size_of::<Session>() <= 480, "{}", size_of::<Session>());
     }
