@@ -293,10 +293,12 @@ impl Session {
         let journal = std::mem::replace(&mut self.journal, Journal::after(resume.after));
         self.slid = resume.after;
         // Replies are the only items that cannot be had again; they wait for their command to be taken again (C2).
+        // That one is a duplicate can be said again, and takes no room from those that are waited for.
         let waiting = std::mem::take(&mut self.pending);
         let mut others = Vec::new();
         for item in journal.into_controls().chain(waiting) {
             match item {
+                Item::Reply(reply) if reply == super::commands::duplicate(reply.command) => {}
                 Item::Reply(reply) => self.commands.answered.push(reply),
                 other => others.push(other),
             }

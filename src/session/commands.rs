@@ -377,11 +377,7 @@ impl Session {
         if self.commands.sending.contains(&number) {
             return;
         }
-        let reply = waiting.unwrap_or_else(|| {
-            let payload = Json::parse(br#"{"duplicate":true}"#).map(Payload::Json).unwrap_or_default();
-            Reply { command: number, result: Ok(Accepted { position: None, payload }) }
-        });
-        self.push_item(Item::Reply(reply));
+        self.push_item(Item::Reply(waiting.unwrap_or_else(|| duplicate(number))));
     }
 
     /// Whether a subscription that was asked for in `incarnation` is still wanted: a rebuild from stated positions asks
@@ -432,6 +428,12 @@ impl Commands {
             self.answered.truncate(most);
         }
     }
+}
+
+/// The reply to a `send` that is known to be applied, and no more.
+pub(super) fn duplicate(command: u64) -> Reply {
+    let payload = Json::parse(br#"{"duplicate":true}"#).map(Payload::Json).unwrap_or_default();
+    Reply { command, result: Ok(Accepted { position: None, payload }) }
 }
 
 /// The item that says that the server took a channel away.
