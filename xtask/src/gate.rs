@@ -1,6 +1,6 @@
 //! The checks, in the order in which they fail soonest.
 //!
-//! A claim that the project makes of itself and that a machine can check belongs in [`test`]. What a check proves is said
+//! A claim that the project makes of itself and that a machine can check belongs in `test`. What a check proves is said
 //! where it stands.
 
 use std::process::Command;
