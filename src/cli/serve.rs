@@ -1,6 +1,6 @@
 //! `throughline serve`: a gateway with two listeners, until a signal.
 
-use std::{io::Write as _, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io::Write as _, net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
 use throughline_wire::frame::{Backoff, Limits};
@@ -118,7 +118,6 @@ fn gateway(settings: &Settings, is_loopback: bool) -> anyhow::Result<Gateway> {
             ..Limits::default()
         },
         links: limits.links as usize,
-        transports: Arc::from([]),
         ..SessionConfig::new(keys)
     };
     let memory = MemoryConfig {

@@ -233,8 +233,8 @@ impl Builder {
             session.keys = keys;
         }
         session.limits.message_bytes = config.message_bytes as u64;
-        if session.transports.is_empty() {
-            session.transports = Router::offers();
+        if session.transports.now().is_empty() {
+            session.transports.set(Router::offers());
         }
         let broker = broker.unwrap_or_else(|| Arc::new(Memory::new(memory, clock::now, clock::random_u64)));
         let handler = handler.unwrap_or_else(|| Handler::new(Publish::new(Arc::clone(&broker))));

@@ -103,11 +103,14 @@ impl Router {
             name: &'a str,
             url: Option<&'a str>,
         }
-        let offers = self.shared.session.transports.iter();
+        let offers = self.shared.session.transports.now();
         let negotiation = Negotiation {
             version: 0,
             codecs: [Codec::Json.name(), Codec::Bincode.name()],
-            transports: offers.map(|offer| Offer { name: &offer.name, url: offer.url.as_deref() }).collect(),
+            transports: offers
+                .iter()
+                .map(|offer| Offer { name: &offer.name, url: offer.url.as_deref() })
+                .collect(),
         };
         json(StatusCode::OK, &negotiation)
     }

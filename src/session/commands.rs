@@ -80,6 +80,7 @@ impl Session {
                 }
                 Ok(())
             }
+            UpFrame::Tried(_) => Ok(()),
             UpFrame::Volatile(_) => Err(error(ErrorCode::Unsupported)),
             UpFrame::Hello(_) => Err(fatal(ErrorCode::HelloRepeated)),
             UpFrame::Session(_) => Err(fatal(ErrorCode::FrameNotAllowed)),

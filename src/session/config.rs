@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
+use parking_lot::RwLock;
 use throughline_wire::frame::{Backoff, Limits, TransportOffer};
 
 use super::token::TokenKeys;
@@ -41,8 +42,8 @@ pub struct SessionConfig {
     pub reserve_items: usize,
     /// How many links a session may have at once: one that works, and probes. Default: 4.
     pub links: usize,
-    /// What `welcome` offers, in order of preference.
-    pub transports: Arc<[TransportOffer]>,
+    /// What `welcome` offers, in order of preference; kept up to date by the gateway.
+    pub transports: Offers,
     /// What tokens are signed with.
     pub keys: TokenKeys,
     /// Over how long clients that lose this gateway without a word spread their first attempt, in milliseconds;
@@ -66,11 +67,27 @@ impl SessionConfig {
             limits: Limits::default(),
             reserve_items: 2_048,
             links: 4,
-            transports: Arc::from([]),
+            transports: Offers::default(),
             keys,
             window: Window::default(),
             crowded: Crowded::default(),
         }
+    }
+}
+
+/// What the gateway offers: it changes when a listener starts or a certificate is replaced.
+#[derive(Debug, Default)]
+pub struct Offers(RwLock<Arc<[TransportOffer]>>);
+
+impl Offers {
+    /// The present offers, in order of preference.
+    pub fn now(&self) -> Arc<[TransportOffer]> {
+        Arc::clone(&self.0.read())
+    }
+
+    /// Replaces them.
+    pub fn set(&self, offers: Arc<[TransportOffer]>) {
+        *self.0.write() = offers;
     }
 }
 

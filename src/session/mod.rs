@@ -30,7 +30,7 @@ mod transmit;
 use std::{collections::VecDeque, sync::Arc};
 
 pub use attach::Opening;
-pub use config::{Crowded, Now, SessionConfig, Window};
+pub use config::{Crowded, Now, Offers, SessionConfig, Window};
 use hashbrown::HashSet;
 use journal::Journal;
 use link::Link;

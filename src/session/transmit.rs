@@ -147,7 +147,7 @@ impl Session {
             backoff: config.backoff,
             auth_expires_in_ms: None,
             limits: in_full.then_some(config.limits),
-            transports: in_full.then(|| config.transports.to_vec()),
+            transports: in_full.then(|| config.transports.now().to_vec()),
             features: in_full.then(Vec::new),
         }
     }

@@ -16,6 +16,8 @@ pub enum Transport {
     Polling,
     /// Server-sent events down, requests up. Carries the text codec only.
     Sse,
+    /// One WebTransport session over HTTP/3.
+    WebTransport,
 }
 
 impl Transport {
@@ -25,12 +27,15 @@ impl Transport {
             Self::WebSocket => "websocket",
             Self::Polling => "polling",
             Self::Sse => "sse",
+            Self::WebTransport => "webtransport",
         }
     }
 
     /// The transport of this name.
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::WebSocket, Self::Polling, Self::Sse].into_iter().find(|transport| transport.name() == name)
+        [Self::WebSocket, Self::Polling, Self::Sse, Self::WebTransport]
+            .into_iter()
+            .find(|transport| transport.name() == name)
     }
 }
 

@@ -234,6 +234,7 @@ impl Driver {
         }
         let now = self.now();
         match report {
+            Report::Opened => {}
             Report::Frames(frames) => self.core.handle_frames(now, link, frames),
             Report::SignOfLife => self.core.handle_sign_of_life(now, link),
             Report::Answer { attach, frames } => self.core.handle_answer(now, link, attach, frames),
@@ -249,9 +250,9 @@ impl Driver {
     fn perform(&mut self) {
         while let Some(output) = self.core.poll_output() {
             match output {
-                Output::Open { link, via, hello } => {
+                Output::Open { link, via, offer, hello } => {
                     let hello = encode(via.codec, &hello);
-                    let task = transport::open(&self.network, &self.reporter, link, via, hello);
+                    let task = transport::open(&self.network, &self.reporter, link, via, offer, hello);
                     self.links.insert(link, task);
                 }
                 Output::Poll { link, attach, message } => {

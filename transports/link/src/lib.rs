@@ -45,6 +45,14 @@ pub trait Peer: Send + Unpin + 'static {
     /// Takes one whole message. Never blocks; an answer, if any, comes by [`poll_transmit`](Self::poll_transmit).
     fn receive(&mut self, message: &[u8]);
 
+    /// Takes one datagram: a single frame that the network may have dropped, repeated or overtaken.
+    ///
+    /// Only what the protocol allows there counts (`volatile`); anything else is dropped without an answer, since a
+    /// datagram may be older than the link's last message.
+    fn receive_datagram(&mut self, datagram: &[u8]) {
+        let _ = datagram;
+    }
+
     /// Takes note of a message that the transport could not deliver.
     ///
     /// The answer comes by [`poll_transmit`](Self::poll_transmit), which closes the link where that is called for.
@@ -84,6 +92,9 @@ pub trait Peer: Send + Unpin + 'static {
 pub enum Transmit {
     /// A message. Write it, then ask for more; on a link of one answer, it is the answer.
     Message,
+    /// One frame that may be lost: send it as a datagram, or write it like a message where it is too large for one.
+    /// Only on a link that was opened with [`LinkRequest::datagrams`].
+    Datagram,
     /// The last message, empty where there is nothing to say: write it, then close with this advice.
     Close(Advice),
 }
@@ -107,12 +118,14 @@ pub struct Advice {
 /// What is known of a link when it opens.
 #[derive(Clone, Debug)]
 pub struct LinkRequest {
-    /// The transport's name on the wire: `websocket`, `polling`, `sse`.
+    /// The transport's name on the wire: `websocket`, `polling`, `sse`, `webtransport`.
     pub transport: &'static str,
     /// The form of its messages.
     pub codec: Codec,
     /// What it can carry.
     pub shape: Shape,
+    /// Whether it carries datagrams beside its messages.
+    pub datagrams: bool,
     /// How its client says who it is.
     pub opening: Opening,
     /// The client's address, where known.

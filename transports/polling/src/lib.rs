@@ -68,6 +68,7 @@ impl<G: Gate> Polling<G> {
                 transport: Self::NAME,
                 codec: codec.unwrap_or(Codec::Json),
                 shape,
+                datagrams: false,
                 opening: Opening::Message,
                 remote,
                 headers: head.headers,
@@ -105,7 +106,7 @@ async fn speak<P: Peer>(mut peer: P, codec: Codec, config: Config) -> Response<F
     let body = Full::new(message);
     // Written is not delivered: the peer keeps what it transmitted until the client acknowledges it.
     match transmit {
-        Transmit::Message => {
+        Transmit::Message | Transmit::Datagram => {
             peer.end(LinkEnd::Answered);
             answer(StatusCode::OK, media_type(codec), body)
         }

@@ -120,6 +120,7 @@ impl<G: Gate> ServerSentEvents<G> {
             transport: Self::NAME,
             codec: Codec::Json,
             shape: Shape::DownStream,
+            datagrams: false,
             opening,
             remote,
             headers,

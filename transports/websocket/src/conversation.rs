@@ -155,7 +155,7 @@ impl<P: Peer, S: AsyncRead + AsyncWrite + Unpin> Conversation<P, S> {
             }
             let Some(peer) = &mut self.peer else { return Err(Over) };
             match (poll_message(peer, context, self.config.budget_bytes), self.fault) {
-                (Poll::Ready((Transmit::Message, message)), _) => self.send(message)?,
+                (Poll::Ready((Transmit::Message | Transmit::Datagram, message)), _) => self.send(message)?,
                 (Poll::Ready((Transmit::Close(advice), message)), _) => self.close(message, &advice)?,
                 (Poll::Pending, None) => return Ok(()),
                 // The peer would go on, but its client cannot be read.

@@ -77,6 +77,7 @@ impl<G: Gate> WebSocket<G> {
             transport: Self::NAME,
             codec,
             shape: Shape::Duplex,
+            datagrams: false,
             opening: Opening::Message,
             remote,
             headers: mem::take(request.headers_mut()),

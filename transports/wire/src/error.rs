@@ -1,4 +1,4 @@
-//! What can go wrong, in one table each: error codes, reasons to come back later, close codes.
+//! What can go wrong, in one table each: error codes, reasons to come back later, how an attempt went, close codes.
 //!
 //! The tables are what `docs/protocol.md` prints and what clients are generated from; a test compares them.
 
@@ -158,58 +158,94 @@ impl From<ErrorCode> for DecodeError {
     }
 }
 
-/// Declares the reasons of `retry`.
-macro_rules! retry_reasons {
-    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal;)+) => {
-        /// Why a client should come back later, as `retry.reason` says it.
+/// Declares a table of words: the enum, and its text.
+macro_rules! words {
+    (
+        $(#[doc = $about:literal])+
+        $name:ident {
+            $($(#[doc = $doc:literal])+ $variant:ident = $word:literal;)+
+        }
+    ) => {
+        $(#[doc = $about])+
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
         #[non_exhaustive]
-        pub enum RetryReason {
+        pub enum $name {
             $($(#[doc = $doc])+ $variant,)+
-            /// A reason of a later minor version.
+            /// A word of a later minor version.
             Other,
         }
 
-        impl RetryReason {
-            /// Every reason of this version.
+        impl $name {
+            /// Every word of this version.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
-            /// The reason on the wire.
+            /// The word on the wire.
             pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $name,)+ Self::Other => "other" }
+                match self { $(Self::$variant => $word,)+ Self::Other => "other" }
             }
 
-            /// The reason that this text names; [`Other`](Self::Other) when this version has none of that name.
+            /// What this text names; [`Other`](Self::Other) when this version has no such word.
             pub fn parse(text: &str) -> Self {
-                match text { $($name => Self::$variant,)+ _ => Self::Other }
+                match text { $($word => Self::$variant,)+ _ => Self::Other }
             }
         }
     };
 }
 
-retry_reasons! {
-    /// A higher attach number is known. Final for the client's newest attach, ignored for an older one.
-    Superseded = "superseded";
-    /// The session has to be rebuilt: come back at once with `resume.positions`.
-    Positions = "positions";
-    /// The gateway is stopping.
-    Drain = "drain";
-    /// The gateway has more to do than it can.
-    Overload = "overload";
-    /// The link fell silent.
-    Silence = "silence";
-    /// The client broke the protocol on this link.
-    ProtocolError = "protocol_error";
-    /// The session was ended by its client.
-    Ended = "ended";
-    /// The session was ended by the application.
-    Disconnected = "disconnected";
-    /// New credentials are needed.
-    Unauthorized = "unauthorized";
-    /// Not allowed, whatever the credentials.
-    Forbidden = "forbidden";
-    /// An error of the gateway's own.
-    Internal = "internal";
+words! {
+    /// Why a client should come back later, as `retry.reason` says it.
+    RetryReason {
+        /// A higher attach number is known. Final for the client's newest attach, ignored for an older one.
+        Superseded = "superseded";
+        /// The session has to be rebuilt: come back at once with `resume.positions`.
+        Positions = "positions";
+        /// The gateway is stopping.
+        Drain = "drain";
+        /// The gateway has more to do than it can.
+        Overload = "overload";
+        /// The link fell silent.
+        Silence = "silence";
+        /// The client broke the protocol on this link.
+        ProtocolError = "protocol_error";
+        /// The session was ended by its client.
+        Ended = "ended";
+        /// The session was ended by the application.
+        Disconnected = "disconnected";
+        /// New credentials are needed.
+        Unauthorized = "unauthorized";
+        /// Not allowed, whatever the credentials.
+        Forbidden = "forbidden";
+        /// An error of the gateway's own.
+        Internal = "internal";
+    }
+}
+
+words! {
+    /// How a client's use of a transport went, as `tried.outcome` says it.
+    AttemptOutcome {
+        /// What went down it was confirmed: the session moved to it.
+        Proven = "proven";
+        /// It was answered, and the answer was no: a status, a reset, a wrong certificate.
+        Refused = "refused";
+        /// A connection stood, and its handshake was never answered.
+        Hung = "hung";
+        /// Nothing at all came back.
+        Blocked = "blocked";
+        /// It stood, and what was due on it did not come.
+        Silent = "silent";
+        /// It was answered, and what was sent down it was held back.
+        Buffered = "buffered";
+        /// Another was faster.
+        Late = "late";
+        /// It broke.
+        Lost = "lost";
+        /// The gateway asked for the move.
+        Drained = "drained";
+        /// It was left for one that is preferred.
+        Preferred = "preferred";
+        /// The gateway does not offer it, or the platform does not have it.
+        Unsupported = "unsupported";
+    }
 }
 
 /// Why a stream was closed, WebSocket and WebTransport alike; an unknown code is read by its range.

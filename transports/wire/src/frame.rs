@@ -2,7 +2,7 @@
 
 use crate::{
     command::Command,
-    error::{ErrorCode, RetryReason},
+    error::{AttemptOutcome, ErrorCode, RetryReason},
     ids::{ChannelName, Positions, SessionId, Token},
     item::{Item, Sender},
     payload::Payload,
@@ -36,6 +36,8 @@ pub enum UpFrame {
     },
     /// Something unnumbered that may be dropped.
     Volatile(VolatileUp),
+    /// How the client's use of a transport went.
+    Tried(Tried),
     /// Asks for a pong with the same nonce.
     Ping {
         /// What to say back.
@@ -130,6 +132,19 @@ pub struct VolatileUp {
     pub seq: u64,
     /// What it says.
     pub payload: Payload,
+}
+
+/// How a client's use of a transport went, for whoever asks why it is where it is. Never answered; changes nothing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tried {
+    /// The transport's name.
+    pub transport: Box<str>,
+    /// How it ended.
+    pub outcome: AttemptOutcome,
+    /// How long it took until then.
+    pub took_ms: u64,
+    /// How long ago that was when this was said.
+    pub ago_ms: u64,
 }
 
 /// A frame from the gateway.

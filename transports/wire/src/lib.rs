@@ -21,7 +21,7 @@ mod scan;
 
 pub use codec::{Batch, Codec, DecodeLimits};
 pub use command::{Command, Send, SubscribeFrom};
-pub use error::{CloseCode, DecodeError, ErrorCode, RetryReason};
+pub use error::{AttemptOutcome, CloseCode, DecodeError, ErrorCode, RetryReason};
 pub use frame::{DownFrame, UpFrame};
 pub use ids::{ChannelName, Epoch, Offset, Position, Positions, SessionId, Token};
 pub use item::{Event, Gap, GapReason, Item, Reply, ReplyError, Sender, Subscribed, Unsubscribed};

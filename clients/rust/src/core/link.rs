@@ -141,7 +141,7 @@ impl Link {
     }
 
     pub(crate) fn is_duplex(&self) -> bool {
-        self.via.transport == Transport::WebSocket
+        matches!(self.via.transport, Transport::WebSocket | Transport::WebTransport)
     }
 
     pub(crate) fn is_polling(&self) -> bool {

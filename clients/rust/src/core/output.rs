@@ -1,6 +1,6 @@
 //! What the core wants done.
 
-use throughline_wire::{ReplyError, Subscribed, UpFrame, item::Accepted};
+use throughline_wire::{ReplyError, Subscribed, UpFrame, frame::TransportOffer, item::Accepted};
 
 use super::names::{LinkKey, Ticket};
 use crate::{config::Via, error::MigrateError};
@@ -8,8 +8,10 @@ use crate::{config::Via, error::MigrateError};
 /// One thing to do.
 #[derive(Debug)]
 pub(crate) enum Output {
-    /// Open a link; on a stream, say this first. A polling link waits for its first [`Poll`](Self::Poll).
-    Open { link: LinkKey, via: Via, hello: Vec<UpFrame> },
+    /// Open a link; on a stream, say this first. A duplex link without it is opened and waits for its first
+    /// [`Transmit`](Self::Transmit), a polling link for its first [`Poll`](Self::Poll). `offer` is what the gateway last
+    /// said of the transport.
+    Open { link: LinkKey, via: Via, offer: Option<TransportOffer>, hello: Vec<UpFrame> },
     /// Poll; gives an earlier poll of this link up.
     Poll { link: LinkKey, attach: u64, message: Vec<UpFrame> },
     /// Post beside a polling or an SSE link; gives an earlier post of this link up.

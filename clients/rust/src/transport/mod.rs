@@ -9,11 +9,12 @@ mod http;
 mod polling;
 mod sse;
 mod websocket;
+mod webtransport;
 
 use std::{io, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use throughline_wire::{Codec, DecodeLimits, DownFrame, UpFrame};
+use throughline_wire::{Codec, DecodeLimits, DownFrame, UpFrame, frame::TransportOffer};
 use tokio::{sync::mpsc, task::AbortHandle};
 
 use crate::{
@@ -58,6 +59,8 @@ pub(crate) enum Say {
 /// What a link has seen.
 #[derive(Debug)]
 pub(crate) enum Report {
+    /// A stream stands: its handshake is done, and what it is told to say goes out.
+    Opened,
     /// Frames came down a stream.
     Frames(Vec<DownFrame>),
     /// A stream showed that it lives.
@@ -109,21 +112,25 @@ impl Drop for LinkTask {
     }
 }
 
-/// Opens a link; `hello` is what a stream says first.
+/// Opens a link; `hello` is what a stream says first, and may be empty on one that is duplex. `offer` is what the
+/// gateway last said of the transport: where it is, and which certificates to accept.
 pub(crate) fn open(
     network: &Arc<Network>,
     reports: &mpsc::Sender<(LinkKey, Report)>,
     link: LinkKey,
     via: Via,
+    offer: Option<TransportOffer>,
     hello: Bytes,
 ) -> LinkTask {
     let (say, sayings) = mpsc::channel(SAY_QUEUE);
     let reporter = Reporter { link, reports: reports.clone() };
     let network = Arc::clone(network);
+    let _ = offer;
     let task = match via.transport {
         Transport::WebSocket => tokio::spawn(websocket::run(network, via.codec, hello, sayings, reporter)),
         Transport::Polling => tokio::spawn(polling::run(network, via.codec, sayings, reporter)),
         Transport::Sse => tokio::spawn(sse::run(network, hello, sayings, reporter)),
+        Transport::WebTransport => tokio::spawn(webtransport::run(reporter)),
     };
     LinkTask { via, say, task: task.abort_handle() }
 }

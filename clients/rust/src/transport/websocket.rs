@@ -28,7 +28,10 @@ pub(super) async fn run(
     reporter: Reporter,
 ) {
     let end = match open(&network, codec, &reporter).await {
-        Ok(socket) => converse(socket, &network, codec, hello, sayings, &reporter).await,
+        Ok(socket) => {
+            reporter.report(Report::Opened).await;
+            converse(socket, &network, codec, hello, sayings, &reporter).await
+        }
         Err(end) => end,
     };
     reporter.report(Report::Ended(end)).await;
@@ -92,7 +95,9 @@ async fn converse(
 ) -> End {
     let (mut up, mut down) = socket.split();
     let writing = async {
-        up.send(message(codec, hello)).await?;
+        if !hello.is_empty() {
+            up.send(message(codec, hello)).await?;
+        }
         while let Some(say) = sayings.recv().await {
             let mut goodbye = false;
             let mut next = Some(say);

@@ -2,12 +2,12 @@
 
 use proptest::{collection::vec, option::of, prelude::*};
 use throughline_wire::{
-    ChannelName, Command, DownFrame, Epoch, ErrorCode, Event, Gap, GapReason, Item, Json, MAX_INTEGER, Meta,
-    Offset, Payload, Position, Reply, ReplyError, RetryReason, Send, Sender, SessionId, SubscribeFrom,
-    Subscribed, Token, Unsubscribed, UpFrame, bounds,
+    AttemptOutcome, ChannelName, Command, DownFrame, Epoch, ErrorCode, Event, Gap, GapReason, Item, Json,
+    MAX_INTEGER, Meta, Offset, Payload, Position, Reply, ReplyError, RetryReason, Send, Sender, SessionId,
+    SubscribeFrom, Subscribed, Token, Unsubscribed, UpFrame, bounds,
     frame::{
         Backoff, ClientInfo, Commands, ErrorFrame, Hello, Items, Limits, Resume, Retry, SessionName,
-        TransportOffer, VolatileDown, VolatileUp, Welcome,
+        TransportOffer, Tried, VolatileDown, VolatileUp, Welcome,
     },
     item::{Accepted, UnsubscribeReason},
 };
@@ -25,6 +25,11 @@ pub(crate) fn up_frame() -> impl Strategy<Value = UpFrame> {
         token().prop_map(|token| UpFrame::Auth { token }),
         (channel(), of(text(bounds::NAME_BYTES)), integer(), payload()).prop_map(
             |(channel, name, seq, payload)| { UpFrame::Volatile(VolatileUp { channel, name, seq, payload }) }
+        ),
+        (text(bounds::TRANSPORT_NAME_BYTES), attempt_outcome(), integer(), integer()).prop_map(
+            |(transport, outcome, took_ms, ago_ms)| {
+                UpFrame::Tried(Tried { transport, outcome, took_ms, ago_ms })
+            }
         ),
         of(integer()).prop_map(|nonce| UpFrame::Ping { nonce }),
         of(integer()).prop_map(|nonce| UpFrame::Pong { nonce }),
@@ -215,6 +220,12 @@ fn welcome() -> impl Strategy<Value = Welcome> {
                 features,
             }
         })
+}
+
+fn attempt_outcome() -> impl Strategy<Value = AttemptOutcome> {
+    let mut outcomes = AttemptOutcome::ALL.to_vec();
+    outcomes.push(AttemptOutcome::Other);
+    proptest::sample::select(outcomes)
 }
 
 fn retry() -> impl Strategy<Value = Retry> {

@@ -85,7 +85,7 @@ impl Core {
             }
             link.until = Time::MAX;
             self.links.insert(key, link);
-            self.outputs.push_back(Output::Open { link: key, via, hello: Vec::new() });
+            self.outputs.push_back(Output::Open { link: key, via, offer: None, hello: Vec::new() });
             self.poll_again(now, key);
             return key;
         }
@@ -97,7 +97,7 @@ impl Core {
         let (hello, stated) = self.hello(link.attach, true);
         link.stated = stated;
         self.links.insert(key, link);
-        self.outputs.push_back(Output::Open { link: key, via, hello: vec![hello] });
+        self.outputs.push_back(Output::Open { link: key, via, offer: None, hello: vec![hello] });
         key
     }
 

@@ -5,8 +5,8 @@ use super::{
     read::{Read, Reader, malformed},
 };
 use crate::{
-    Command, DecodeLimits, ErrorCode, Send, SubscribeFrom, UpFrame, bounds,
-    frame::{ClientInfo, Commands, Hello, Resume, SessionName, VolatileUp},
+    AttemptOutcome, Command, DecodeLimits, ErrorCode, Send, SubscribeFrom, UpFrame, bounds,
+    frame::{ClientInfo, Commands, Hello, Resume, SessionName, Tried, VolatileUp},
 };
 
 pub(super) fn frame(r: &mut Reader<'_>, limits: DecodeLimits) -> Read<UpFrame> {
@@ -28,6 +28,12 @@ pub(super) fn frame(r: &mut Reader<'_>, limits: DecodeLimits) -> Read<UpFrame> {
             name: r.option(|r| r.text(bounds::NAME_BYTES))?,
             seq: r.integer()?,
             payload: r.payload()?,
+        }),
+        frame::TRIED => UpFrame::Tried(Tried {
+            transport: r.text(bounds::TRANSPORT_NAME_BYTES)?,
+            outcome: AttemptOutcome::parse(&r.text(bounds::CODE_BYTES)?),
+            took_ms: r.integer()?,
+            ago_ms: r.integer()?,
         }),
         frame::PING => UpFrame::Ping { nonce: r.option(Reader::integer)? },
         frame::PONG => UpFrame::Pong { nonce: r.option(Reader::integer)? },

@@ -36,6 +36,12 @@ impl Encoder<'_> {
                 w.integer(volatile.seq);
                 w.payload(&volatile.payload);
             }),
+            UpFrame::Tried(tried) => self.typed(frame::TRIED, |w| {
+                w.string(&tried.transport);
+                w.string(tried.outcome.as_str());
+                w.integer(tried.took_ms);
+                w.integer(tried.ago_ms);
+            }),
             UpFrame::Ping { nonce } => self.typed(frame::PING, |w| w.optional_integer(*nonce)),
             UpFrame::Pong { nonce } => self.typed(frame::PONG, |w| w.optional_integer(*nonce)),
             UpFrame::Bye => self.typed(frame::BYE, |_| {}),

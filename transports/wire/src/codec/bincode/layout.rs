@@ -17,6 +17,7 @@ pub(super) mod frame {
     pub(crate) const RETRY: u8 = 13;
     pub(crate) const MIGRATE: u8 = 14;
     pub(crate) const ERROR: u8 = 15;
+    pub(crate) const TRIED: u8 = 16;
     pub(crate) const EXTENSION: u8 = 128;
 }
 

@@ -2,8 +2,8 @@
 
 use super::members::{Object, PayloadMembers, peek_type, skip_object};
 use crate::{
-    Command, DecodeLimits, ErrorCode, Meta, Send, SubscribeFrom, UpFrame, bounds,
-    frame::{ClientInfo, Commands, Hello, Resume, SessionName, VolatileUp},
+    AttemptOutcome, Command, DecodeLimits, ErrorCode, Meta, Send, SubscribeFrom, UpFrame, bounds,
+    frame::{ClientInfo, Commands, Hello, Resume, SessionName, Tried, VolatileUp},
     scan::{Read, Reader},
 };
 
@@ -16,6 +16,7 @@ pub(super) fn frame(r: &mut Reader<'_>, limits: DecodeLimits) -> Read<UpFrame> {
         "ack" => super::up_to(r).map(|up_to| UpFrame::Ack { up_to }),
         "auth" => auth(r),
         "volatile" => volatile(r).map(UpFrame::Volatile),
+        "tried" => tried(r).map(UpFrame::Tried),
         "ping" => super::heartbeat(r).map(|(nonce, _)| UpFrame::Ping { nonce }),
         "pong" => super::heartbeat(r).map(|(nonce, _)| UpFrame::Pong { nonce }),
         "bye" => skip_object(r).map(|()| UpFrame::Bye),
@@ -149,6 +150,26 @@ fn volatile(r: &mut Reader<'_>) -> Read<VolatileUp> {
         name,
         seq: r.required(seq, "volatile.seq is missing")?,
         payload: payload.finish(),
+    })
+}
+
+fn tried(r: &mut Reader<'_>) -> Read<Tried> {
+    let (mut transport, mut outcome, mut took_ms, mut ago_ms) = (None, None, None, None);
+    let mut object = Object::enter(r)?;
+    while let Some(name) = object.next(r)? {
+        match &*name {
+            "transport" => transport = Some(r.text(bounds::TRANSPORT_NAME_BYTES)?),
+            "outcome" => outcome = Some(AttemptOutcome::parse(&r.text(bounds::CODE_BYTES)?)),
+            "tookMs" => took_ms = Some(r.integer()?),
+            "agoMs" => ago_ms = Some(r.integer()?),
+            _ => r.skip()?,
+        }
+    }
+    Ok(Tried {
+        transport: r.required(transport, "tried.transport is missing")?,
+        outcome: r.required(outcome, "tried.outcome is missing")?,
+        took_ms: r.required(took_ms, "tried.tookMs is missing")?,
+        ago_ms: r.required(ago_ms, "tried.agoMs is missing")?,
     })
 }
 

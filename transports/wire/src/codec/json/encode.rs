@@ -29,6 +29,12 @@ impl Encoder<'_> {
                 w.key("seq").integer(volatile.seq);
                 w.payload(&volatile.payload);
             }),
+            UpFrame::Tried(tried) => self.typed("tried", |w| {
+                w.key("transport").string(&tried.transport);
+                w.key("outcome").string(tried.outcome.as_str());
+                w.key("tookMs").integer(tried.took_ms);
+                w.key("agoMs").integer(tried.ago_ms);
+            }),
             UpFrame::Ping { nonce } => self.typed("ping", |w| w.optional_integer("nonce", *nonce)),
             UpFrame::Pong { nonce } => self.typed("pong", |w| w.optional_integer("nonce", *nonce)),
             UpFrame::Bye => self.typed("bye", |_| {}),

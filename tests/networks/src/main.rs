@@ -1,0 +1,3 @@
+//! Hostile networks.
+
+fn main() {}

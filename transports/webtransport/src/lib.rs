@@ -1,0 +1,1 @@
+//! Links over WebTransport (HTTP/3).
