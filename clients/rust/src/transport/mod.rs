@@ -48,6 +48,8 @@ impl Network {
 pub(crate) enum Say {
     /// On a duplex link.
     Message(Bytes),
+    /// One frame that may be lost, on a duplex link: as a datagram where it fits into one, else as a message.
+    Datagram(Bytes),
     /// Polls, in place of the poll before.
     Poll { attach: u64, message: Bytes },
     /// Posts, in place of the post before.

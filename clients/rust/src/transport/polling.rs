@@ -26,7 +26,7 @@ pub(super) async fn run(
             match say {
                 Say::Poll { attach, message } => drop(poll_to.send((attach, message)).await),
                 Say::Post { post, message } => drop(post_to.send((post, message)).await),
-                Say::Message(_) => {}
+                Say::Message(_) | Say::Datagram(_) => {}
                 Say::Goodbye => break,
             }
         }

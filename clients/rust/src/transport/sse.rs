@@ -31,7 +31,7 @@ pub(super) async fn run(
         while let Some(say) = sayings.recv().await {
             match say {
                 Say::Post { post, message } => drop(post_to.send((post, message)).await),
-                Say::Message(_) | Say::Poll { .. } => {}
+                Say::Message(_) | Say::Datagram(_) | Say::Poll { .. } => {}
                 Say::Goodbye => break,
             }
         }

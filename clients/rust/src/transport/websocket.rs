@@ -104,7 +104,7 @@ async fn converse(
             // All that is there to say goes out in one write.
             while let Some(say) = next {
                 match say {
-                    Say::Message(bytes) => up.feed(message(codec, bytes)).await?,
+                    Say::Message(bytes) | Say::Datagram(bytes) => up.feed(message(codec, bytes)).await?,
                     Say::Goodbye => goodbye = true,
                     Say::Poll { .. } | Say::Post { .. } => {}
                 }

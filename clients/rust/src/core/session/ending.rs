@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use throughline_wire::{CloseCode, Command, RetryReason, SubscribeFrom};
+use throughline_wire::{AttemptOutcome, CloseCode, Command, RetryReason, SubscribeFrom};
 
 use super::{Core, Outcome, Output, Standing};
 use crate::{
@@ -14,8 +14,10 @@ use crate::{
 /// How a link ended, as its transport saw it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum End {
-    /// It could not be opened, or broke, or just ended.
+    /// It broke, or just ended.
     Lost(Box<str>),
+    /// It could not be opened: how far the attempt came, and why it came no further, for a person.
+    Failed { outcome: AttemptOutcome, reason: Box<str> },
     /// The gateway closed it with this code.
     Closed(u16),
     /// It was refused with this HTTP status, and when to come back where that was said.
@@ -45,7 +47,7 @@ impl Core {
             return self.come_back(now, key, fault, None);
         }
         match end {
-            End::Lost(reason) => self.come_back(now, key, &reason, None),
+            End::Lost(reason) | End::Failed { reason, .. } => self.come_back(now, key, &reason, None),
             End::Protocol(reason) => self.protocol_error(now, key, &reason),
             End::Refused { status, retry_after } => {
                 self.come_back(now, key, &format!("refused with status {status}"), retry_after);
