@@ -7,8 +7,11 @@
 
 pub mod bincode;
 pub mod json;
+mod stream;
 
 use ::bytes::{Bytes, BytesMut};
+
+pub use self::stream::FrameSplitter;
 
 use crate::{DecodeError, DownFrame, Item, UpFrame};
 

@@ -1,6 +1,7 @@
 //! What holds for every frame and for every message, in both codecs.
 
 mod frames;
+mod streams;
 
 use bytes::BytesMut;
 use proptest::{collection::vec, prelude::*};

@@ -40,6 +40,19 @@ fn next_frame<'a>(rest: &mut &'a [u8], limits: DecodeLimits) -> Read<Reader<'a>>
     Ok(Reader::new(frame))
 }
 
+/// The length that a frame begins with, and how many bytes that takes; `None` while there are too few to tell.
+pub(super) fn frame_length(bytes: &[u8]) -> Read<Option<(usize, usize)>> {
+    // bincode's variable integers: the first byte is the value, or says how many follow.
+    let needed = match bytes.first() {
+        None => return Ok(None),
+        Some(251) => 3,
+        Some(252) => 5,
+        Some(253) => 9,
+        Some(_) => 1,
+    };
+    if bytes.len() < needed { Ok(None) } else { read::length(bytes).map(Some) }
+}
+
 pub(super) fn encode_up(frame: &UpFrame, buffer: &mut BytesMut) {
     Encoder::new(buffer).up(frame);
 }
