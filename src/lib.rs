@@ -12,6 +12,7 @@
 //! | [`upstream`] | where what clients say goes: a `tower::Service` of intents |
 //! | [`gateway`] | links against sessions: registry, lanes, wakes, timers, shutdown |
 //! | [`http`] | addresses, origins, the admin API, listeners |
+//! | `certificates` | what the listeners show to say who they are (feature `tls`) |
 //!
 //! The first two are pure: they build without the `gateway` feature, read no clock and never wait.
 //!
@@ -29,6 +30,8 @@ pub mod session;
 
 #[cfg(feature = "gateway")]
 pub mod broker;
+#[cfg(feature = "tls")]
+pub mod certificates;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "gateway")]

@@ -70,6 +70,8 @@ pub(crate) struct Metrics {
     refusals: Family<CodeLabel, Counter>,
     events_published: Counter,
     publish_seconds: Histogram,
+    #[cfg(feature = "tls")]
+    pub(crate) certificates: super::certificates::CertificateMetrics,
 }
 
 impl Metrics {
@@ -92,6 +94,8 @@ impl Metrics {
             refusals: Family::default(),
             events_published: Counter::default(),
             publish_seconds: Histogram::new(exponential_buckets(0.000_01, 4.0, 10)),
+            #[cfg(feature = "tls")]
+            certificates: Default::default(),
         };
         metrics.touch();
         metrics.registered()
@@ -152,6 +156,8 @@ impl Metrics {
             Unit::Seconds,
             self.publish_seconds.clone(),
         );
+        #[cfg(feature = "tls")]
+        self.certificates.register(r);
         self
     }
 
@@ -229,6 +235,8 @@ impl Metrics {
         self.channels.set(usage.channels() as i64);
         self.log_bytes.set(usage.log_bytes() as i64);
         self.journal_bytes.set(usage.journal_bytes() as i64);
+        #[cfg(feature = "tls")]
+        self.certificates.measure(std::time::SystemTime::now());
         let mut out = String::new();
         if text::encode(&mut out, &self.registry).is_err() {
             tracing::error!("metrics could not be written");

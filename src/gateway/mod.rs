@@ -10,6 +10,8 @@
 
 pub mod authority;
 mod cell;
+#[cfg(feature = "tls")]
+mod certificates;
 mod clock;
 mod config;
 mod handle;

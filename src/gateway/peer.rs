@@ -276,6 +276,14 @@ impl GatewayPeer {
         self.signal.set();
     }
 
+    /// Refuses the link to somebody who may never have one, unless it is refused already.
+    #[cfg(feature = "webtransport")]
+    pub(crate) fn forbid(&mut self, code: ErrorCode) {
+        if !matches!(self.stage, Stage::Closing { .. } | Stage::Over) {
+            self.close(Goodbye::Forbidden(code));
+        }
+    }
+
     /// Refuses the link for bytes that are no message of the protocol.
     fn close_by(&mut self, error: &DecodeError) {
         self.shared.metrics.count_refusal(error.code);

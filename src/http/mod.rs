@@ -9,6 +9,8 @@ mod router;
 pub use body::Body;
 pub use origin::{OriginPolicy, OriginRefused};
 pub(crate) use router::Router;
+#[cfg(feature = "webtransport")]
+pub(crate) use router::WEBTRANSPORT;
 
 /// The address that a connection came from, as an extension of its requests. Whoever accepts connections puts it
 /// there; without it the gateway knows no client's address.

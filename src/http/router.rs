@@ -99,9 +99,13 @@ impl Router {
             transports: Vec<Offer<'a>>,
         }
         #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
         struct Offer<'a> {
             name: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
             url: Option<&'a str>,
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            certificate_hashes: &'a [Box<str>],
         }
         let offers = self.shared.session.transports.now();
         let negotiation = Negotiation {
@@ -109,7 +113,11 @@ impl Router {
             codecs: [Codec::Json.name(), Codec::Bincode.name()],
             transports: offers
                 .iter()
-                .map(|offer| Offer { name: &offer.name, url: offer.url.as_deref() })
+                .map(|offer| Offer {
+                    name: &offer.name,
+                    url: offer.url.as_deref(),
+                    certificate_hashes: &offer.certificate_hashes,
+                })
                 .collect(),
         };
         json(StatusCode::OK, &negotiation)
@@ -216,5 +224,7 @@ const WEBSOCKET: &str = "/v1/websocket";
 const POLL: &str = "/v1/poll";
 const SEND: &str = "/v1/send";
 const EVENTS: &str = "/v1/events";
+#[cfg(feature = "webtransport")]
+pub(crate) const WEBTRANSPORT: &str = "/v1/webtransport";
 const NEGOTIATE: &str = "/v1/negotiate";
 const HEALTH: &str = "/healthz";

@@ -1,0 +1,108 @@
+//! WebTransport, offered beside the transports of the HTTP side on a UDP socket of its own.
+//!
+//! Two things are particular to it. A page cannot read the status of a refused handshake, so origins are checked at the
+//! gate, and a refusal travels as frames. And what is offered changes while the gateway runs: a certificate that clients
+//! know by its hash is replaced before it ends.
+
+use std::{future::Future, io, net::UdpSocket, sync::Arc};
+
+use http::Uri;
+use throughline_link::{Gate, LinkRequest};
+use throughline_webtransport::WebTransport;
+use throughline_wire::{ErrorCode, frame::TransportOffer};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Gateway, Shared,
+    peer::{GatewayGate, GatewayPeer},
+};
+use crate::{certificates::Certificates, http::WEBTRANSPORT};
+
+/// The gate of links that come by UDP.
+#[derive(Clone, Debug)]
+pub(crate) struct WebTransportGate(GatewayGate);
+
+impl Gate for WebTransportGate {
+    type Peer = GatewayPeer;
+
+    fn open(&self, link: LinkRequest) -> GatewayPeer {
+        let shared = &self.0.shared;
+        let checked = shared.config.origins.check(&link.headers, &Uri::default());
+        let mut peer = self.0.open(link);
+        if let Err(refused) = checked {
+            tracing::warn!(%refused, "a page was refused");
+            peer.forbid(ErrorCode::OriginRefused);
+        }
+        peer
+    }
+}
+
+impl Gateway {
+    /// Serves WebTransport on a socket, and offers it to clients, until `stop`; then tells those still there.
+    ///
+    /// `url` is where clients find it: an absolute address (`https://rt.example.com/v1/webtransport`), or `None` where
+    /// it has the host and the port number of the gateway's HTTP side, only UDP. The path is always
+    /// `{base_path}/v1/webtransport`. Which pages may connect is said by [`GatewayConfig::origins`]; certificates of the
+    /// gateway's own are offered with their hashes, and told anew with every change. Somebody has to keep them
+    /// ([`Handle::keep_certificates`]).
+    ///
+    /// To stop without cutting anybody off, call [`Handle::shutdown`] first.
+    ///
+    /// [`GatewayConfig::origins`]: super::GatewayConfig::origins
+    /// [`Handle::keep_certificates`]: super::Handle::keep_certificates
+    /// [`Handle::shutdown`]: super::Handle::shutdown
+    ///
+    /// # Errors
+    /// A socket that cannot be used, or a certificate that QUIC cannot.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn serve_webtransport(
+        &self,
+        socket: UdpSocket,
+        certificates: &Certificates,
+        url: Option<&str>,
+        stop: CancellationToken,
+    ) -> io::Result<impl Future<Output = ()> + Send + 'static> {
+        let shared = Arc::clone(&self.handle.shared);
+        let gate = WebTransportGate(GatewayGate { shared: Arc::clone(&shared) });
+        let config = throughline_webtransport::Config {
+            max_message_bytes: shared.config.message_bytes,
+            path: format!("{}{WEBTRANSPORT}", shared.config.base_path),
+            ..Default::default()
+        };
+        let tls = certificates.server_config(&[b"h3"]).map_err(io::Error::other)?;
+        let endpoint = WebTransport::new(gate, config).bind(socket, tls)?;
+        let url: Box<str> = url.unwrap_or(WEBTRANSPORT.trim_start_matches("/v1/")).into();
+        let mut hashes = certificates.watch_hashes();
+        offer(&shared, Some(webtransport(&url, &hashes.borrow_and_update())));
+        Ok(async move {
+            let serving = endpoint.serve(shared.links.clone(), stop);
+            let mut serving = std::pin::pin!(serving);
+            loop {
+                tokio::select! {
+                    () = &mut serving => break,
+                    // Those who change them may end before us: what was said last stays true then.
+                    Ok(()) = hashes.changed() => {
+                        offer(&shared, Some(webtransport(&url, &hashes.borrow_and_update())));
+                    }
+                }
+            }
+            offer(&shared, None);
+        })
+    }
+}
+
+/// Offers WebTransport before all others, in place of what was offered of it; or not any more.
+fn offer(shared: &Shared, ours: Option<TransportOffer>) {
+    let offers = shared.session.transports.now();
+    let others = offers.iter().filter(|offer| &*offer.name != NAME).cloned();
+    shared.session.transports.set(ours.into_iter().chain(others).collect());
+}
+
+fn webtransport(url: &str, hashes: &[String]) -> TransportOffer {
+    let certificate_hashes = hashes.iter().map(|hash| (**hash).into()).collect();
+    TransportOffer { name: NAME.into(), url: Some(url.into()), certificate_hashes }
+}
+
+const NAME: &str = WebTransport::<WebTransportGate>::NAME;
