@@ -29,7 +29,9 @@ use super::{
 };
 use crate::{
     broker::Recall,
-    session::{Effect, Ending, Goodbye, LinkId, SendResult, Session, SubscribeRequest, UnsubscribeRequest},
+    session::{
+        Effect, Ending, Goodbye, LinkId, Parting, SendResult, Session, SubscribeRequest, UnsubscribeRequest,
+    },
     upstream::Intent,
 };
 
@@ -123,8 +125,8 @@ impl Cell {
     }
 
     /// Forgets a link, its client's or the gateway's doing.
-    pub(super) fn remove_link(self: &Arc<Self>, id: LinkId) {
-        self.change(|session| session.handle_link_lost(clock::now(), id));
+    pub(super) fn remove_link(self: &Arc<Self>, id: LinkId, parting: Parting) {
+        self.change(|session| session.handle_link_lost(clock::now(), id, parting));
         self.wake.remove(id);
     }
 
@@ -142,6 +144,8 @@ impl Cell {
             Effect::Authenticate { token } => self.check_credentials(token),
             Effect::Established => self.shared.metrics.count_established(),
             Effect::Refused(code) => self.shared.metrics.count_refusal(code),
+            Effect::Tried { transport, outcome } => self.shared.metrics.count_attempt(transport, outcome),
+            Effect::Dropped(dropped) => self.shared.metrics.count_dropped(dropped),
             Effect::Ended(ending) => self.ended(ending),
         }
     }

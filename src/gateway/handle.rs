@@ -6,11 +6,11 @@ use throughline_wire::{ChannelName, ErrorCode, Event, Offset, Position, SessionI
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Shared, cell::Cell, clock};
+use super::{Shared, clock};
 use crate::{
     broker::Recall,
     channel::NewEvent,
-    session::{Ending, Goodbye, Session},
+    session::{Ending, Goodbye, Session, TransportHistory},
 };
 
 /// What an application does with its gateway. Cheap to clone.
@@ -79,6 +79,8 @@ pub struct SessionInfo {
     pub received: u64,
     /// Its channels, with its place in each.
     pub subscriptions: Vec<(ChannelName, Position)>,
+    /// How it came to be where it is; `None` in a [page](Page) of sessions.
+    pub transports: Option<TransportHistory>,
 }
 
 /// Some sessions, in the order of their ids.
@@ -177,12 +179,14 @@ impl Handle {
     pub fn sessions(&self, after: Option<SessionId>, limit: usize) -> Page {
         let cells = self.shared.registry.page(after, limit + 1);
         let next = (cells.len() > limit && limit > 0).then(|| cells[limit - 1].id());
-        Page { sessions: cells.iter().take(limit).map(info).collect(), next }
+        Page { sessions: cells.iter().take(limit).map(|cell| cell.look(info)).collect(), next }
     }
 
     /// One session.
     pub fn session(&self, id: SessionId) -> Option<SessionInfo> {
-        self.shared.registry.find(id).map(|cell| info(&cell))
+        let cell = self.shared.registry.find(id)?;
+        let transports = |session: &Session| Some(session.transports(clock::now()));
+        Some(cell.look(|session| SessionInfo { transports: transports(session), ..info(session) }))
     }
 
     /// Ends a session and tells its client not to come back. Says whether there was one.
@@ -233,8 +237,8 @@ impl Handle {
     }
 }
 
-fn info(cell: &Arc<Cell>) -> SessionInfo {
-    cell.look(|session: &Session| SessionInfo {
+fn info(session: &Session) -> SessionInfo {
+    SessionInfo {
         id: session.id(),
         user: session.user().map(Into::into),
         transport: session.active().map(|(_, spec)| spec.transport),
@@ -242,5 +246,6 @@ fn info(cell: &Arc<Cell>) -> SessionInfo {
         unacknowledged: session.unacknowledged(),
         received: session.received(),
         subscriptions: session.subscriptions().map(|(name, place)| (name.clone(), place)).collect(),
-    })
+        transports: None,
+    }
 }

@@ -14,10 +14,10 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 use throughline_link::LinkEnd;
-use throughline_wire::ErrorCode;
+use throughline_wire::{AttemptOutcome, ErrorCode};
 
-use super::{Shared, peer::GatewayGate};
-use crate::session::{Ending, Goodbye, Tally};
+use super::Shared;
+use crate::session::{Dropped, Ending, Goodbye, OTHER, TRANSPORTS, Tally};
 
 /// One transport.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -44,6 +44,20 @@ pub(crate) struct CodeLabel {
     code: &'static str,
 }
 
+/// One transport and how its use went.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+pub(crate) struct AttemptLabels {
+    transport: &'static str,
+    outcome: &'static str,
+}
+
+/// A frame that is never answered, and why it was dropped.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+pub(crate) struct DroppedLabels {
+    frame: &'static str,
+    reason: &'static str,
+}
+
 /// One state of a session and the transport it is on.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct SessionLabels {
@@ -64,6 +78,8 @@ pub(crate) struct Metrics {
     sessions_ended: Family<ReasonLabel, Counter>,
     links_opened: Family<TransportLabel, Counter>,
     links_ended: Family<LinkEndLabels, Counter>,
+    attempts: Family<AttemptLabels, Counter>,
+    dropped: Family<DroppedLabels, Counter>,
     items_sent: Counter<u64, AtomicU64>,
     items_acknowledged: Counter<u64, AtomicU64>,
     gaps: Family<ReasonLabel, Counter>,
@@ -88,6 +104,8 @@ impl Metrics {
             sessions_ended: Family::default(),
             links_opened: Family::default(),
             links_ended: Family::default(),
+            attempts: Family::default(),
+            dropped: Family::default(),
             items_sent: Counter::default(),
             items_acknowledged: Counter::default(),
             gaps: Family::default(),
@@ -112,6 +130,16 @@ impl Metrics {
             for reason in ends.chain(Goodbye::WORDS.iter().copied()) {
                 drop(self.links_ended.get_or_create(&LinkEndLabels { transport, reason }));
             }
+        }
+        for transport in TRANSPORTS.into_iter().chain([OTHER]) {
+            for outcome in AttemptOutcome::ALL.iter().chain([&AttemptOutcome::Other]) {
+                let outcome = outcome.as_str();
+                drop(self.attempts.get_or_create(&AttemptLabels { transport, outcome }));
+            }
+        }
+        for dropped in Dropped::ALL {
+            let (frame, reason) = dropped.as_strs();
+            drop(self.dropped.get_or_create(&DroppedLabels { frame, reason }));
         }
         for reason in GAPS {
             drop(self.gaps.get_or_create(&ReasonLabel { reason }));
@@ -145,6 +173,16 @@ impl Metrics {
         r.register("sessions_ended", "Sessions ended, by reason", self.sessions_ended.clone());
         r.register("links_opened", "Links opened, by transport", self.links_opened.clone());
         r.register("links_ended", "Links ended, by transport and reason", self.links_ended.clone());
+        r.register(
+            "attempts",
+            "What clients told of their use of transports, by transport and outcome",
+            self.attempts.clone(),
+        );
+        r.register(
+            "frames_dropped",
+            "Frames that are never answered and were dropped, by frame and reason",
+            self.dropped.clone(),
+        );
         r.register("items_sent", "Items put into messages, repetitions included", self.items_sent.clone());
         r.register("items_acknowledged", "Items acknowledged by clients", self.items_acknowledged.clone());
         r.register("gaps", "Gaps told, by reason", self.gaps.clone());
@@ -187,6 +225,18 @@ impl Metrics {
         self.links_ended.get_or_create(&LinkEndLabels { transport, reason }).inc();
     }
 
+    /// A client told how its use of a transport went.
+    pub(crate) fn count_attempt(&self, transport: &'static str, outcome: AttemptOutcome) {
+        let outcome = outcome.as_str();
+        self.attempts.get_or_create(&AttemptLabels { transport, outcome }).inc();
+    }
+
+    /// A frame that is never answered was dropped.
+    pub(crate) fn count_dropped(&self, dropped: Dropped) {
+        let (frame, reason) = dropped.as_strs();
+        self.dropped.get_or_create(&DroppedLabels { frame, reason }).inc();
+    }
+
     /// Something was refused.
     pub(crate) fn count_refusal(&self, code: ErrorCode) {
         self.refusals.get_or_create(&CodeLabel { code: code.as_str() }).inc();
@@ -203,12 +253,12 @@ impl Metrics {
         if tally == Tally::default() {
             return;
         }
-        self.items_sent.inc_by(tally.items_sent);
-        self.items_acknowledged.inc_by(tally.items_acknowledged);
+        self.items_sent.inc_by(tally.items_sent.into());
+        self.items_acknowledged.inc_by(tally.items_acknowledged.into());
         let gaps = [tally.gaps_trimmed, tally.gaps_epoch, tally.gaps_overflow];
         for (reason, count) in GAPS.into_iter().zip(gaps) {
             if count > 0 {
-                self.gaps.get_or_create(&ReasonLabel { reason }).inc_by(count);
+                self.gaps.get_or_create(&ReasonLabel { reason }).inc_by(count.into());
             }
         }
     }
@@ -245,11 +295,5 @@ impl Metrics {
     }
 }
 
-/// The transports, by their names on the wire.
-const TRANSPORTS: [&str; 3] = [
-    throughline_websocket::WebSocket::<GatewayGate>::NAME,
-    throughline_polling::Polling::<GatewayGate>::NAME,
-    throughline_sse::ServerSentEvents::<GatewayGate>::NAME,
-];
 /// Why gaps are told.
 const GAPS: [&str; 3] = ["trimmed", "epoch", "overflow"];

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     broker::Pending,
-    session::{Goodbye, LinkId, Output, Via, encode_goodbye},
+    session::{Goodbye, LinkId, Output, Parting, Via, encode_goodbye},
 };
 
 /// Opens the far side of links. Cheap to clone.
@@ -305,7 +305,7 @@ impl GatewayPeer {
         }
         let (mut session, mut user) = (None, None);
         if let Stage::Bound { cell, link, .. } = std::mem::replace(&mut self.stage, Stage::Over) {
-            cell.remove_link(link);
+            cell.remove_link(link, parting(end));
             session = Some(cell.id());
             user = cell.look(|session| session.user().map(ToOwned::to_owned));
         }
@@ -331,6 +331,16 @@ impl GatewayPeer {
 impl Drop for GatewayPeer {
     fn drop(&mut self) {
         self.finish(LinkEnd::Lost);
+    }
+}
+
+/// How the session understands the end of a link. What the peer itself closed the session knows already.
+const fn parting(end: LinkEnd) -> Parting {
+    match end {
+        LinkEnd::Answered | LinkEnd::Closed => Parting::Answered,
+        LinkEnd::ClosedByClient => Parting::ClosedByClient,
+        LinkEnd::Lost => Parting::Lost,
+        LinkEnd::Protocol => Parting::Protocol,
     }
 }
 

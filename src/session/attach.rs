@@ -8,8 +8,8 @@ use throughline_wire::{
 };
 
 use super::{
-    Commands, Effect, Goodbye, Journal, LinkId, LinkKind, LinkSpec, Now, Phase, Session, SessionConfig,
-    SubscribeRequest, Tally,
+    Commands, Effect, Goodbye, Journal, LinkId, LinkKind, LinkSpec, Now, Parting, Phase, Session,
+    SessionConfig, SubscribeRequest, Tally,
     link::{Link, Outbox, Standing, WelcomeKind},
 };
 use crate::channel::Listener;
@@ -64,6 +64,7 @@ impl Session {
             commands: Commands::default(),
             effects: Vec::new(),
             tally: Tally::default(),
+            aside: None,
         };
         if let Some(positions) = hello.resume.as_ref().and_then(|resume| resume.positions.as_ref()) {
             session.take_up(positions);
@@ -167,13 +168,15 @@ impl Session {
     }
 
     /// A link is gone. What was written to it may be lost; what is not acknowledged will be sent again.
-    pub fn handle_link_lost(&mut self, now: Now, id: LinkId) {
+    pub fn handle_link_lost(&mut self, now: Now, id: LinkId, parting: Parting) {
         let Some(index) = self.link_index(id) else { return };
-        self.remove_link(now, index);
+        let goodbye = self.links[index].outbox.goodbye; // it was on its way
+        self.remove_link(now, index, goodbye.map_or(parting.as_str(), Goodbye::as_str));
     }
 
-    pub(super) fn remove_link(&mut self, now: Now, index: usize) {
+    pub(super) fn remove_link(&mut self, now: Now, index: usize, outcome: &'static str) {
         let link = self.links.swap_remove(index);
+        self.note_end(now, &link, outcome);
         if self.links.is_empty() {
             self.links = Vec::new();
         }
@@ -207,7 +210,7 @@ impl Session {
         self.journal.shrink();
         let newly = self.journal.floor() - before;
         if newly > 0 {
-            self.tally.items_acknowledged += newly;
+            self.tally.items_acknowledged += newly as u32;
             self.wake_active(); // the window may have opened
             self.take_ahead(); // and so may the reserve
         }
@@ -424,6 +427,7 @@ impl Session {
             standing,
             instance: hello.instance.clone(),
             next: self.journal.floor() + 1, // L3
+            opened_ms: now.mono_ms,
             due_ms: now.mono_ms + wait_ms,
             proven: false,
             needs_proof: false,

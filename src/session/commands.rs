@@ -80,7 +80,10 @@ impl Session {
                 }
                 Ok(())
             }
-            UpFrame::Tried(_) => Ok(()),
+            UpFrame::Tried(tried) => {
+                self.handle_tried(now, &tried);
+                Ok(())
+            }
             UpFrame::Volatile(_) => Err(error(ErrorCode::Unsupported)),
             UpFrame::Hello(_) => Err(fatal(ErrorCode::HelloRepeated)),
             UpFrame::Session(_) => Err(fatal(ErrorCode::FrameNotAllowed)),

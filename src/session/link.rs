@@ -213,6 +213,8 @@ pub(super) struct Link {
     pub(super) instance: Box<str>,
     /// The next item number that it carries.
     pub(super) next: u64,
+    /// When it was opened.
+    pub(super) opened_ms: u64,
     /// When the hold of an answer is over, a probe's patience ends, or the next ping is due.
     pub(super) due_ms: u64,
     /// Whether something that was sent down it has been confirmed.

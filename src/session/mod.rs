@@ -19,6 +19,7 @@
 mod attach;
 mod commands;
 mod config;
+mod history;
 mod journal;
 mod link;
 mod subscription;
@@ -32,13 +33,16 @@ use std::{collections::VecDeque, sync::Arc};
 pub use attach::Opening;
 pub use config::{Crowded, Now, Offers, SessionConfig, Window};
 use hashbrown::HashSet;
+use history::Aside;
+pub use history::{Attached, Attempt, OTHER, Parting, TRANSPORTS, TransportHistory, Witness};
 use journal::Journal;
 use link::Link;
 pub use link::{Goodbye, LinkId, LinkKind, LinkSpec, Via};
 use subscription::Subscription;
 pub use tag::ResumeTag;
 use throughline_wire::{
-    ChannelName, ErrorCode, Item, Position, Reply, SessionId, SubscribeFrom, Token, item::Accepted,
+    AttemptOutcome, ChannelName, ErrorCode, Item, Position, Reply, SessionId, SubscribeFrom, Token,
+    item::Accepted,
 };
 pub use token::{KeyError, TokenKeys};
 pub use transmit::{Output, encode_goodbye};
@@ -73,6 +77,8 @@ pub struct Session {
     commands: Commands,
     effects: Vec<Effect>,
     tally: Tally,
+    /// The history of its transports, and what else most sessions have little of.
+    aside: Option<Box<Aside>>,
 }
 
 /// Where a session is in its life.
@@ -134,8 +140,37 @@ pub enum Effect {
     Established,
     /// A command was refused, for whoever counts: by its error, an application's own as [`ErrorCode::Other`].
     Refused(ErrorCode),
+    /// The client told how its use of a transport went, for whoever counts.
+    Tried {
+        /// One of [`TRANSPORTS`], or [`OTHER`].
+        transport: &'static str,
+        /// How it ended.
+        outcome: AttemptOutcome,
+    },
+    /// Something that is never answered was dropped, for whoever counts.
+    Dropped(Dropped),
     /// The session is over: forget it.
     Ended(Ending),
+}
+
+/// Why something that is never answered was dropped.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Dropped {
+    /// A client told of more attempts than anybody makes.
+    TriedTooOften,
+}
+
+impl Dropped {
+    /// Every reason.
+    pub const ALL: &[Self] = &[Self::TriedTooOften];
+
+    /// The frame that was dropped, and the reason in a word.
+    pub const fn as_strs(self) -> (&'static str, &'static str) {
+        match self {
+            Self::TriedTooOften => ("tried", "rate"),
+        }
+    }
 }
 
 /// A subscription that is asked for.
@@ -199,15 +234,15 @@ impl Ending {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Tally {
     /// Items put into messages, repetitions included.
-    pub items_sent: u64,
+    pub items_sent: u32,
     /// Items acknowledged.
-    pub items_acknowledged: u64,
+    pub items_acknowledged: u32,
     /// Gaps told because a log no longer holds the events.
-    pub gaps_trimmed: u64,
+    pub gaps_trimmed: u32,
     /// Gaps told because a log began anew.
-    pub gaps_epoch: u64,
+    pub gaps_epoch: u32,
     /// Gaps told because the session fell too far behind.
-    pub gaps_overflow: u64,
+    pub gaps_overflow: u32,
 }
 
 impl Session {

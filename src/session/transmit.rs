@@ -12,7 +12,7 @@ use throughline_wire::{
 };
 
 use super::{
-    Ending, Goodbye, Link, LinkId, LinkKind, Now, Session, Tally,
+    Ending, Goodbye, Link, LinkId, LinkKind, Now, Parting, Session, Tally,
     journal::{Numbered, Run},
     link::{Standing, WelcomeKind},
 };
@@ -80,7 +80,7 @@ impl Session {
         if silent {
             return Output::Idle;
         }
-        self.remove_link(now, index);
+        self.remove_link(now, index, Parting::Answered.as_str());
         Output::Message { more: false }
     }
 
@@ -98,7 +98,7 @@ impl Session {
         } else if let Some(retry) = goodbye.retry() {
             codec.encode_down(&DownFrame::Retry(retry), buffer); // the error, with its detail, came before
         }
-        self.remove_link(now, index);
+        self.remove_link(now, index, goodbye.as_str());
         Output::Close(goodbye)
     }
 
@@ -166,7 +166,7 @@ impl Session {
         }
         let link = &mut self.links[index];
         link.next += batch.len();
-        self.tally.items_sent += batch.len();
+        self.tally.items_sent += batch.len() as u32;
         if flow == Flow::More && self.pace < 16 {
             self.pace += 1;
         }

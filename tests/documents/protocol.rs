@@ -1,7 +1,7 @@
 //! `docs/protocol.md` against the code: codes, reasons and numbers, each table in both directions.
 
 use throughline::session::{SessionConfig, TokenKeys};
-use throughline_wire::{CloseCode, ErrorCode, RetryReason, frame::Limits};
+use throughline_wire::{AttemptOutcome, CloseCode, ErrorCode, RetryReason, frame::Limits};
 
 use crate::{read, table};
 
@@ -20,6 +20,14 @@ fn every_reason_to_retry_is_in_the_table() {
     assert_eq!(
         first_cells("Retry"),
         RetryReason::ALL.iter().map(|reason| reason.as_str()).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn every_outcome_of_an_attempt_is_in_the_table() {
+    assert_eq!(
+        first_cells("Outcomes"),
+        AttemptOutcome::ALL.iter().map(|outcome| outcome.as_str()).collect::<Vec<_>>()
     );
 }
 

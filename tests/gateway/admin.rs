@@ -247,6 +247,53 @@ async fn sessions_are_listed_page_by_page_and_one_by_one() {
 }
 
 #[tokio::test]
+async fn one_request_says_why_a_user_is_on_polling() {
+    let gateway = Running::start().await;
+    let mut known = Known::open(&gateway).await;
+    let tried = |transport: &str, outcome: &str| json!({"type": "tried", "transport": transport, "outcome": outcome, "tookMs": 40, "agoMs": 5});
+    let post = [known.named(), tried("webtransport", "blocked"), tried("websocket", "of a later version")];
+    let told = Ask::frames("/v1/send", frames(&post)).to(gateway.clients).await;
+    assert_eq!(Heard::read(&told.body).0, [json!({"type": "ack", "upTo": 1})], "it is not answered");
+    known.look(&gateway).await;
+
+    let path = format!("/api/v1/sessions/{}", known.id);
+    let session = Ask::get(&path).to(gateway.admin).await.json();
+    let transports = &session["transports"];
+    assert!(transports.get("now").is_none(), "{transports}");
+    let history = transports["history"].as_array().unwrap();
+    let told: Vec<_> = history
+        .iter()
+        .map(|entry| {
+            (
+                entry["by"].clone(),
+                entry["transport"].clone(),
+                entry["outcome"].clone(),
+                entry["times"].clone(),
+            )
+        })
+        .collect();
+    let line = |by: &str, transport: &str, outcome: &str, times: u64| {
+        (json!(by), json!(transport), json!(outcome), json!(times))
+    };
+    assert_eq!(
+        told,
+        [
+            line("gateway", "polling", "answered", 2),
+            line("client", "webtransport", "blocked", 1),
+            line("client", "websocket", "other", 1),
+            line("gateway", "polling", "answered", 1),
+        ]
+    );
+    assert_eq!((&history[0]["codec"], &history[1]["tookMs"]), (&json!("throughline.v1.json"), &json!(40)));
+    assert!(history[1].get("codec").is_none());
+    let counted = |labels: &str| gateway.metric(&format!("throughline_attempts_total{{{labels}}}"));
+    assert_eq!(counted("transport=\"webtransport\",outcome=\"blocked\""), 1);
+    assert_eq!(counted("transport=\"websocket\",outcome=\"other\""), 1);
+    let listed = Ask::get("/api/v1/sessions").to(gateway.admin).await.json();
+    assert!(listed["sessions"][0].get("transports").is_none());
+}
+
+#[tokio::test]
 async fn a_session_that_is_disconnected_is_told_so_and_is_gone() {
     let gateway = Running::start().await;
     let mut known = Known::open(&gateway).await;
@@ -256,7 +303,7 @@ async fn a_session_that_is_disconnected_is_told_so_and_is_gone() {
     let poll = tokio::spawn(async move { Ask::frames("/v1/poll", frames(&[hello])).to(address).await });
     let path = format!("/api/v1/sessions/{}", known.id);
     let attached = async {
-        while Ask::get(&path).to(gateway.admin).await.json()["transport"] != "polling" {
+        while Ask::get(&path).to(gateway.admin).await.json()["transports"]["now"]["transport"] != "polling" {
             tokio::task::yield_now().await;
         }
     };

@@ -80,6 +80,11 @@ async fn no_series_appears_that_was_not_there_from_the_start() {
         let publish = serde_json::json!({"channel": channel, "name": channel, "data": 1}).to_string();
         Ask::json("/api/v1/publish", &publish).to(gateway.admin).await;
     }
+    for name in ["webtransport", "carrier-pigeon", ""] {
+        let tried =
+            serde_json::json!({"type": "tried", "transport": name, "outcome": name, "tookMs": 1, "agoMs": 1});
+        Ask::frames("/v1/send", frames(&[known.named(), tried])).to(gateway.clients).await;
+    }
     Ask::get("/v1/events?channel=one&channel=not%20a%20name").to(gateway.clients).await;
     Ask::get("/v1/poll").header("origin", "http://evil.example").to(gateway.clients).await;
     assert_eq!(series(gateway.handle.metrics()), at_first);

@@ -6,7 +6,11 @@ use serde_json::value::RawValue;
 use throughline_wire::{ChannelName, Codec, Epoch, ErrorCode, Event, Item, Offset, Position, SessionId};
 
 use super::{Admin, json, members::Members, refusal::Refusal, with_type};
-use crate::{gateway::SessionInfo, http::Body};
+use crate::{
+    gateway::SessionInfo,
+    http::Body,
+    session::{Attempt, TransportHistory},
+};
 
 /// A position, as the protocol writes it.
 #[derive(Serialize)]
@@ -151,6 +155,69 @@ struct Listed<'a> {
     /// The last command taken.
     received: u64,
     subscriptions: Vec<Held<'a>>,
+    /// Absent where sessions are listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transports: Option<Transports>,
+}
+
+/// Where a session is, and how it came to be there.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Transports {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    now: Option<On>,
+    history: Vec<Tried>,
+}
+
+/// The link that items flow on.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct On {
+    transport: &'static str,
+    codec: &'static str,
+    /// How long it has been open.
+    since_ms: u64,
+}
+
+/// One use of a transport, or a run of the like.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Tried {
+    /// When it began, or the first of the run.
+    at: u64,
+    by: &'static str,
+    transport: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    codec: Option<&'static str>,
+    outcome: &'static str,
+    took_ms: u64,
+    /// How many there were one after the other.
+    times: u64,
+}
+
+impl From<&TransportHistory> for Transports {
+    fn from(transports: &TransportHistory) -> Self {
+        let now = transports.now.map(|link| On {
+            transport: link.transport,
+            codec: link.codec.name(),
+            since_ms: link.since_ms,
+        });
+        Self { now, history: transports.history.iter().map(Tried::from).collect() }
+    }
+}
+
+impl From<&Attempt> for Tried {
+    fn from(attempt: &Attempt) -> Self {
+        Self {
+            at: attempt.at,
+            by: attempt.by.as_str(),
+            transport: attempt.transport,
+            codec: attempt.codec.map(Codec::name),
+            outcome: attempt.outcome,
+            took_ms: attempt.took_ms,
+            times: attempt.times,
+        }
+    }
 }
 
 /// A channel of a session, and how far the session has been sent it.
@@ -174,6 +241,7 @@ impl<'a> From<&'a SessionInfo> for Listed<'a> {
             unacknowledged: session.unacknowledged,
             received: session.received,
             subscriptions: session.subscriptions.iter().map(held).collect(),
+            transports: session.transports.as_ref().map(Transports::from),
         }
     }
 }

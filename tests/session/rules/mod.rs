@@ -10,6 +10,7 @@ mod bench;
 mod commands;
 mod decided;
 mod gaps;
+mod history;
 mod late;
 mod links;
 mod nodes;

@@ -71,7 +71,11 @@ impl World {
                     }
                     say!(self, "    s{index}: ended, {ending:?}");
                 }
-                Effect::Authenticate { .. } | Effect::Established | Effect::Refused(_) => {}
+                Effect::Authenticate { .. }
+                | Effect::Established
+                | Effect::Refused(_)
+                | Effect::Dropped(_) => {}
+                Effect::Tried { .. } => {}
                 other => panic!("the model knows no {other:?}"),
             }
         }

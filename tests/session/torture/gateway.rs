@@ -15,7 +15,8 @@ use bytes::{Bytes, BytesMut};
 use throughline::{
     channel::Listener,
     session::{
-        Ending, Goodbye, LinkId, Now, Opening, Output, ResumeTag, Session, SessionConfig, Via, encode_goodbye,
+        Ending, Goodbye, LinkId, Now, Opening, Output, Parting, ResumeTag, Session, SessionConfig, Via,
+        encode_goodbye,
     },
 };
 use throughline_wire::{
@@ -456,7 +457,7 @@ impl World {
             if hosted.legs[leg].is_unconfirmed {
                 self.coverage.met(Met::ProbeUnconfirmed);
             }
-            hosted.session.handle_link_lost(now, link);
+            hosted.session.handle_link_lost(now, link, Parting::Lost);
             say!(self, "    s{index}: {link:?} lost");
             self.drop_leg(index, leg);
             self.settle(index);

@@ -26,12 +26,12 @@ use lines::{describe, epoch, name, place};
 use throughline::{
     channel::{Channel, Listener, NewEvent, Retention},
     session::{
-        Effect, Ending, Goodbye, LinkId, LinkKind, LinkSpec, Now, Opening, Output, Session, SessionConfig,
-        SubscribeRequest, TokenKeys, UnsubscribeRequest, Via,
+        Dropped, Effect, Ending, Goodbye, LinkId, LinkKind, LinkSpec, Now, Opening, Output, Parting, Session,
+        SessionConfig, SubscribeRequest, TokenKeys, UnsubscribeRequest, Via,
     },
 };
 use throughline_wire::{
-    Codec, DecodeLimits, ErrorCode, Payload, SessionId, UpFrame,
+    AttemptOutcome, Codec, DecodeLimits, ErrorCode, Payload, SessionId, UpFrame,
     frame::{Hello, Resume},
     item::Accepted,
 };
@@ -57,6 +57,10 @@ pub(crate) struct World {
     pub(crate) authorised: Vec<String>,
     /// How often a session was said to be established.
     pub(crate) established: usize,
+    /// What the client told of its transports.
+    pub(crate) told: Vec<(&'static str, AttemptOutcome)>,
+    /// What was dropped without an answer.
+    pub(crate) dropped: Vec<Dropped>,
     /// How the session ended.
     pub(crate) ended: Option<Ending>,
 }
@@ -103,6 +107,8 @@ impl World {
             sent: Vec::new(),
             authorised: Vec::new(),
             established: 0,
+            told: Vec::new(),
+            dropped: Vec::new(),
             ended: None,
         };
         world.settle();
@@ -177,7 +183,12 @@ impl World {
 
     /// The link breaks.
     pub(crate) fn cut(&mut self, link: LinkId) {
-        self.session.handle_link_lost(self.now, link);
+        self.part(link, Parting::Lost);
+    }
+
+    /// The link ends without the gateway's word.
+    pub(crate) fn part(&mut self, link: LinkId, parting: Parting) {
+        self.session.handle_link_lost(self.now, link, parting);
         self.settle();
     }
 
@@ -312,6 +323,11 @@ impl World {
         self.session.deadline().map(|due| due - self.now.mono_ms)
     }
 
+    /// The time.
+    pub(crate) const fn now(&self) -> Now {
+        self.now
+    }
+
     /// The session, to be asked.
     pub(crate) const fn session(&self) -> &Session {
         &self.session
@@ -376,6 +392,8 @@ impl World {
                     }
                     Effect::Unsubscribe(request) => self.ask(Asked::Unsubscribe(request)),
                     Effect::Send { command, .. } => self.sent.push(command),
+                    Effect::Tried { transport, outcome } => self.told.push((transport, outcome)),
+                    Effect::Dropped(dropped) => self.dropped.push(dropped),
                     Effect::Established => self.established += 1,
                     Effect::Ended(ending) => {
                         assert_eq!(self.ended.replace(ending), None, "a session ends once");
