@@ -4,7 +4,10 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use throughline_wire::{Codec, DecodeLimits, Token};
 
-use crate::transport::dial::{Dial, TcpDial};
+use crate::transport::{
+    dial::{Dial, TcpDial},
+    tls::Tls,
+};
 
 /// A way bytes travel.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -80,7 +83,7 @@ impl fmt::Display for Via {
 /// What a client is told when it is made. Only the address has no default.
 #[derive(Clone)]
 pub struct Config {
-    /// The gateway: `http://host[:port][/path]`.
+    /// The gateway: `http://host[:port][/path]`, or `https` for TLS.
     pub url: String,
     /// What to run on, in order of preference. The first is tried first, the next when one fails; once the session is
     /// up on a later one, the earlier ones are probed again from time to time (see [`upgrade`](Self::upgrade)).
@@ -106,14 +109,18 @@ pub struct Config {
     pub limits: DecodeLimits,
     /// The seed of all randomness: the instance's name and the jitter of coming back. Default: drawn.
     pub seed: Option<u64>,
-    /// How connections are made. Default: TCP.
+    /// How connections are made: TLS runs on top of it, and WebTransport asks it where to send datagrams.
+    /// Default: [`TcpDial`].
     pub dial: Arc<dyn Dial>,
+    /// Which certificates to accept, where the address is `https` and for WebTransport. Default: those that the
+    /// system accepts.
+    pub tls: Tls,
     /// How long to wait for what.
     pub timing: Timing,
 }
 
 impl Config {
-    /// The defaults for a gateway at `http://host[:port][/path]`.
+    /// The defaults for a gateway at `http[s]://host[:port][/path]`.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -131,6 +138,7 @@ impl Config {
             limits: DecodeLimits::default(),
             seed: None,
             dial: Arc::new(TcpDial),
+            tls: Tls::default(),
             timing: Timing::default(),
         }
     }
@@ -153,6 +161,7 @@ impl fmt::Debug for Config {
             .field("upgrade", &self.upgrade)
             .field("auth", &self.auth)
             .field("client_name", &self.client_name)
+            .field("tls", &self.tls)
             .field("timing", &self.timing)
             .finish_non_exhaustive()
     }
@@ -161,7 +170,7 @@ impl fmt::Debug for Config {
 /// How long to wait for what. Tests set these to tens of milliseconds; the defaults suit the open internet.
 #[derive(Clone, Debug)]
 pub struct Timing {
-    /// For a connection to stand. Default: 5 s.
+    /// For a connection to stand, TLS included. Default: 5 s.
     pub connect: Duration,
     /// For a `welcome` after the connection was begun, its handshake and its `hello` included. Default: 10 s.
     pub welcome: Duration,

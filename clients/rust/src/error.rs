@@ -56,9 +56,15 @@ pub enum MigrateError {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The address is not `http://host[:port][/path]`.
-    #[error("the address {0:?} is not http://host[:port][/path]")]
+    /// The address is not `http[s]://host[:port][/path]`.
+    #[error("the address {0:?} is not http://host[:port][/path] or https://host[:port][/path]")]
     Url(String),
+    /// A root certificate cannot be read.
+    #[error("no root certificate: {0}")]
+    Certificate(String),
+    /// What stands for a certificate is not its SHA-256 in hexadecimal.
+    #[error("{0:?} is not a SHA-256 in hexadecimal")]
+    CertificateHash(String),
     /// No transport is named.
     #[error("no transport is named")]
     NoTransport,

@@ -44,4 +44,7 @@ pub use throughline_wire as wire;
 pub use throughline_wire::{
     Codec, Event, Gap, ReplyError, SubscribeFrom, Subscribed, Unsubscribed, item::Accepted,
 };
-pub use transport::dial::{Connection, Dial, Dialing, TcpDial};
+pub use transport::{
+    dial::{Connection, Dial, Dialing, Resolving, TcpDial},
+    tls::Tls,
+};

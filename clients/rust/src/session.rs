@@ -18,7 +18,7 @@ use crate::{
     error::{ConfigError, MigrateError, SendError, SubscribeError},
     incoming::Incoming,
     state::{Phase, State},
-    transport::Network,
+    transport::{Network, tls::Trust},
 };
 
 /// A session with a gateway. Cheap to clone.
@@ -62,6 +62,7 @@ impl Session {
         let network = Network {
             address,
             dial: Arc::clone(&config.dial),
+            trust: Trust::new(config.tls.clone()),
             connect: config.timing.connect,
             limits: config.limits,
         };

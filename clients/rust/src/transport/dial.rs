@@ -1,6 +1,6 @@
-//! How connections are made: TCP, or whatever a test puts under a transport.
+//! How connections are made: TCP, or whatever an application or a test puts under a transport.
 
-use std::{fmt, future::Future, io, pin::Pin};
+use std::{fmt, future::Future, io, net::SocketAddr, pin::Pin};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -9,16 +9,34 @@ pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection for T {}
 
+impl fmt::Debug for dyn Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connection")
+    }
+}
+
 /// What [`Dial::dial`] returns.
 pub type Dialing<'a> = Pin<Box<dyn Future<Output = io::Result<Box<dyn Connection>>> + Send + 'a>>;
 
-/// Makes connections. Every byte of every transport goes over one that this made.
+/// What [`Dial::resolve`] returns.
+pub type Resolving<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'a>>;
+
+/// Makes connections. Every byte of every transport goes over one that this made, TLS included; the datagrams of
+/// WebTransport go where it says.
 ///
 /// # Cancel safety
-/// A dialing that takes longer than the configured time is dropped.
+/// A dialing or a resolving that takes longer than the configured time is dropped.
 pub trait Dial: Send + Sync + 'static {
     /// Connects to a port of a host (a name or an address, IPv6 without brackets).
     fn dial<'a>(&'a self, host: &'a str, port: u16) -> Dialing<'a>;
+
+    /// The addresses where a host takes the datagrams of WebTransport, the first to be tried first; each later one is
+    /// tried beside those before it after a quarter of a second. By default those that the system knows of the name.
+    ///
+    /// What carries no datagrams fails here, best with [`io::ErrorKind::Unsupported`]: then WebTransport fails at once.
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Resolving<'a> {
+        Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
+    }
 }
 
 /// TCP, without Nagle's delay.

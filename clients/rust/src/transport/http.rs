@@ -1,16 +1,16 @@
 //! Requests over a connection that is kept: one at a time, on a lane of its own.
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, header};
+use http::{HeaderMap, Request, Response, header, request};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use throughline_wire::{Codec, DownFrame};
 
 use super::{Network, decode};
-use crate::core::session::End;
+use crate::{address::Target, core::session::End};
 
 /// One connection at a time, made when it is needed.
 #[derive(Debug, Default)]
@@ -31,17 +31,40 @@ impl Drop for Kept {
 }
 
 impl Lane {
-    /// Posts a message and returns the answer once its head is there.
+    /// Posts a message and returns the answer once its head is there. A lane is for one host.
     ///
     /// # Cancel safety
     /// A request that is dropped takes its connection with it.
     pub(super) async fn post(
         &mut self,
         network: &Network,
-        path: &str,
+        target: &Target,
         media_type: &'static str,
         message: &Bytes,
-    ) -> io::Result<Response<Incoming>> {
+    ) -> Result<Response<Incoming>, End> {
+        let request = Request::post(&*target.path).header(header::CONTENT_TYPE, media_type);
+        self.ask(network, target, request, message.clone()).await
+    }
+
+    /// Asks for what is there.
+    ///
+    /// # Cancel safety
+    /// As for [`post`](Self::post).
+    pub(super) async fn get(
+        &mut self,
+        network: &Network,
+        target: &Target,
+    ) -> Result<Response<Incoming>, End> {
+        self.ask(network, target, Request::get(&*target.path), Bytes::new()).await
+    }
+
+    async fn ask(
+        &mut self,
+        network: &Network,
+        target: &Target,
+        request: request::Builder,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, End> {
         // A kept connection may have been closed at the other end meanwhile, or be busy with an answer given up.
         let mut kept = self.connection.take();
         if let Some(connection) = &mut kept
@@ -51,24 +74,26 @@ impl Lane {
         }
         let mut kept = match kept {
             Some(kept) => kept,
-            None => connect(network).await?,
+            None => connect(network, target).await?,
         };
-        let request = Request::post(network.address.path(path))
-            .header(header::HOST, &*network.address.authority)
-            .header(header::CONTENT_TYPE, media_type)
+        let lost = |error: &dyn std::error::Error| End::Lost(format!("{target}: {error}").into());
+        let request = request
+            .header(header::HOST, &*target.authority)
             .header(header::ACCEPT, "*/*")
-            .body(Full::new(message.clone()))
-            .map_err(io::Error::other)?;
-        let answer = kept.sender.send_request(request).await.map_err(io::Error::other)?;
+            .body(Full::new(body))
+            .map_err(|error| lost(&error))?;
+        let answer = kept.sender.send_request(request).await.map_err(|error| lost(&error))?;
         self.connection = Some(kept);
         Ok(answer)
     }
 }
 
-async fn connect(network: &Network) -> io::Result<Kept> {
-    let connection = network.connect().await?;
-    let (sender, driving) =
-        http1::Builder::new().handshake(TokioIo::new(connection)).await.map_err(io::Error::other)?;
+async fn connect(network: &Network, target: &Target) -> Result<Kept, End> {
+    let connection = network.connect(target).await?;
+    let (sender, driving) = http1::Builder::new()
+        .handshake(TokioIo::new(connection))
+        .await
+        .map_err(|error| End::Lost(format!("{target}: {error}").into()))?;
     let driver = tokio::spawn(async move {
         if let Err(error) = driving.await {
             tracing::trace!(%error, "a connection ended");

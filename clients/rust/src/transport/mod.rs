@@ -6,41 +6,83 @@
 pub(crate) mod dial;
 mod event_stream;
 mod http;
+mod negotiate;
 mod polling;
 mod sse;
+#[cfg(test)]
+mod testing;
+pub(crate) mod tls;
 mod websocket;
 mod webtransport;
 
 use std::{io, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use throughline_wire::{Codec, DecodeLimits, DownFrame, UpFrame, frame::TransportOffer};
+use throughline_wire::{AttemptOutcome, Codec, DecodeLimits, DownFrame, UpFrame, frame::TransportOffer};
 use tokio::{sync::mpsc, task::AbortHandle};
 
 use crate::{
-    address::Address,
+    address::{Address, Target},
     config::{Transport, Via},
     core::{names::LinkKey, session::End},
 };
 use dial::{Connection, Dial};
+use tls::Trust;
 
 /// What all links of a client share.
 #[derive(Debug)]
 pub(crate) struct Network {
     pub(crate) address: Address,
     pub(crate) dial: Arc<dyn Dial>,
+    pub(crate) trust: Trust,
     pub(crate) connect: Duration,
     pub(crate) limits: DecodeLimits,
 }
 
 impl Network {
-    /// A new connection to the gateway, or an error within the time that one may take.
-    async fn connect(&self) -> io::Result<Box<dyn Connection>> {
-        let dialing = self.dial.dial(&self.address.host, self.address.port);
-        tokio::time::timeout(self.connect, dialing)
-            .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    /// Where a transport is.
+    fn target(&self, transport: Transport, offer: Option<&TransportOffer>) -> Result<Target, End> {
+        self.address.resolve(transport, offer).map_err(|error| failed(AttemptOutcome::Refused, error))
     }
+
+    /// A new connection, over TLS where the target wants it, or how the attempt ended, within the time that one may
+    /// take.
+    async fn connect(&self, target: &Target) -> Result<Box<dyn Connection>, End> {
+        let mut stands = false;
+        let connecting = async {
+            let connection = self.dial.dial(&target.host, target.port).await?;
+            stands = true;
+            if target.secure { self.trust.secure(&target.host, connection).await } else { Ok(connection) }
+        };
+        match tokio::time::timeout(self.connect, connecting).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => Err(not_connected(target, &error)),
+            Err(_) if stands => {
+                Err(failed(AttemptOutcome::Hung, format!("{target} did not answer the TLS handshake")))
+            }
+            Err(_) => Err(failed(AttemptOutcome::Blocked, format!("{target} did not answer"))),
+        }
+    }
+}
+
+/// How an attempt ended that came no further.
+fn failed(outcome: AttemptOutcome, reason: impl std::fmt::Display) -> End {
+    End::Failed { outcome, reason: reason.to_string().into() }
+}
+
+/// How an attempt ended whose connection does not stand.
+fn not_connected(target: &Target, error: &io::Error) -> End {
+    use io::ErrorKind as Kind;
+    let outcome = match error.kind() {
+        // A no is an answer: nobody listens, a proxy will not, a certificate is not trusted.
+        Kind::ConnectionRefused | Kind::ConnectionReset | Kind::PermissionDenied | Kind::InvalidData => {
+            AttemptOutcome::Refused
+        }
+        Kind::Unsupported => AttemptOutcome::Unsupported,
+        Kind::UnexpectedEof | Kind::BrokenPipe | Kind::ConnectionAborted => AttemptOutcome::Lost,
+        _ => AttemptOutcome::Blocked,
+    };
+    failed(outcome, format!("{target}: {error}"))
 }
 
 /// What a link is told to say.
@@ -127,12 +169,14 @@ pub(crate) fn open(
     let (say, sayings) = mpsc::channel(SAY_QUEUE);
     let reporter = Reporter { link, reports: reports.clone() };
     let network = Arc::clone(network);
-    let _ = offer;
+    let codec = via.codec;
     let task = match via.transport {
-        Transport::WebSocket => tokio::spawn(websocket::run(network, via.codec, hello, sayings, reporter)),
-        Transport::Polling => tokio::spawn(polling::run(network, via.codec, sayings, reporter)),
-        Transport::Sse => tokio::spawn(sse::run(network, hello, sayings, reporter)),
-        Transport::WebTransport => tokio::spawn(webtransport::run(reporter)),
+        Transport::WebSocket => tokio::spawn(websocket::run(network, codec, offer, hello, sayings, reporter)),
+        Transport::Polling => tokio::spawn(polling::run(network, codec, offer, sayings, reporter)),
+        Transport::Sse => tokio::spawn(sse::run(network, offer, hello, sayings, reporter)),
+        Transport::WebTransport => {
+            tokio::spawn(webtransport::run(network, codec, offer, hello, sayings, reporter))
+        }
     };
     LinkTask { via, say, task: task.abort_handle() }
 }

@@ -3,22 +3,27 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use throughline_wire::Codec;
+use throughline_wire::{Codec, frame::TransportOffer};
 use tokio::sync::mpsc;
 
 use super::{
     Network, Report, Reporter, Say,
     http::{Lane, frames},
 };
-use crate::core::session::End;
+use crate::{address::Target, config::Transport, core::session::End};
 
 /// Runs the link until it is dropped or a poll fails.
 pub(super) async fn run(
     network: Arc<Network>,
     codec: Codec,
+    offer: Option<TransportOffer>,
     mut sayings: mpsc::Receiver<Say>,
     reporter: Reporter,
 ) {
+    let target = match network.target(Transport::Polling, offer.as_ref()) {
+        Ok(target) => target,
+        Err(end) => return reporter.report(Report::Ended(end)).await,
+    };
     let (poll_to, polls) = mpsc::channel(1);
     let (post_to, posts) = mpsc::channel(1);
     let sorting = async {
@@ -33,8 +38,8 @@ pub(super) async fn run(
     };
     let end = tokio::select! {
         () = sorting => End::Lost("closed".into()),
-        end = poll(&network, codec, polls, &reporter) => end,
-        () = post(&network, codec, codec.media_type(), posts, &reporter) => End::Lost("closed".into()),
+        end = poll(&network, &target, codec, polls, &reporter) => end,
+        () = post(&network, &target, codec, codec.media_type(), posts, &reporter) => End::Lost("closed".into()),
     };
     reporter.report(Report::Ended(end)).await;
 }
@@ -42,6 +47,7 @@ pub(super) async fn run(
 /// Polls, one at a time: another takes the place of one that has no answer, and of its connection.
 async fn poll(
     network: &Network,
+    target: &Target,
     codec: Codec,
     mut polls: mpsc::Receiver<(u64, Bytes)>,
     reporter: &Reporter,
@@ -50,8 +56,7 @@ async fn poll(
     let mut next = polls.recv().await;
     while let Some((attach, message)) = next.take() {
         let polling = async {
-            let answer = lane.post(network, "/v1/poll", codec.media_type(), &message).await;
-            let answer = answer.map_err(|error| End::Lost(error.to_string().into()))?;
+            let answer = lane.post(network, target, codec.media_type(), &message).await?;
             frames(network, codec, answer).await
         };
         tokio::select! {
@@ -70,24 +75,28 @@ async fn poll(
     End::Lost("closed".into())
 }
 
-/// Posts, one at a time: another takes the place of one that has no answer, and of its connection.
+/// Posts beside what is at `target`, one at a time: another takes the place of one that has no answer, and of its connection.
 pub(super) async fn post(
     network: &Network,
+    target: &Target,
     codec: Codec,
     media_type: &'static str,
     mut posts: mpsc::Receiver<(u64, Bytes)>,
     reporter: &Reporter,
 ) {
+    let target = target.sibling("send");
     let mut lane = Lane::default();
     let mut next = posts.recv().await;
     while let Some((post, message)) = next.take() {
         let posting = async {
-            let answer = lane.post(network, "/v1/send", media_type, &message).await;
-            let answer = answer.map_err(|error| Box::<str>::from(error.to_string()))?;
-            frames(network, codec, answer).await.map_err(|end| format!("{end:?}").into())
+            let answer = lane.post(network, &target, media_type, &message).await?;
+            frames(network, codec, answer).await
         };
         tokio::select! {
-            answer = posting => reporter.report(Report::Post { post, answer }).await,
+            answer = posting => {
+                let answer = answer.map_err(|end: End| format!("{end:?}").into());
+                reporter.report(Report::Post { post, answer }).await;
+            }
             another = posts.recv() => {
                 lane = Lane::default();
                 next = another;

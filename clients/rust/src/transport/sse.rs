@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header;
 use http_body_util::BodyExt;
-use throughline_wire::Codec;
+use throughline_wire::{Codec, frame::TransportOffer};
 use tokio::sync::mpsc;
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
     http::{Lane, frames, retry_after},
     polling::post,
 };
-use crate::core::session::End;
+use crate::{address::Target, config::Transport, core::session::End};
 
 /// What both directions say they are: no browser would ask for leave first.
 const MEDIA_TYPE: &str = "text/plain";
@@ -22,10 +22,15 @@ const MEDIA_TYPE: &str = "text/plain";
 /// Runs the link to its end, and reports how it ended.
 pub(super) async fn run(
     network: Arc<Network>,
+    offer: Option<TransportOffer>,
     hello: Bytes,
     mut sayings: mpsc::Receiver<Say>,
     reporter: Reporter,
 ) {
+    let target = match network.target(Transport::Sse, offer.as_ref()) {
+        Ok(target) => target,
+        Err(end) => return reporter.report(Report::Ended(end)).await,
+    };
     let (post_to, posts) = mpsc::channel(1);
     let sorting = async {
         while let Some(say) = sayings.recv().await {
@@ -37,19 +42,19 @@ pub(super) async fn run(
         }
     };
     let end = tokio::select! {
-        end = stream(&network, &hello, &reporter) => end,
+        end = stream(&network, &target, &hello, &reporter) => end,
         () = sorting => End::Lost("closed".into()),
-        () = post(&network, Codec::Json, MEDIA_TYPE, posts, &reporter) => End::Lost("closed".into()),
+        () = post(&network, &target, Codec::Json, MEDIA_TYPE, posts, &reporter) => End::Lost("closed".into()),
     };
     reporter.report(Report::Ended(end)).await;
 }
 
 /// Reads the stream to its end.
-async fn stream(network: &Network, hello: &Bytes, reporter: &Reporter) -> End {
+async fn stream(network: &Network, target: &Target, hello: &Bytes, reporter: &Reporter) -> End {
     let mut lane = Lane::default();
-    let answer = match lane.post(network, "/v1/events", MEDIA_TYPE, hello).await {
+    let answer = match lane.post(network, target, MEDIA_TYPE, hello).await {
         Ok(answer) => answer,
-        Err(error) => return End::Lost(error.to_string().into()),
+        Err(end) => return end,
     };
     let media_type = answer.headers().get(header::CONTENT_TYPE).map(http::HeaderValue::as_bytes);
     if !media_type.is_some_and(|value| value.starts_with(b"text/event-stream")) {

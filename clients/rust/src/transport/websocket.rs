@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, Stream, StreamExt};
-use throughline_wire::Codec;
+use throughline_wire::{AttemptOutcome, Codec, frame::TransportOffer};
 use tokio::sync::mpsc;
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
@@ -16,18 +16,19 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{Network, Report, Reporter, Say, decode, dial::Connection};
-use crate::core::session::End;
+use super::{Network, Report, Reporter, Say, decode, dial::Connection, failed};
+use crate::{address::Target, config::Transport, core::session::End};
 
 /// Runs the link to its end, and reports how it ended.
 pub(super) async fn run(
     network: Arc<Network>,
     codec: Codec,
+    offer: Option<TransportOffer>,
     hello: Bytes,
     sayings: mpsc::Receiver<Say>,
     reporter: Reporter,
 ) {
-    let end = match open(&network, codec, &reporter).await {
+    let end = match open(&network, codec, offer.as_ref(), &reporter).await {
         Ok(socket) => {
             reporter.report(Report::Opened).await;
             converse(socket, &network, codec, hello, sayings, &reporter).await
@@ -39,8 +40,14 @@ pub(super) async fn run(
 
 type Socket = WebSocketStream<Box<dyn Connection>>;
 
-async fn open(network: &Network, codec: Codec, reporter: &Reporter) -> Result<Socket, End> {
-    let request = request(network, codec).map_err(|error| End::Lost(error.to_string().into()))?;
+async fn open(
+    network: &Network,
+    codec: Codec,
+    offer: Option<&TransportOffer>,
+    reporter: &Reporter,
+) -> Result<Socket, End> {
+    let target = network.target(Transport::WebSocket, offer)?;
+    let request = request(&target, codec).map_err(|error| failed(AttemptOutcome::Unsupported, error))?;
     let largest = network.limits.frame_bytes.saturating_mul(16);
     let config = WebSocketConfig::default()
         .read_buffer_size(16 * 1024)
@@ -48,13 +55,10 @@ async fn open(network: &Network, codec: Codec, reporter: &Reporter) -> Result<So
         .max_write_buffer_size(16 << 20)
         .max_message_size(Some(largest))
         .max_frame_size(Some(largest));
-    let handshake = async {
-        let connection = network.connect().await.map_err(Error::Io)?;
-        client_async_with_config(request, connection, Some(config)).await
-    };
+    let connection = network.connect(&target).await?;
     // The handshake may hang behind an intermediary as well as the connection may.
-    let shaken = tokio::time::timeout(2 * network.connect, handshake).await;
-    match shaken {
+    let handshake = client_async_with_config(request, connection, Some(config));
+    match tokio::time::timeout(network.connect, handshake).await {
         Ok(Ok((socket, answer))) => {
             let agreed =
                 answer.headers().get("sec-websocket-protocol").is_some_and(|name| name == codec.name());
@@ -70,15 +74,15 @@ async fn open(network: &Network, codec: Codec, reporter: &Reporter) -> Result<So
             }
             Err(End::Refused { status, retry_after })
         }
-        Ok(Err(error)) => Err(End::Lost(error.to_string().into())),
-        Err(_) => Err(End::Lost("the handshake took too long".into())),
+        Ok(Err(error)) => Err(failed(AttemptOutcome::Lost, format!("{target}: {error}"))),
+        Err(_) => {
+            Err(failed(AttemptOutcome::Hung, format!("{target} did not answer the WebSocket handshake")))
+        }
     }
 }
 
-fn request(network: &Network, codec: Codec) -> Result<Request, Error> {
-    let address = &network.address;
-    let uri = format!("ws://{}{}", address.authority, address.path("/v1/websocket"));
-    let mut request = uri.into_client_request()?;
+fn request(target: &Target, codec: Codec) -> Result<Request, Error> {
+    let mut request = target.url("ws", "wss").into_client_request()?;
     let name = http::HeaderValue::from_static(codec.name());
     request.headers_mut().insert("sec-websocket-protocol", name);
     Ok(request)
