@@ -21,6 +21,8 @@ pub(crate) mod peer;
 mod registry;
 mod signal;
 mod timers;
+#[cfg(feature = "webtransport")]
+mod webtransport;
 
 use std::{
     convert::Infallible,
@@ -47,6 +49,8 @@ use throughline_websocket::WebSocket;
 use throughline_wire::{ChannelName, item::Accepted};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
+#[cfg(feature = "webtransport")]
+pub use webtransport::bind_udp;
 
 use self::{hub::Hub, metrics::Metrics, peer::GatewayGate, registry::Registry, timers::Timers};
 use crate::{

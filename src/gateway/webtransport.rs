@@ -4,9 +4,15 @@
 //! gate, and a refusal travels as frames. And what is offered changes while the gateway runs: a certificate that clients
 //! know by its hash is replaced before it ends.
 
-use std::{future::Future, io, net::UdpSocket, sync::Arc};
+use std::{
+    future::Future,
+    io,
+    net::{SocketAddr, UdpSocket},
+    sync::Arc,
+};
 
 use http::Uri;
+use socket2::{Domain, Protocol, Socket, Type};
 use throughline_link::{Gate, LinkRequest};
 use throughline_webtransport::WebTransport;
 use throughline_wire::{ErrorCode, frame::TransportOffer};
@@ -105,4 +111,22 @@ fn webtransport(url: &str, hashes: &[String]) -> TransportOffer {
     TransportOffer { name: NAME.into(), url: Some(url.into()), certificate_hashes }
 }
 
+/// Binds a UDP socket with room for bursts: what arrives while every core is busy waits there, and what finds no room
+/// is lost and sent again. The system grants what it allows (Linux: `net.core.rmem_max` and `net.core.wmem_max`).
+///
+/// # Errors
+/// Those of the system.
+pub fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    // What is not granted is no reason to go without.
+    let _ = socket.set_recv_buffer_size(BUFFER_BYTES);
+    let _ = socket.set_send_buffer_size(BUFFER_BYTES);
+    socket.bind(&address.into())?;
+    let granted = socket.recv_buffer_size().unwrap_or_default();
+    tracing::debug!(%address, asked = BUFFER_BYTES, granted, "bound by UDP");
+    Ok(socket.into())
+}
+
+/// What is asked for, each way: some 1,500 packets.
+const BUFFER_BYTES: usize = 2 << 20;
 const NAME: &str = WebTransport::<WebTransportGate>::NAME;

@@ -86,7 +86,7 @@ fn what_is_printed_is_a_file_that_says_the_defaults_key_by_key() {
     assert_eq!(settings(&printed, &[], &[]), Settings::default());
     let table: toml::Table = printed.parse().unwrap();
     let keys = keys(&table, "");
-    assert!(keys.len() >= 39, "{}", keys.len());
+    assert!(keys.len() >= 42, "{}", keys.len());
     for (path, default) in keys {
         let variable = format!("THROUGHLINE_{}", path.replace('.', "_").to_uppercase());
         assert!(printed.contains(&format!("Variable: {variable}\n")), "{variable}");
@@ -98,6 +98,8 @@ fn what_is_printed_is_a_file_that_says_the_defaults_key_by_key() {
             _ => match &*path {
                 "listen" => "127.0.0.1:1".into(),
                 "admin.listen" => "127.0.0.1:2".into(),
+                "webtransport.listen" => "127.0.0.1:3".into(),
+                "webtransport.url" => "https://rt.example.com/v1/webtransport".into(),
                 "base_path" => "/rt".into(),
                 "log.format" => "json".into(),
                 "admin.key" => "0123456789abcdef".into(),
@@ -201,8 +203,27 @@ fn nothing_starts_beyond_loopback_unless_it_is_meant() {
         settings("", &[], &[("admin.listen", address), ("admin.key", "0123456789abcdef")]);
         refused(layers("", &[], &[("admin.listen", address), ("anonymous", "true")]), &["admin.key_file"]);
     }
+    for address in ["0.0.0.0:7080", "192.0.2.1:7080"] {
+        refused(layers("", &[], &[("webtransport.listen", address)]), &[address, "--anonymous"]);
+        settings("", &[], &[("webtransport.listen", address), ("anonymous", "true")]);
+    }
     refused(layers("", &[], &[("admin.key", "short")]), &["at least 16"]);
     refused(layers("", &[], &[("admin.listen", "127.0.0.1:7080")]), &["two listeners"]);
+}
+
+#[test]
+fn a_place_for_webtransport_that_clients_would_not_find_is_refused() {
+    let elsewhere = [("webtransport.listen", "0.0.0.0:7090"), ("anonymous", "true")];
+    refused(
+        layers("", &[], &elsewhere),
+        &["`webtransport.url`", "https://rt.example.com:7090/v1/webtransport"],
+    );
+    let told = [elsewhere[0], elsewhere[1], ("webtransport.url", "https://a.example:7090/v1/webtransport")];
+    settings("", &[], &told);
+    settings("", &[], &[("webtransport.listen", "127.0.0.1:7090")]);
+    for url in ["a.example", "http://a.example/", "https:///", "https://"] {
+        refused(layers("", &[], &[("webtransport.url", url)]), &["`webtransport.url`", url]);
+    }
 }
 
 #[test]

@@ -56,20 +56,47 @@ fn addresses(settings: &Settings, problems: &mut Problems) {
     };
     let clients = parse("listen", &settings.clients.listen);
     let admin = parse("admin.listen", &settings.admin.listen);
+    let webtransport = &settings.webtransport;
+    let udp = if webtransport.enabled && !webtransport.listen.is_empty() {
+        parse("webtransport.listen", &webtransport.listen)
+    } else {
+        None
+    };
     if let (Some(clients), Some(admin)) = (clients, admin)
         && clients == admin
         && clients.port() != 0
     {
         problems.add(format!("`listen` and `admin.listen` are both {clients}: they are two listeners"));
     }
-    if let Some(address) = clients.filter(|address| !address.ip().is_loopback())
-        && !settings.clients.anonymous
+    if let (Some(clients), Some(udp)) = (clients, udp)
+        && udp.ip().is_unspecified()
+        && udp.port() != clients.port()
+        && webtransport.url.is_empty()
     {
         problems.add(format!(
-            "`listen`: {address} can be reached from other machines, and nobody who connects is authenticated. \
-             To let anybody in, say so: `--anonymous` (or `anonymous = true`). Otherwise listen on 127.0.0.1, \
-             behind a proxy that authenticates"
+            "`webtransport.listen`: clients find port {} by themselves, but not {udp}: say where it is in `webtransport.url`, \
+             like \"https://rt.example.com:{}{}/v1/webtransport\"",
+            clients.port(),
+            udp.port(),
+            settings.clients.base_path
         ));
+    }
+    if !webtransport.url.is_empty() && !is_https(&webtransport.url) {
+        problems.add(format!(
+            "`webtransport.url`: {:?} is not an address like \"https://rt.example.com/v1/webtransport\"",
+            webtransport.url
+        ));
+    }
+    for (key, address) in [("listen", clients), ("webtransport.listen", udp)] {
+        if let Some(address) = address.filter(|address| !address.ip().is_loopback())
+            && !settings.clients.anonymous
+        {
+            problems.add(format!(
+                "`{key}`: {address} can be reached from other machines, and nobody who connects is authenticated. \
+                 To let anybody in, say so: `--anonymous` (or `anonymous = true`). Otherwise listen on 127.0.0.1, \
+                 behind a proxy that authenticates"
+            ));
+        }
     }
     match settings.admin_key() {
         Err(problem) => problems.add(problem),
@@ -83,6 +110,11 @@ fn addresses(settings: &Settings, problems: &mut Problems) {
             }
         }
     }
+}
+
+fn is_https(url: &str) -> bool {
+    url.parse::<http::Uri>()
+        .is_ok_and(|url| url.scheme_str() == Some("https") && url.host().is_some_and(|host| !host.is_empty()))
 }
 
 fn ranges(settings: &Settings, problems: &mut Problems) {

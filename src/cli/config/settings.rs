@@ -113,6 +113,18 @@ settings! {
         /// The largest payload of one event. Keep it at or below limits.unacknowledged_bytes.
         event_bytes: u64 = 256 * 1024, "bytes";
     }
+    /// WebTransport (HTTP/3), on a UDP port of its own. Without certificate files the gateway makes certificates of its own,
+    /// which clients know by their hashes.
+    webtransport: WebTransport in "webtransport." {
+        /// Whether it is offered.
+        enabled: bool = true, "true or false";
+        /// Where it listens, by UDP; empty for the address and the port number of `listen`. Anything but loopback needs
+        /// `anonymous`.
+        listen: String = String::new(), "IP:port";
+        /// Where clients find it, if that is neither the host and the port number that they called nor `webtransport.listen`:
+        /// "https://rt.example.com:7080/v1/webtransport".
+        url: String = String::new(), "URL";
+    }
     /// What a connection may draw out.
     http: Http in "http." {
         /// How long the head of a request may take from its first byte.

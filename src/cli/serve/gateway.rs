@@ -1,0 +1,103 @@
+//! The gateway that settings ask for.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::SystemTime,
+};
+
+use anyhow::Context as _;
+use throughline_wire::frame::{Backoff, Limits};
+
+use super::{ms, sockets::Sockets};
+use crate::{
+    Gateway,
+    broker::MemoryConfig,
+    certificates::Certificates,
+    channel::Retention,
+    cli::config::Settings,
+    gateway::GatewayConfig,
+    http::{OriginPolicy, admin::AdminConfig},
+    session::{SessionConfig, TokenKeys},
+};
+
+/// The certificate that the gateway shows; none where it listens in the clear only.
+pub(super) fn certificates(settings: &Settings, sockets: &Sockets) -> anyhow::Result<Option<Certificates>> {
+    let now = SystemTime::now();
+    if sockets.webtransport.is_none() {
+        return Ok(None);
+    }
+    let loopback = ["localhost", "127.0.0.1", "::1"].map(ToOwned::to_owned);
+    let told = settings.webtransport.url.parse::<http::Uri>().ok();
+    let told = told.as_ref().and_then(|url| url.host()).map(|host| host.trim_matches(['[', ']']).to_owned());
+    let listening = [Some(sockets.clients_address), sockets.webtransport_address]
+        .into_iter()
+        .flatten()
+        .map(|address| address.ip())
+        .filter(|ip| !ip.is_unspecified());
+    let mut names: Vec<String> =
+        loopback.into_iter().chain(told).chain(listening.map(|ip: IpAddr| ip.to_string())).collect();
+    names.sort_unstable();
+    names.dedup();
+    Ok(Some(Certificates::development(names, now)?))
+}
+
+/// Without keys of its own it signs tokens with random ones.
+pub(super) fn gateway(settings: &Settings, is_loopback: bool) -> anyhow::Result<Gateway> {
+    let Settings { clients, http, session, limits, retention, .. } = settings;
+    let keys = match settings.signing_keys().map_err(anyhow::Error::msg)? {
+        Some(keys) => keys,
+        None => {
+            tracing::warn!("no `token_keys` are configured: no session outlives this process");
+            let mut secret = [0; 32];
+            getrandom::fill(&mut secret).context("the system gives no randomness")?;
+            TokenKeys::from_random(secret)
+        }
+    };
+    let config = GatewayConfig {
+        base_path: clients.base_path.clone(),
+        message_bytes: limits.message_bytes as usize,
+        body_timeout: ms(http.body_timeout_ms),
+        handler_timeout: ms(session.handler_timeout_ms),
+        sessions: limits.sessions as usize,
+        admission_rate: session.admission_rate,
+        origins: OriginPolicy { allowed: clients.origins.clone(), is_loopback },
+    };
+    let sessions = SessionConfig {
+        resume_window_ms: session.resume_window_ms,
+        provisional_ms: session.provisional_ms,
+        heartbeat_ms: session.heartbeat_ms,
+        poll_hold_ms: session.poll_hold_ms,
+        probe_ms: session.probe_ms,
+        backoff: Backoff { base_ms: session.backoff_base_ms, cap_ms: session.backoff_cap_ms },
+        limits: Limits {
+            commands_ahead: limits.commands_ahead,
+            unacknowledged_items: limits.unacknowledged_items,
+            unacknowledged_bytes: limits.unacknowledged_bytes,
+            subscriptions: limits.subscriptions,
+            ..Limits::default()
+        },
+        links: limits.links as usize,
+        ..SessionConfig::new(keys)
+    };
+    let memory = MemoryConfig {
+        retention: Retention {
+            events: retention.events as usize,
+            bytes: retention.bytes as usize,
+            age_ms: retention.age_ms,
+        },
+        budget_bytes: retention.budget_bytes,
+        channels: limits.channels as usize,
+    };
+    Ok(Gateway::builder().config(config).session(sessions).memory(memory).build())
+}
+
+pub(super) fn admin_config(settings: &Settings, address: SocketAddr) -> anyhow::Result<AdminConfig> {
+    Ok(AdminConfig {
+        key: settings.admin_key().map_err(anyhow::Error::msg)?,
+        is_loopback: address.ip().is_loopback(),
+        hosts: settings.admin.hosts.clone(),
+        body_bytes: settings.admin.body_bytes as usize,
+        event_bytes: settings.admin.event_bytes as usize,
+        body_timeout: ms(settings.http.body_timeout_ms),
+    })
+}

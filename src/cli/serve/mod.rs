@@ -1,0 +1,144 @@
+//! `throughline serve`: a gateway with its listeners, until a signal.
+//!
+//! `gateway` makes one of the settings, `sockets` binds what it listens on and says where that is.
+
+mod gateway;
+mod sockets;
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::Context as _;
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+use self::sockets::Sockets;
+use super::{config::Settings, logs};
+use crate::{
+    Handle,
+    http::{
+        admin::Admin,
+        listener::{self, ListenerConfig},
+    },
+};
+
+/// Runs until a signal, then says goodbye.
+pub(super) fn run(settings: &Settings) -> anyhow::Result<()> {
+    logs::init(&settings.log.format, &settings.log.filter)?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().thread_name("throughline");
+    if let threads @ 1.. = settings.runtime.worker_threads as usize {
+        runtime.worker_threads(threads);
+    }
+    let runtime = runtime.build().context("the runtime does not start")?;
+    let served = runtime.block_on(serve(settings));
+    // What is still running has had its time.
+    runtime.shutdown_background();
+    served
+}
+
+async fn serve(settings: &Settings) -> anyhow::Result<()> {
+    let mut signals = signals()?;
+    let mut sockets = Sockets::bind(settings).await?;
+    let certificates = gateway::certificates(settings, &sockets)?;
+    let gateway = gateway::gateway(settings, sockets.clients_address.ip().is_loopback())?;
+    let handle = gateway.handle();
+    let admin_config = gateway::admin_config(settings, sockets.admin_address)?;
+
+    let connections = ListenerConfig {
+        header_timeout: ms(settings.http.header_timeout_ms),
+        keep_alive: ms(settings.http.keep_alive_ms),
+        connections: settings.http.connections as usize,
+        ..ListenerConfig::default()
+    };
+    let stop = CancellationToken::new();
+    let mut listeners = Vec::new();
+    let url = sockets.webtransport_url(settings);
+    if let (Some(socket), Some(certificates)) = (sockets.webtransport.take(), &certificates) {
+        let url = url.as_ref().and_then(|url| url.to_tell());
+        let serving = gateway.serve_webtransport(socket, certificates, url, stop.clone());
+        listeners.push(tokio::spawn(serving.context("WebTransport cannot be served")?));
+    }
+    sockets.announce(settings)?;
+    let admin = Admin::new(handle.clone(), admin_config);
+    listeners.push(tokio::spawn(listener::serve(sockets.clients, gateway, connections, stop.clone())));
+    listeners.push(tokio::spawn(listener::serve(sockets.admin, admin, connections, stop.clone())));
+    if let Some(certificates) = certificates {
+        let nudge = reload_signal()?;
+        let handle = handle.clone();
+        tokio::spawn(async move { handle.keep_certificates(certificates, SystemTime::now, nudge).await });
+    }
+    let signal = signals.recv().await;
+    tracing::info!(signal, "stopping");
+    tokio::select! {
+        () = stop_politely(&handle, ms(settings.clients.shutdown_ms), &stop, listeners) => tracing::info!("stopped"),
+        _ = signals.recv() => tracing::warn!("stopped at once: a second signal came"),
+    }
+    Ok(())
+}
+
+/// Says goodbye on every link, then ends the connections. Until then whoever connects is told to come back later.
+async fn stop_politely(
+    handle: &Handle,
+    deadline: Duration,
+    stop: &CancellationToken,
+    listeners: Vec<JoinHandle<()>>,
+) {
+    if !handle.shutdown(deadline).await {
+        tracing::warn!(deadline_ms = deadline.as_millis() as u64, "some clients did not take their goodbye");
+    }
+    stop.cancel();
+    for listener in listeners {
+        let _ = tokio::time::timeout(LINGER, listener).await;
+    }
+}
+
+/// The signals that end the process, by name, as they come.
+fn signals() -> anyhow::Result<mpsc::Receiver<&'static str>> {
+    let (to, signals) = mpsc::channel(2);
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        for (kind, name) in [(SignalKind::terminate(), "SIGTERM"), (SignalKind::interrupt(), "SIGINT")] {
+            let mut signal = signal(kind).context("signals cannot be heard")?;
+            let to = to.clone();
+            tokio::spawn(
+                async move { while signal.recv().await.is_some() && to.send(name).await.is_ok() {} },
+            );
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::spawn(
+        async move { while tokio::signal::ctrl_c().await.is_ok() && to.send("Ctrl-C").await.is_ok() {} },
+    );
+    Ok(signals)
+}
+
+/// Notified by SIGHUP: look at the certificate files now.
+fn reload_signal() -> anyhow::Result<Arc<Notify>> {
+    let nudge = Arc::new(Notify::new());
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut hangups = signal(SignalKind::hangup()).context("signals cannot be heard")?;
+        let nudge = Arc::clone(&nudge);
+        tokio::spawn(async move {
+            while hangups.recv().await.is_some() {
+                nudge.notify_one();
+            }
+        });
+    }
+    Ok(nudge)
+}
+
+const fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+/// How long connections may take to end once everything is said.
+const LINGER: Duration = Duration::from_secs(1);
