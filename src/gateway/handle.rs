@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use throughline_wire::{ChannelName, ErrorCode, Event, Offset, Position, SessionId};
+use throughline_wire::{ChannelName, ErrorCode, Event, MAX_INTEGER, Offset, Position, SessionId};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -49,6 +49,22 @@ pub enum PublishError {
     /// The broker refused.
     #[error("{}", .0.message())]
     Refused(ErrorCode),
+}
+
+/// Why a session is not asked to move.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MigrateError {
+    /// There is no such session. Final.
+    #[error("there is no such session")]
+    SessionUnknown,
+    /// It is detached, between two polls perhaps, or on an event stream by address, which has nobody who could move.
+    /// Retry once it is attached.
+    #[error("the session has no link that could be asked")]
+    NoLink,
+    /// The gateway does not offer this transport. The caller's fault.
+    #[error("{0:?} is not on offer")]
+    NotOffered(Box<str>),
 }
 
 /// Part of what a channel holds.
@@ -194,6 +210,32 @@ impl Handle {
         let Some(cell) = self.shared.registry.find(id) else { return false };
         cell.change(|session| session.end(Ending::Disconnected));
         true
+    }
+
+    /// Asks the client of a session to move to one of these transports, named in order of preference, after `delay` and
+    /// a random part of `spread`. It moves by a probe, so what works is not given up for what does not.
+    ///
+    /// # Errors
+    /// [`MigrateError`]; nobody was asked then.
+    pub fn migrate(
+        &self,
+        id: SessionId,
+        transports: &[impl AsRef<str>],
+        delay: Duration,
+        spread: Duration,
+    ) -> Result<(), MigrateError> {
+        let offers = self.shared.session.transports.now();
+        let offered = |name: &str| {
+            let offer = offers.iter().find(|offer| *offer.name == *name);
+            offer.cloned().ok_or_else(|| MigrateError::NotOffered(name.into()))
+        };
+        let transports =
+            transports.iter().map(|name| offered(name.as_ref())).collect::<Result<Vec<_>, _>>()?;
+        let cell = self.shared.registry.find(id).ok_or(MigrateError::SessionUnknown)?;
+        let [delay_ms, spread_ms] = [delay, spread]
+            .map(|time| u64::try_from(time.as_millis()).unwrap_or(MAX_INTEGER).min(MAX_INTEGER));
+        let is_asked = cell.change(|session| session.ask_to_migrate(transports, delay_ms, spread_ms));
+        if is_asked { Ok(()) } else { Err(MigrateError::NoLink) }
     }
 
     /// Whether an event goes through the broker.

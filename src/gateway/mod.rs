@@ -40,7 +40,7 @@ use std::{
 pub use authority::{Anonymous, Authenticate, Authorize, Credentials, Denied, Identity, SubscribeQuery};
 use bytes::Bytes;
 pub use config::GatewayConfig;
-pub use handle::{Handle, History, Page, Publication, PublishError, Published, SessionInfo};
+pub use handle::{Handle, History, MigrateError, Page, Publication, PublishError, Published, SessionInfo};
 use http::{Request, Response};
 use http_body::Body as HttpBody;
 use throughline_polling::Polling;

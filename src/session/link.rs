@@ -2,7 +2,7 @@
 
 use throughline_wire::{
     CloseCode, Codec, ErrorCode, RetryReason,
-    frame::{ErrorFrame, Retry},
+    frame::{ErrorFrame, Retry, TransportOffer},
 };
 
 /// A link's name within its session; `welcome.link` on the wire. Never used twice.
@@ -236,11 +236,21 @@ pub(super) struct Outbox {
     /// The nonce that was sent and not yet come back.
     pub(super) awaited_nonce: Option<u64>,
     pub(super) pong: Option<Option<u64>>,
+    /// Where the client is asked to move. The newest word counts.
+    pub(super) migration: Option<Box<Migration>>,
     pub(super) errors: Vec<ErrorFrame>,
     pub(super) ack: bool,
     /// Whether an answer goes out now, though it may be empty.
     pub(super) answer: bool,
     pub(super) goodbye: Option<Goodbye>,
+}
+
+/// A move that the gateway asks for.
+#[derive(Debug)]
+pub(super) struct Migration {
+    pub(super) transports: Vec<TransportOffer>,
+    pub(super) delay_ms: u64,
+    pub(super) spread_ms: u64,
 }
 
 /// Which `welcome` a link gets.

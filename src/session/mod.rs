@@ -36,13 +36,13 @@ use hashbrown::HashSet;
 use history::Aside;
 pub use history::{Attached, Attempt, OTHER, Parting, TRANSPORTS, TransportHistory, Witness};
 use journal::Journal;
-use link::Link;
 pub use link::{Goodbye, LinkId, LinkKind, LinkSpec, Via};
+use link::{Link, Migration};
 use subscription::Subscription;
 pub use tag::ResumeTag;
 use throughline_wire::{
     AttemptOutcome, ChannelName, ErrorCode, Item, Position, Reply, SessionId, SubscribeFrom, Token,
-    item::Accepted,
+    frame::TransportOffer, item::Accepted,
 };
 pub use token::{KeyError, TokenKeys};
 pub use transmit::{Output, encode_goodbye};
@@ -343,6 +343,23 @@ impl Session {
         for index in 0..self.links.len() {
             self.say_goodbye(index, goodbye);
         }
+    }
+
+    /// Asks the client to move to one of these transports, after `delay_ms` and a random part of `spread_ms`; a poll
+    /// that is held is answered with it. Says whether there is a link that carries the question: an event stream by
+    /// address has nobody at its end who could follow it.
+    ///
+    /// The client moves as it does by itself, by a probe, so nothing is lost if it cannot. Where its link breaks before
+    /// the question has gone down it is not asked again.
+    pub fn ask_to_migrate(&mut self, transports: Vec<TransportOffer>, delay_ms: u64, spread_ms: u64) -> bool {
+        let active = |link: &&mut Link| link.standing == link::Standing::Active;
+        let Some(link) = self.links.iter_mut().find(active).filter(|link| !link.spec.kind.is_plain()) else {
+            return false;
+        };
+        link.outbox.migration = Some(Box::new(Migration { transports, delay_ms, spread_ms }));
+        let wake = Effect::Wake(link.id);
+        self.effects.push(wake);
+        true
     }
 
     fn active_link(&self) -> Option<&Link> {

@@ -14,7 +14,7 @@ use throughline_wire::{
 use super::{
     Ending, Goodbye, Link, LinkId, LinkKind, Now, Parting, Session, Tally,
     journal::{Numbered, Run},
-    link::{Standing, WelcomeKind},
+    link::{Migration, Standing, WelcomeKind},
 };
 
 /// The first batch of a link, in bytes. Each that follows may be twice as large: on a network that cuts after so many
@@ -120,6 +120,10 @@ impl Session {
         if let Some(nonce) = link.outbox.ping.take() {
             link.outbox.awaited_nonce = nonce.or(link.outbox.awaited_nonce);
             codec.encode_down(&DownFrame::Ping { nonce, window_ms }, buffer);
+        }
+        if let Some(migration) = link.outbox.migration.take() {
+            let Migration { transports, delay_ms, spread_ms } = *migration;
+            codec.encode_down(&DownFrame::Migrate { transports, delay_ms, spread_ms }, buffer);
         }
     }
 

@@ -317,6 +317,48 @@ async fn a_session_that_is_disconnected_is_told_so_and_is_gone() {
 }
 
 #[tokio::test]
+async fn a_client_is_asked_to_move_or_the_error_says_why_not() {
+    let gateway = Running::start().await;
+    let mut known = Known::open(&gateway).await;
+    let path = format!("/api/v1/sessions/{}/migrate", known.id);
+    let wanted = json!({"transports": ["sse", "websocket"], "delayMs": 5, "spreadMs": 10}).to_string();
+    let refused = [
+        (wanted.as_str(), 409, "no_link"),
+        (r#"{"transports": ["carrier-pigeon"]}"#, 400, "not_offered"),
+        (r#"{"transports": []}"#, 400, "malformed_request"),
+        (r#"{"delayMs": 5}"#, 400, "malformed_request"),
+        (r#"{"transports": ["sse"], "delayMs": 86400001}"#, 400, "number_out_of_range"),
+        (r#"{"transport": "sse"}"#, 400, "unknown_member"),
+    ];
+    for (body, status, code) in refused {
+        let answer = Ask::json(&path, body).to(gateway.admin).await;
+        assert_eq!((answer.status, &*answer.code()), (status, code), "{body}");
+    }
+    let nobody = "/api/v1/sessions/AAAAAAAAAAAAAAAAAAAAAA/migrate";
+    assert_eq!(Ask::json(nobody, &wanted).to(gateway.admin).await.code(), "session_unknown");
+
+    let (address, hello) = (gateway.clients, known.resume());
+    let poll = tokio::spawn(async move { Ask::frames("/v1/poll", frames(&[hello])).to(address).await });
+    let asked = async {
+        loop {
+            let answer = Ask::json(&path, &wanted).to(gateway.admin).await;
+            if answer.status == 200 {
+                break answer.json();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let asked = tokio::time::timeout(crate::kit::PATIENCE, asked).await.expect("the poll is held");
+    assert_eq!(asked["asked"], Value::String(known.id.clone()));
+    let heard = Heard::read(&poll.await.unwrap().body);
+    let migrate = heard.first("migrate").unwrap_or_else(|| panic!("{heard:?}"));
+    let names: Vec<_> =
+        migrate["transports"].as_array().unwrap().iter().map(|offer| &offer["name"]).collect();
+    assert_eq!(names, ["sse", "websocket"]);
+    assert_eq!((&migrate["delayMs"], &migrate["spreadMs"]), (&json!(5), &json!(10)));
+}
+
+#[tokio::test]
 async fn with_a_key_nothing_but_health_is_open() {
     let admin = AdminConfig { key: AdminKey::new("a-key-of-some-length"), ..AdminConfig::default() };
     let gateway = Running::with(Plan { admin, ..Plan::default() }).await;

@@ -12,6 +12,7 @@ mod members;
 mod publish;
 mod read;
 mod refusal;
+mod sessions;
 
 use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
@@ -126,6 +127,12 @@ impl Admin {
                 let id = session_id(id)?;
                 let body = self.json_body(&head.headers, body).await?;
                 self.disconnect(id, &body)
+            }
+            ["api", "v1", "sessions", id, "migrate"] => {
+                only(&head, &Method::POST)?;
+                let id = session_id(id)?;
+                let body = self.json_body(&head.headers, body).await?;
+                self.migrate(id, &body)
             }
             _ => Err(Refusal::not_found()),
         }

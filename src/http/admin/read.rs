@@ -1,11 +1,11 @@
-//! What can be looked at: a channel's history, sessions, metrics and health; and the end of a session.
+//! What can be looked at: a channel's history, sessions, metrics and health.
 
 use http::{Response, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use throughline_wire::{ChannelName, Codec, Epoch, ErrorCode, Event, Item, Offset, Position, SessionId};
 
-use super::{Admin, json, members::Members, refusal::Refusal, with_type};
+use super::{Admin, json, refusal::Refusal, with_type};
 use crate::{
     gateway::SessionInfo,
     http::Body,
@@ -96,22 +96,6 @@ impl Admin {
     pub(super) fn session(&self, id: SessionId) -> Result<Response<Body>, Refusal> {
         let session = self.handle.session(id).ok_or_else(|| Refusal::wire(ErrorCode::SessionUnknown))?;
         Ok(json(StatusCode::OK, &Listed::from(&session)))
-    }
-
-    /// `POST /api/v1/sessions/{id}/disconnect`
-    pub(super) fn disconnect(&self, id: SessionId, body: &[u8]) -> Result<Response<Body>, Refusal> {
-        #[derive(Serialize)]
-        struct Answer {
-            disconnected: String,
-        }
-        if !body.is_empty() {
-            let text = std::str::from_utf8(body).map_err(|_| Refusal::wire(ErrorCode::NotUtf8))?;
-            Members::read(text, "the request", &[])?;
-        }
-        if !self.handle.disconnect(id) {
-            return Err(Refusal::wire(ErrorCode::SessionUnknown));
-        }
-        Ok(json(StatusCode::OK, &Answer { disconnected: id.to_string() }))
     }
 
     /// `GET /metrics`

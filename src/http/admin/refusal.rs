@@ -19,6 +19,8 @@ pub(super) const OWN: &[(&str, StatusCode)] = &[
     (METHOD_NOT_ALLOWED, StatusCode::METHOD_NOT_ALLOWED),
     (EPOCH_MISMATCH, StatusCode::CONFLICT),
     (UNDER_WAY, StatusCode::CONFLICT),
+    (NO_LINK, StatusCode::CONFLICT),
+    (NOT_OFFERED, StatusCode::BAD_REQUEST),
 ];
 
 const MALFORMED_REQUEST: &str = "malformed_request";
@@ -27,6 +29,8 @@ const NOT_FOUND: &str = "not_found";
 const METHOD_NOT_ALLOWED: &str = "method_not_allowed";
 const EPOCH_MISMATCH: &str = "epoch_mismatch";
 const UNDER_WAY: &str = "under_way";
+const NO_LINK: &str = "no_link";
+const NOT_OFFERED: &str = "not_offered";
 
 /// A request that is not carried out.
 #[derive(Debug)]
@@ -113,6 +117,18 @@ impl Refusal {
     pub(super) fn under_way() -> Self {
         let refusal = Self::own(UNDER_WAY, "a publish under this idempotency key is under way: ask again");
         Self { retryable: true, ..refusal }
+    }
+
+    /// The session has no link that could carry a question.
+    pub(super) fn no_link() -> Self {
+        let refusal =
+            Self::own(NO_LINK, "the session is detached, or on a stream that cannot be asked: ask again");
+        Self { retryable: true, ..refusal }
+    }
+
+    /// A transport that the gateway does not offer.
+    pub(super) fn not_offered(message: impl Into<Box<str>>) -> Self {
+        Self::own(NOT_OFFERED, message)
     }
 
     fn own(code: &'static str, message: impl Into<Box<str>>) -> Self {

@@ -13,6 +13,7 @@ mod gaps;
 mod history;
 mod late;
 mod links;
+mod migrate;
 mod nodes;
 mod probes;
 mod resume;

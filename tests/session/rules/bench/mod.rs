@@ -32,7 +32,7 @@ use throughline::{
 };
 use throughline_wire::{
     AttemptOutcome, Codec, DecodeLimits, ErrorCode, Payload, SessionId, UpFrame,
-    frame::{Hello, Resume},
+    frame::{Hello, Resume, TransportOffer},
     item::Accepted,
 };
 
@@ -296,6 +296,13 @@ impl World {
     pub(crate) fn reply(&mut self, command: u64) {
         self.session.reply(command, Ok(Accepted::default()));
         self.settle();
+    }
+
+    /// The gateway asks the client to move; says whether it could be asked.
+    pub(crate) fn migrate(&mut self, to: Vec<TransportOffer>, delay_ms: u64, spread_ms: u64) -> bool {
+        let is_asked = self.session.ask_to_migrate(to, delay_ms, spread_ms);
+        self.settle();
+        is_asked
     }
 
     /// The server takes a channel away.
