@@ -110,7 +110,7 @@ pub struct Config {
     /// The seed of all randomness: the instance's name and the jitter of coming back. Default: drawn.
     pub seed: Option<u64>,
     /// How connections are made: TLS runs on top of it, and WebTransport asks it where to send datagrams.
-    /// Default: [`TcpDial`].
+    /// Default: [`TcpDial`]; through a company's proxy, a [`ProxyDial`](crate::ProxyDial).
     pub dial: Arc<dyn Dial>,
     /// Which certificates to accept, where the address is `https` and for WebTransport. Default: those that the
     /// system accepts.

@@ -59,6 +59,9 @@ pub enum ConfigError {
     /// The address is not `http[s]://host[:port][/path]`.
     #[error("the address {0:?} is not http://host[:port][/path] or https://host[:port][/path]")]
     Url(String),
+    /// The address of a proxy is not `http://host[:port]`.
+    #[error("the address {0:?} of a proxy is not http://host[:port]")]
+    Proxy(String),
     /// A root certificate cannot be read.
     #[error("no root certificate: {0}")]
     Certificate(String),

@@ -45,6 +45,7 @@ pub use throughline_wire::{
     Codec, Event, Gap, ReplyError, SubscribeFrom, Subscribed, Unsubscribed, item::Accepted,
 };
 pub use transport::{
-    dial::{Connection, Dial, Dialing, Resolving, TcpDial},
+    dial::{Connection, Dial, Dialing, Forwarding, Resolving, TcpDial},
+    proxy::{ProxyDial, ProxyError},
     tls::Tls,
 };

@@ -2,6 +2,7 @@
 
 use std::{fmt, future::Future, io, net::SocketAddr, pin::Pin};
 
+use http::HeaderValue;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A connection, as a [`Dial`] makes it.
@@ -36,6 +37,26 @@ pub trait Dial: Send + Sync + 'static {
     /// What carries no datagrams fails here, best with [`io::ErrorKind::Unsupported`]: then WebTransport fails at once.
     fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Resolving<'a> {
         Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
+    }
+
+    /// A way for plain http requests to a proxy that forwards them, in place of [`dial`](Self::dial): they are written in
+    /// absolute form then (RFC 9112, section 3.2.2). WebSockets and TLS are dialed all the same. By default there is none.
+    fn forward(&self) -> Option<Forwarding<'_>> {
+        None
+    }
+}
+
+/// A way to a proxy that forwards requests.
+pub struct Forwarding<'a> {
+    /// The connection to the proxy.
+    pub dialing: Dialing<'a>,
+    /// What tells the proxy who asks: the value of `Proxy-Authorization`.
+    pub authorization: Option<HeaderValue>,
+}
+
+impl fmt::Debug for Forwarding<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Forwarding").field("authorization", &self.authorization).finish_non_exhaustive()
     }
 }
 

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, header, request};
+use http::{HeaderMap, HeaderValue, Request, Response, header, request};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use throughline_wire::{Codec, DownFrame};
 
-use super::{Network, decode};
+use super::{Network, decode, dial::Forwarding};
 use crate::{address::Target, core::session::End};
 
 /// One connection at a time, made when it is needed.
@@ -20,6 +20,8 @@ pub(super) struct Lane {
 
 #[derive(Debug)]
 struct Kept {
+    /// Whether a proxy forwards what is asked here, and what it is told of who asks.
+    forwarded: Option<Option<HeaderValue>>,
     sender: http1::SendRequest<Full<Bytes>>,
     driver: tokio::task::JoinHandle<()>,
 }
@@ -77,11 +79,14 @@ impl Lane {
             None => connect(network, target).await?,
         };
         let lost = |error: &dyn std::error::Error| End::Lost(format!("{target}: {error}").into());
-        let request = request
-            .header(header::HOST, &*target.authority)
-            .header(header::ACCEPT, "*/*")
-            .body(Full::new(body))
-            .map_err(|error| lost(&error))?;
+        let mut request = request.header(header::HOST, &*target.authority).header(header::ACCEPT, "*/*");
+        if let Some(authorization) = &kept.forwarded {
+            request = request.uri(target.url("http", "https"));
+            if let Some(authorization) = authorization {
+                request = request.header(header::PROXY_AUTHORIZATION, authorization);
+            }
+        }
+        let request = request.body(Full::new(body)).map_err(|error| lost(&error))?;
         let answer = kept.sender.send_request(request).await.map_err(|error| lost(&error))?;
         self.connection = Some(kept);
         Ok(answer)
@@ -89,7 +94,13 @@ impl Lane {
 }
 
 async fn connect(network: &Network, target: &Target) -> Result<Kept, End> {
-    let connection = network.connect(target).await?;
+    let forwarding = if target.secure { None } else { network.dial.forward() };
+    let (connection, forwarded) = match forwarding {
+        Some(Forwarding { dialing, authorization }) => {
+            (network.connect_by(target, dialing).await?, Some(authorization))
+        }
+        None => (network.connect(target).await?, None),
+    };
     let (sender, driving) = http1::Builder::new()
         .handshake(TokioIo::new(connection))
         .await
@@ -99,7 +110,7 @@ async fn connect(network: &Network, target: &Target) -> Result<Kept, End> {
             tracing::trace!(%error, "a connection ended");
         }
     });
-    Ok(Kept { sender, driver })
+    Ok(Kept { forwarded, sender, driver })
 }
 
 /// The frames of an answer, or how it ends the link.

@@ -8,6 +8,7 @@ mod event_stream;
 mod http;
 mod negotiate;
 mod polling;
+pub(crate) mod proxy;
 mod sse;
 #[cfg(test)]
 mod testing;
@@ -26,7 +27,7 @@ use crate::{
     config::{Transport, Via},
     core::{names::LinkKey, session::End},
 };
-use dial::{Connection, Dial};
+use dial::{Connection, Dial, Dialing};
 use tls::Trust;
 
 /// What all links of a client share.
@@ -48,9 +49,13 @@ impl Network {
     /// A new connection, over TLS where the target wants it, or how the attempt ended, within the time that one may
     /// take.
     async fn connect(&self, target: &Target) -> Result<Box<dyn Connection>, End> {
+        self.connect_by(target, self.dial.dial(&target.host, target.port)).await
+    }
+
+    async fn connect_by(&self, target: &Target, dialing: Dialing<'_>) -> Result<Box<dyn Connection>, End> {
         let mut stands = false;
         let connecting = async {
-            let connection = self.dial.dial(&target.host, target.port).await?;
+            let connection = dialing.await?;
             stands = true;
             if target.secure { self.trust.secure(&target.host, connection).await } else { Ok(connection) }
         };
