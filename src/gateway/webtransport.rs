@@ -79,7 +79,7 @@ impl Gateway {
         };
         let tls = certificates.server_config(&[b"h3"]).map_err(io::Error::other)?;
         let endpoint = WebTransport::new(gate, config).bind(socket, tls)?;
-        let url: Box<str> = url.unwrap_or(WEBTRANSPORT.trim_start_matches("/v1/")).into();
+        let url: Box<str> = url.unwrap_or_else(|| WEBTRANSPORT.trim_start_matches("/v1/")).into();
         let mut hashes = certificates.watch_hashes();
         offer(&shared, Some(webtransport(&url, &hashes.borrow_and_update())));
         Ok(async move {
