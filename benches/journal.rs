@@ -42,7 +42,8 @@ fn session(channel: &Arc<Channel>) -> (Session, throughline::session::LinkId) {
         listener: Arc::new(Nobody),
         reason: None,
     };
-    let spec = LinkSpec { transport: "websocket", codec: Codec::Json, kind: LinkKind::Duplex };
+    let spec =
+        LinkSpec { transport: "websocket", codec: Codec::Json, kind: LinkKind::Duplex, datagrams: false };
     let hello = Hello { instance: "i".into(), attach: Some(1), ..Hello::default() };
     let (mut session, link) = Session::open(NOW, opening, &hello, spec).expect("a legal hello");
     let subscribe = Command::Subscribe {

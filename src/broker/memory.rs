@@ -8,7 +8,7 @@ use throughline_wire::{ChannelName, Epoch, Position};
 
 use super::{Broker, BrokerError, Pending, Tail, Usage};
 use crate::{
-    channel::{Channel, NewEvent, Retention},
+    channel::{Channel, NewEvent, NewVolatile, Retention},
     session::Now,
 };
 
@@ -18,7 +18,8 @@ pub struct MemoryConfig {
     /// How much each channel's log keeps.
     pub retention: Retention,
     /// What all logs and journals may cost together, in bytes. Past it the oldest events of the largest log are
-    /// trimmed, and whoever has not read them is told a gap. Default: 256 MiB.
+    /// trimmed, and whoever has not read them is told a gap. Volatiles may cost a sixteenth of it beside; past that
+    /// they are dropped. Default: 256 MiB.
     pub budget_bytes: u64,
     /// How many channels there may be. An idle one costs some 300 bytes until its events are too old. Past it a new
     /// name is refused: `too_many_channels`. Default: 65,536.
@@ -128,6 +129,21 @@ impl Broker for Memory {
         Box::pin(std::future::ready(self.append(channel, event)))
     }
 
+    fn volatile(&self, channel: &ChannelName, volatile: NewVolatile) -> bool {
+        let channel = self.channels.lock().get(channel).map(Arc::clone);
+        let Some(channel) = channel.filter(|channel| channel.listeners() > 0) else { return true };
+        if self.usage.volatile_bytes() > self.config.budget_bytes / 16 {
+            return false;
+        }
+        let now = (self.clock)();
+        let (before, after) = channel.say(volatile, now.mono_ms, now.wall_ms);
+        self.usage.change_volatiles(before, after);
+        if let Some(tail) = self.tail.get() {
+            tail.appended(&channel);
+        }
+        true
+    }
+
     fn report_to(&self, tail: Arc<dyn Tail>) {
         if self.tail.set(tail).is_err() {
             tracing::error!("a broker reports to one gateway; the second was ignored");
@@ -138,6 +154,8 @@ impl Broker for Memory {
         let held: Vec<Arc<Channel>> = self.channels.lock().values().map(Arc::clone).collect();
         for channel in held {
             let is_idle = channel.listeners() == 0;
+            let (before, after) = channel.trim_volatiles(now.mono_ms);
+            self.usage.change_volatiles(before, after);
             let is_stale = channel.log().is_stale(now.wall_ms, self.config.retention.age_ms);
             if is_stale {
                 channel.change(|log| {
@@ -164,6 +182,7 @@ impl Memory {
         // Ours, the map's, and nobody else's: nobody can get at it while the map is locked.
         if Arc::strong_count(channel) == 2
             && channel.log().is_empty()
+            && channel.volatiles().is_none()
             && channels.remove(channel.name()).is_some()
         {
             self.usage.change_channels(-1);

@@ -36,7 +36,7 @@ pub use recent::{Recall, Recent};
 use throughline_wire::{ChannelName, ErrorCode, Position};
 
 use crate::{
-    channel::{Channel, NewEvent},
+    channel::{Channel, NewEvent, NewVolatile},
     session::Now,
 };
 
@@ -63,6 +63,15 @@ pub trait Broker: Send + Sync + 'static {
         event: NewEvent,
     ) -> Pending<'a, Result<Position, BrokerError>>;
 
+    /// Says something in a channel that is not kept, to whoever holds it on any node at this moment; says whether it
+    /// was taken. Must not block, and may drop what it has no room for: nobody is told.
+    ///
+    /// A broker that does not carry volatiles drops them all, which is what this does unless it is written anew.
+    fn volatile(&self, channel: &ChannelName, volatile: NewVolatile) -> bool {
+        let _ = (channel, volatile);
+        false
+    }
+
     /// Says who wants to know that a channel of this node has more. Called once, before anything else.
     fn report_to(&self, tail: Arc<dyn Tail>);
 
@@ -75,7 +84,7 @@ pub trait Broker: Send + Sync + 'static {
 
 /// Who wants to know that a channel of this node has more.
 pub trait Tail: Send + Sync {
-    /// Events were appended to this channel. Must not block.
+    /// Events were appended to this channel, or something was said in it. Must not block.
     fn appended(&self, channel: &Arc<Channel>);
 }
 
@@ -85,6 +94,7 @@ pub struct Usage {
     journals_at_most: u64,
     logs: AtomicI64,
     journals: AtomicI64,
+    volatiles: AtomicI64,
     channels: AtomicI64,
 }
 
@@ -95,6 +105,7 @@ impl Usage {
             journals_at_most,
             logs: AtomicI64::new(0),
             journals: AtomicI64::new(0),
+            volatiles: AtomicI64::new(0),
             channels: AtomicI64::new(0),
         }
     }
@@ -120,6 +131,11 @@ impl Usage {
         self.journals.load(Ordering::Relaxed).max(0) as u64
     }
 
+    /// What the volatiles cost that are still news.
+    pub fn volatile_bytes(&self) -> u64 {
+        self.volatiles.load(Ordering::Relaxed).max(0) as u64
+    }
+
     /// How many channels there are.
     pub fn channels(&self) -> u64 {
         self.channels.load(Ordering::Relaxed).max(0) as u64
@@ -128,6 +144,13 @@ impl Usage {
     /// Books a change of the logs.
     pub fn change_logs(&self, before: usize, after: usize) {
         self.logs.fetch_add(after as i64 - before as i64, Ordering::Relaxed);
+    }
+
+    /// Books a change of the volatiles.
+    pub fn change_volatiles(&self, before: usize, after: usize) {
+        if before != after {
+            self.volatiles.fetch_add(after as i64 - before as i64, Ordering::Relaxed);
+        }
     }
 
     /// Books a change of a journal.

@@ -1,6 +1,6 @@
 //! Channels: what was said, and who listens.
 //!
-//! A [`Channel`] is a [`Log`] and the sessions that hold a place in it. It is shared: brokers append, sessions
+//! A [`Channel`] is a [`Log`], a [`Ring`] of what is said and not kept, and the sessions that hold a place in it. It is shared: brokers append, sessions
 //! read, and nothing here waits. Publishing costs one append; subscribers are told only *that* there is more
 //! ([`Listener::ready`]) and read what they need when their link can take it.
 //!
@@ -9,6 +9,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod log;
+mod volatile;
 
 use std::sync::{
     Arc,
@@ -18,6 +19,7 @@ use std::sync::{
 pub use log::{Entry, Log, NewEvent, Retention};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use throughline_wire::{ChannelName, Epoch, Position};
+pub use volatile::{NewVolatile, Ring, VOLATILE_MS, Volatile};
 
 /// Someone who wants to know that a channel has more.
 pub trait Listener: Send + Sync {
@@ -31,6 +33,10 @@ pub struct Channel {
     /// Rises with every change of the log, so that a reader who is up to date pays one load to know it.
     version: AtomicU64,
     log: RwLock<Log>,
+    /// The number of the newest volatile, so that this costs one load too.
+    said: AtomicU64,
+    /// There while something in it is news.
+    volatiles: RwLock<Option<Box<Ring>>>,
     /// Whether somebody is about to wake the listeners.
     is_marked: AtomicBool,
     listeners: Mutex<Listeners>,
@@ -50,6 +56,8 @@ impl Channel {
             name,
             version: AtomicU64::new(1),
             log: RwLock::new(Log::new(epoch)),
+            said: AtomicU64::new(0),
+            volatiles: RwLock::new(None),
             is_marked: AtomicBool::new(false),
             listeners: Mutex::default(),
         }
@@ -81,6 +89,42 @@ impl Channel {
     /// Appends an event at `time`, trimming by `retention`.
     pub fn append(&self, event: NewEvent, time: u64, retention: &Retention) -> Position {
         self.change(|log| log.append(&self.name, event, time, retention))
+    }
+
+    /// Says something that is not kept; returns what its volatiles cost before and after, in bytes. For brokers.
+    pub fn say(&self, volatile: NewVolatile, mono_ms: u64, wall_ms: u64) -> (usize, usize) {
+        let mut ring = self.volatiles.write();
+        let head = self.said.load(Ordering::Relaxed); // changed under this lock alone
+        let ring = ring.get_or_insert_with(|| Box::new(Ring::after_head(head)));
+        let before = ring.bytes();
+        self.said.store(ring.say(&self.name, volatile, mono_ms, wall_ms), Ordering::Release);
+        (before, ring.bytes())
+    }
+
+    /// The number of the newest volatile.
+    pub fn said(&self) -> u64 {
+        self.said.load(Ordering::Acquire)
+    }
+
+    /// The volatiles that are news, where there are some. Hold it briefly: whoever says something waits.
+    pub fn volatiles(&self) -> RwLockReadGuard<'_, Option<Box<Ring>>> {
+        self.volatiles.read()
+    }
+
+    /// Forgets volatiles that are no news any more; returns what they cost before and after. For brokers.
+    pub fn trim_volatiles(&self, mono_ms: u64) -> (usize, usize) {
+        if self.volatiles.read().is_none() {
+            return (0, 0);
+        }
+        let mut held = self.volatiles.write();
+        let Some(ring) = &mut *held else { return (0, 0) };
+        let before = ring.bytes();
+        ring.trim(mono_ms);
+        let after = ring.bytes();
+        if ring.is_empty() {
+            *held = None;
+        }
+        (before, after)
     }
 
     /// Marks that its listeners are to be woken; says whether they were not about to be already.

@@ -141,6 +141,8 @@ impl Cell {
             Effect::Send { command, send: said } => {
                 self.enqueue(said.channel.clone(), Task::Send { command, said });
             }
+            Effect::Volatile { channel, volatile } => _ = self.shared.say(&channel, volatile),
+            Effect::Permit(channel) => start(Arc::clone(self).permit(channel)),
             Effect::Authenticate { token } => self.check_credentials(token),
             Effect::Established => self.shared.metrics.count_established(),
             Effect::Refused(code) => self.shared.metrics.count_refusal(code),
@@ -250,6 +252,18 @@ impl Cell {
             Ok(Err(_)) => Err(ErrorCode::HandlerFailed.into()), // it has panicked; its lane goes on
             Err(_) => Err(ErrorCode::TimedOut.into()),
         }
+    }
+
+    /// Finds out whether the user may send to a channel, beside its lane: what is said and not kept does not wait for
+    /// what is.
+    async fn permit(self: Arc<Self>, channel: ChannelName) {
+        let user = self.user();
+        let asking = self.shared.authorize.send(user.as_deref(), &channel);
+        let is_allowed = match tokio::time::timeout(self.shared.config.handler_timeout, asking).await {
+            Ok(answer) => Some(answer.is_ok() && !channel.is_reserved()),
+            Err(_) => None,
+        };
+        self.change(|session| session.permit(&channel, is_allowed));
     }
 
     /// Has fresh credentials checked, one after the other; of those that wait only the newest counts.

@@ -9,7 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{Shared, clock};
 use crate::{
     broker::Recall,
-    channel::NewEvent,
+    channel::{NewEvent, NewVolatile},
     session::{Ending, Goodbye, Session, TransportHistory},
 };
 
@@ -164,6 +164,19 @@ impl Handle {
             }
         }
         Ok(published)
+    }
+
+    /// Says something in a channel that is not kept: to whoever holds it at this moment, numbered and repeated for
+    /// nobody. It may be lost on the way to any of them.
+    ///
+    /// # Errors
+    /// [`ErrorCode::MessageTooLarge`] above `volatile_bytes` of the [session's settings](crate::session::SessionConfig);
+    /// [`ErrorCode::Overloaded`] where the broker has no room for it, or carries none.
+    pub fn volatile(&self, channel: &ChannelName, volatile: NewVolatile) -> Result<(), ErrorCode> {
+        if volatile.payload.len() > self.shared.session.volatile_bytes {
+            return Err(ErrorCode::MessageTooLarge);
+        }
+        if self.shared.say(channel, volatile) { Ok(()) } else { Err(ErrorCode::Overloaded) }
     }
 
     /// Up to `limit` events of a channel after a place, or the last ones. A channel that nobody has

@@ -80,6 +80,8 @@ pub(crate) struct Metrics {
     links_ended: Family<LinkEndLabels, Counter>,
     attempts: Family<AttemptLabels, Counter>,
     dropped: Family<DroppedLabels, Counter>,
+    volatiles_published: Counter,
+    volatiles_sent: Counter<u64, AtomicU64>,
     items_sent: Counter<u64, AtomicU64>,
     items_acknowledged: Counter<u64, AtomicU64>,
     gaps: Family<ReasonLabel, Counter>,
@@ -106,6 +108,8 @@ impl Metrics {
             links_ended: Family::default(),
             attempts: Family::default(),
             dropped: Family::default(),
+            volatiles_published: Counter::default(),
+            volatiles_sent: Counter::default(),
             items_sent: Counter::default(),
             items_acknowledged: Counter::default(),
             gaps: Family::default(),
@@ -183,6 +187,12 @@ impl Metrics {
             "Frames that are never answered and were dropped, by frame and reason",
             self.dropped.clone(),
         );
+        r.register(
+            "volatiles_published",
+            "Volatiles taken from the application and from clients",
+            self.volatiles_published.clone(),
+        );
+        r.register("volatiles_sent", "Volatiles given to links", self.volatiles_sent.clone());
         r.register("items_sent", "Items put into messages, repetitions included", self.items_sent.clone());
         r.register("items_acknowledged", "Items acknowledged by clients", self.items_acknowledged.clone());
         r.register("gaps", "Gaps told, by reason", self.gaps.clone());
@@ -237,6 +247,11 @@ impl Metrics {
         self.dropped.get_or_create(&DroppedLabels { frame, reason }).inc();
     }
 
+    /// Something was said that is not kept.
+    pub(crate) fn count_volatile(&self) {
+        self.volatiles_published.inc();
+    }
+
     /// Something was refused.
     pub(crate) fn count_refusal(&self, code: ErrorCode) {
         self.refusals.get_or_create(&CodeLabel { code: code.as_str() }).inc();
@@ -255,6 +270,7 @@ impl Metrics {
         }
         self.items_sent.inc_by(tally.items_sent.into());
         self.items_acknowledged.inc_by(tally.items_acknowledged.into());
+        self.volatiles_sent.inc_by(tally.volatiles_sent.into());
         let gaps = [tally.gaps_trimmed, tally.gaps_epoch, tally.gaps_overflow];
         for (reason, count) in GAPS.into_iter().zip(gaps) {
             if count > 0 {

@@ -55,9 +55,9 @@ pub use webtransport::bind_udp;
 use self::{hub::Hub, metrics::Metrics, peer::GatewayGate, registry::Registry, timers::Timers};
 use crate::{
     broker::{Broker, Memory, MemoryConfig, Recent},
-    channel::NewEvent,
+    channel::{NewEvent, NewVolatile},
     http::{Body, Router},
-    session::{Goodbye, SendResult, SessionConfig, TokenKeys},
+    session::{Dropped, Goodbye, SendResult, SessionConfig, TokenKeys},
     upstream::{Handler, Intent, Publish},
 };
 
@@ -92,6 +92,17 @@ impl Shared {
     async fn authenticate(&self, credentials: &Credentials) -> Result<Identity, Denied> {
         let identity = self.authenticate.authenticate(credentials);
         tokio::time::timeout(self.config.handler_timeout, identity).await.unwrap_or(Err(Denied::Unavailable))
+    }
+
+    /// Says something in a channel that is not kept; says whether the broker took it.
+    fn say(&self, channel: &ChannelName, volatile: NewVolatile) -> bool {
+        let is_taken = self.broker.volatile(channel, volatile);
+        if is_taken {
+            self.metrics.count_volatile();
+        } else {
+            self.metrics.count_dropped(Dropped::VolatileOverloaded);
+        }
+        is_taken
     }
 
     /// Whether an event goes through the broker.

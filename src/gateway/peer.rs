@@ -161,6 +161,16 @@ impl Peer for GatewayPeer {
         }
     }
 
+    fn receive_datagram(&mut self, datagram: &[u8]) {
+        let Stage::Bound { cell, link, .. } = &self.stage else { return };
+        let limits =
+            DecodeLimits { frame_bytes: self.shared.config.message_bytes, ..DecodeLimits::default() };
+        let mut frames = self.codec.up_frames(datagram, limits);
+        if let (Some(Ok(UpFrame::Volatile(said))), None) = (frames.next(), frames.next()) {
+            cell.change(|session| session.handle_volatile(clock::now(), Via::Link(*link), said));
+        }
+    }
+
     fn refuse(&mut self, fault: Fault) {
         let code = fault.code();
         match &self.stage {
@@ -215,6 +225,10 @@ impl Peer for GatewayPeer {
                     Output::Message { more: again } => {
                         *more = again;
                         Poll::Ready(Transmit::Message)
+                    }
+                    Output::Datagram { more: again } => {
+                        *more = again;
+                        Poll::Ready(Transmit::Datagram)
                     }
                     Output::Close(goodbye) => {
                         self.goodbye = Some(goodbye);

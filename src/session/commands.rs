@@ -84,7 +84,10 @@ impl Session {
                 self.handle_tried(now, &tried);
                 Ok(())
             }
-            UpFrame::Volatile(_) => Err(error(ErrorCode::Unsupported)),
+            UpFrame::Volatile(said) => {
+                self.handle_volatile(now, via, said);
+                Ok(())
+            }
             UpFrame::Hello(_) => Err(fatal(ErrorCode::HelloRepeated)),
             UpFrame::Session(_) => Err(fatal(ErrorCode::FrameNotAllowed)),
             UpFrame::Extension => Ok(()),

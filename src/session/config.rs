@@ -40,6 +40,12 @@ pub struct SessionConfig {
     /// How many replies, subscription results and gaps may be unacknowledged before no further command is taken:
     /// the reserve of docs/protocol.md, window. Default: 2,048.
     pub reserve_items: usize,
+    /// The largest payload of a volatile that a client or the application says, in bytes; larger ones are dropped.
+    /// What fits a datagram is 1,200 bytes with its frame. Default: 4 KiB.
+    pub volatile_bytes: usize,
+    /// How many volatiles a second a session may say; what is above that is dropped. Each costs a wake of everybody
+    /// who holds its channel. Default: 100.
+    pub volatiles_per_second: u32,
     /// How many links a session may have at once: one that works, and probes. Default: 4.
     pub links: usize,
     /// What `welcome` offers, in order of preference; kept up to date by the gateway.
@@ -66,6 +72,8 @@ impl SessionConfig {
             backoff: Backoff::default(),
             limits: Limits::default(),
             reserve_items: 2_048,
+            volatile_bytes: 4_096,
+            volatiles_per_second: 100,
             links: 4,
             transports: Offers::default(),
             keys,

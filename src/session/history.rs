@@ -110,6 +110,7 @@ impl Parting {
 pub(super) struct Aside {
     entries: Vec<Entry>,
     tried: Rate,
+    pub(super) volatiles: Rate,
 }
 
 /// An [`Attempt`], in 24 bytes.

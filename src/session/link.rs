@@ -18,6 +18,8 @@ pub struct LinkSpec {
     pub codec: Codec,
     /// How its messages flow.
     pub kind: LinkKind,
+    /// Whether volatiles go down it alone, as datagrams.
+    pub datagrams: bool,
 }
 
 /// How a link's messages flow.

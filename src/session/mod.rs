@@ -12,7 +12,7 @@
 //! look at the deadline.
 //!
 //! Read next: `attach` for how links come and go, `commands` for what goes up, `transmit` for what goes
-//! down. The rules cited as L1, C2, N3 … are those of docs/protocol.md.
+//! down, `volatile` for what is said and not kept. The rules cited as L1, C2, N3 … are those of docs/protocol.md.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -27,6 +27,7 @@ mod tag;
 mod timers;
 mod token;
 mod transmit;
+mod volatile;
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -47,7 +48,7 @@ use throughline_wire::{
 pub use token::{KeyError, TokenKeys};
 pub use transmit::{Output, encode_goodbye};
 
-use crate::channel::Listener;
+use crate::channel::{Listener, NewVolatile};
 
 /// One client's conversation. See the [module](self) for how to drive it.
 pub struct Session {
@@ -131,6 +132,15 @@ pub enum Effect {
         /// What the client said.
         send: throughline_wire::Send,
     },
+    /// Pass something on that is not kept, to whoever holds the channel.
+    Volatile {
+        /// The channel.
+        channel: ChannelName,
+        /// What is said.
+        volatile: NewVolatile,
+    },
+    /// Find out whether the user may send to this channel; then [`Session::permit`].
+    Permit(ChannelName),
     /// Check fresh credentials; then nothing, or [`Session::end`].
     Authenticate {
         /// The credential.
@@ -159,16 +169,46 @@ pub enum Effect {
 pub enum Dropped {
     /// A client told of more attempts than anybody makes.
     TriedTooOften,
+    /// More volatiles than a session may say in a second.
+    VolatileTooOften,
+    /// A volatile larger than it may be.
+    VolatileTooLarge,
+    /// A volatile for a channel that the session does not hold.
+    VolatileNotSubscribed,
+    /// A volatile for a channel that the user may not send to, or nobody could say.
+    VolatileForbidden,
+    /// A volatile whose `seq` is not above the last: a datagram was overtaken or repeated.
+    VolatileOld,
+    /// A volatile on a link that items do not flow on.
+    VolatileNotAttached,
+    /// The broker has no room for a volatile, or does not carry them.
+    VolatileOverloaded,
 }
 
 impl Dropped {
     /// Every reason.
-    pub const ALL: &[Self] = &[Self::TriedTooOften];
+    pub const ALL: &[Self] = &[
+        Self::TriedTooOften,
+        Self::VolatileTooOften,
+        Self::VolatileTooLarge,
+        Self::VolatileNotSubscribed,
+        Self::VolatileForbidden,
+        Self::VolatileOld,
+        Self::VolatileNotAttached,
+        Self::VolatileOverloaded,
+    ];
 
     /// The frame that was dropped, and the reason in a word.
     pub const fn as_strs(self) -> (&'static str, &'static str) {
         match self {
             Self::TriedTooOften => ("tried", "rate"),
+            Self::VolatileTooOften => ("volatile", "rate"),
+            Self::VolatileTooLarge => ("volatile", "size"),
+            Self::VolatileNotSubscribed => ("volatile", "not_subscribed"),
+            Self::VolatileForbidden => ("volatile", "forbidden"),
+            Self::VolatileOld => ("volatile", "old"),
+            Self::VolatileNotAttached => ("volatile", "not_attached"),
+            Self::VolatileOverloaded => ("volatile", "overloaded"),
         }
     }
 }
@@ -243,6 +283,8 @@ pub struct Tally {
     pub gaps_epoch: u32,
     /// Gaps told because the session fell too far behind.
     pub gaps_overflow: u32,
+    /// Volatiles put into messages or datagrams.
+    pub volatiles_sent: u32,
 }
 
 impl Session {
@@ -433,7 +475,7 @@ mod tests {
     const NOW: Now = Now { mono_ms: 0, wall_ms: 0 };
 
     fn poll() -> LinkSpec {
-        LinkSpec { transport: "polling", codec: Codec::Json, kind: LinkKind::Answer }
+        LinkSpec { transport: "polling", codec: Codec::Json, kind: LinkKind::Answer, datagrams: false }
     }
 
     fn frames(session: &mut Session, link: LinkId) -> Vec<DownFrame> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use throughline_wire::{Gap, GapReason, Offset, Position};
 
+use super::volatile::Speech;
 use crate::channel::{Channel, Listener, Log};
 
 /// A cursor: events after it have no number yet. Listens to the channel for as long as it lives.
@@ -12,6 +13,10 @@ pub(super) struct Subscription {
     pub(super) cursor: Position,
     /// The channel's version that was read to its end; another one says that there may be more.
     pub(super) seen: u64,
+    /// The last volatile that was passed on or passed over.
+    pub(super) heard: u64,
+    /// What the session says in the channel that is not kept.
+    pub(super) speech: Option<Box<Speech>>,
     key: u32,
 }
 
@@ -19,8 +24,8 @@ impl Subscription {
     /// Listens to a channel. Nothing that is appended from now on is missed: the cursor is set afterwards.
     pub(super) fn new(channel: Arc<Channel>, listener: Arc<dyn Listener>) -> Self {
         let key = channel.listen(listener);
-        let cursor = channel.log().head();
-        Self { channel, cursor, seen: 0, key }
+        let (cursor, heard) = (channel.log().head(), channel.said());
+        Self { channel, cursor, seen: 0, heard, speech: None, key }
     }
 
     /// Whether the channel has changed since it was read to its end.

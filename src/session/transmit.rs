@@ -3,6 +3,7 @@
 //! A message is what there is to say beside items (welcome, errors, pongs, pings), then one batch of items. The
 //! batch goes on where the link stands in the journal; once it has caught up, waiting items get their numbers, and
 //! then events are pulled from the logs, channel by channel, while the window of unacknowledged events is open.
+//! What is said and not kept comes last (`volatile`).
 //! Events are copied from the log's encoded form into the caller's buffer; nothing is allocated per delivery.
 
 use bytes::BytesMut;
@@ -12,7 +13,7 @@ use throughline_wire::{
 };
 
 use super::{
-    Ending, Goodbye, Link, LinkId, LinkKind, Now, Parting, Session, Tally,
+    Ending, Goodbye, Link, LinkId, LinkKind, LinkSpec, Now, Parting, Session, Tally,
     journal::{Numbered, Run},
     link::{Migration, Standing, WelcomeKind},
 };
@@ -32,6 +33,11 @@ pub enum Output {
     /// A message. `more` says that another is ready.
     Message {
         /// Whether another message is ready.
+        more: bool,
+    },
+    /// One volatile alone, for a link that carries datagrams. `more` as above.
+    Datagram {
+        /// Whether something else is ready.
         more: bool,
     },
     /// The last message, possibly empty; the link is no longer the session's.
@@ -56,7 +62,7 @@ impl Session {
             return self.transmit_goodbye(now, index, buffer);
         }
         self.transmit_outbox(now, index, buffer);
-        let flow = match self.links[index].standing {
+        let mut flow = match self.links[index].standing {
             Standing::Active => self.transmit_items(index, budget_bytes, buffer),
             Standing::Probe | Standing::Fenced => Flow::Done,
         };
@@ -64,8 +70,11 @@ impl Session {
             self.end(Ending::Exhausted);
             return self.transmit_goodbye(now, index, buffer);
         }
+        let LinkSpec { kind, datagrams, .. } = self.links[index].spec;
+        if flow == Flow::Done && !datagrams {
+            flow = self.transmit_volatiles(now, index, budget_bytes, buffer);
+        }
         let link = &mut self.links[index];
-        let kind = link.spec.kind;
         let mut silent = buffer.len() == start;
         if std::mem::take(&mut link.outbox.ack) || (link.outbox.answer && silent && kind == LinkKind::Answer)
         {
@@ -75,6 +84,13 @@ impl Session {
         }
         if kind != LinkKind::Answer {
             link.outbox.answer = false;
+            if datagrams && flow == Flow::Done && link.standing == Standing::Active && self.has_volatiles() {
+                if !silent {
+                    return Output::Message { more: true };
+                }
+                let more = self.transmit_volatiles(now, index, budget_bytes, buffer) == Flow::More;
+                return if buffer.len() == start { Output::Idle } else { Output::Datagram { more } };
+            }
             return if silent { Output::Idle } else { Output::Message { more: flow == Flow::More } };
         }
         if silent {
@@ -294,7 +310,7 @@ pub fn encode_goodbye(codec: Codec, goodbye: Goodbye, buffer: &mut BytesMut) {
 
 /// How far a batch got.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Flow {
+pub(super) enum Flow {
     /// There is nothing more to say.
     Done,
     /// The batch is full.

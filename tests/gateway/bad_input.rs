@@ -118,7 +118,11 @@ fn bad_words() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             "reserved_channel",
         ),
         ("an unknown command", text(&command(r#"{"type":"jump"}"#)), "unsupported"),
-        ("a volatile", text(r#"{"type":"volatile","channel":"news","seq":1,"data":1}"#), "unsupported"),
+        (
+            "a volatile without its number",
+            text(r#"{"type":"volatile","channel":"news","data":1}"#),
+            "malformed_frame",
+        ),
     ]
 }
 

@@ -8,3 +8,4 @@ mod config;
 mod kit;
 mod metrics;
 mod strangers;
+mod volatile;

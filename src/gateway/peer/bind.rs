@@ -90,7 +90,8 @@ impl GatewayPeer {
             Shape::DownStream => LinkKind::DownStream,
             Shape::Answer | Shape::Post => LinkKind::Answer,
         };
-        let spec = LinkSpec { transport: self.transport, codec: self.codec, kind };
+        let datagrams = request.datagrams && kind == LinkKind::Duplex;
+        let spec = LinkSpec { transport: self.transport, codec: self.codec, kind, datagrams };
         let mut reason = None;
         if let Some(resume) = &hello.resume {
             match self.find(resume, &identity, plain) {

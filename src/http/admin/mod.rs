@@ -110,6 +110,11 @@ impl Admin {
                 let body = self.json_body(&head.headers, body).await?;
                 self.publish(&head.headers, &body).await
             }
+            ["api", "v1", "volatile"] => {
+                only(&head, &Method::POST)?;
+                let body = self.json_body(&head.headers, body).await?;
+                self.volatile(&body)
+            }
             ["api", "v1", "channels", channel, "history"] => {
                 only(&head, &Method::GET)?;
                 self.history(channel, head.uri.query()).await

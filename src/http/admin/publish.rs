@@ -1,6 +1,7 @@
-//! `POST /api/v1/publish`: one event or a batch, each to one channel or many.
+//! `POST /api/v1/publish`: one event or a batch, each to one channel or many. `POST /api/v1/volatile`: what is said
+//! and not kept.
 //!
-//! The request is read whole before anything is published: one that is wrong anywhere publishes nothing, and the
+//! A request is read whole before anything is published: one that is wrong anywhere publishes nothing, and the
 //! error names the place. What is right is carried out to its end although its client may leave, so that an
 //! idempotency key always comes to a result.
 
@@ -17,7 +18,7 @@ use super::{
     refusal::{self, ErrorBody, Refusal},
 };
 use crate::{
-    channel::NewEvent,
+    channel::{NewEvent, NewVolatile},
     gateway::{Publication, PublishError, Published},
     http::Body,
 };
@@ -34,6 +35,27 @@ impl Admin {
             Ok(Err(PublishError::Refused(code))) => Err(Refusal::wire(code)),
             Err(_) => Err(Refusal::wire(ErrorCode::Internal)),
         }
+    }
+}
+
+impl Admin {
+    /// `POST /api/v1/volatile`
+    pub(super) fn volatile(&self, body: &[u8]) -> Result<Response<Body>, Refusal> {
+        #[derive(Serialize)]
+        struct Answer {
+            said: usize,
+        }
+        let text = std::str::from_utf8(body).map_err(|_| Refusal::wire(ErrorCode::NotUtf8))?;
+        let mut members = Members::read(text, "the request", VOLATILE_MEMBERS)?;
+        let channels = channels(&mut members)?;
+        let name = members.take_text("name", bounds::NAME_BYTES)?;
+        let payload = payload(&mut members)?;
+        for channel in &channels {
+            let volatile =
+                NewVolatile { name: name.clone(), payload: payload.clone(), ..NewVolatile::default() };
+            self.handle.volatile(channel, volatile).map_err(Refusal::wire)?;
+        }
+        Ok(json(StatusCode::OK, &Answer { said: channels.len() }))
     }
 }
 
@@ -188,6 +210,7 @@ impl<'a> From<&'a Published> for Outcome<'a> {
 }
 
 const EVENT_MEMBERS: &[&str] = &["channel", "channels", "name", "key", "meta", "data", "bytes"];
+const VOLATILE_MEMBERS: &[&str] = &["channel", "channels", "name", "data", "bytes"];
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The longest idempotency key.
 const KEY_BYTES: usize = 200;

@@ -1,7 +1,7 @@
 //! The table "ambiguities, decided", as far as the session decides it.
 
 use throughline::session::LinkId;
-use throughline_wire::{ErrorCode, SubscribeFrom, UpFrame};
+use throughline_wire::{SubscribeFrom, UpFrame};
 
 use super::bench::*;
 
@@ -193,18 +193,6 @@ fn a_ping_is_answered_with_its_nonce_on_its_link() {
     assert_eq!(world.read(stream), ["pong 77"]);
     world.say(stream, UpFrame::Ping { nonce: None }).unwrap();
     assert_eq!(world.read(stream), ["pong"]);
-}
-
-#[test]
-fn what_may_be_dropped_is_refused_as_unsupported() {
-    let (mut world, stream) = on_a_stream();
-    let channel = throughline_wire::ChannelName::parse("a").unwrap();
-    let payload = throughline_wire::Payload::Empty;
-    let volatile = throughline_wire::frame::VolatileUp { channel, name: None, seq: 1, payload };
-    assert_eq!(world.say(stream, UpFrame::Volatile(volatile)), Err(ErrorCode::Unsupported));
-    assert_eq!(world.read(stream), ["error unsupported"], "and the link lives on");
-    world.say(stream, commands(1, [subscribe("a")])).unwrap();
-    assert_eq!(world.items(stream), ["1 subscribed a e1:0"]);
 }
 
 #[test]

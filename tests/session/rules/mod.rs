@@ -18,4 +18,5 @@ mod nodes;
 mod probes;
 mod resume;
 mod timers;
+mod volatile;
 mod window;

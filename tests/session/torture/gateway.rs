@@ -412,6 +412,7 @@ impl World {
                 assert!(!has_commands, "C9: a poll that brought commands parks");
                 hosted.legs[leg].is_woken = false;
             }
+            Output::Datagram { .. } => panic!("no link of the model carries datagrams"),
             Output::Message { more } => {
                 assert!(!buffer.is_empty(), "a message of nothing");
                 hosted.legs[leg].is_woken = more;

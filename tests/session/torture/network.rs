@@ -36,7 +36,7 @@ impl Kind {
             Self::Plain => ("sse", LinkKind::PlainStream),
             Self::Poll | Self::Post => ("polling", LinkKind::Answer),
         };
-        LinkSpec { transport, codec, kind }
+        LinkSpec { transport, codec, kind, datagrams: false }
     }
 }
 

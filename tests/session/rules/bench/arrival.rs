@@ -2,7 +2,7 @@
 
 use throughline_wire::{
     Codec, Command, ErrorCode, Payload, Positions, SubscribeFrom, Token, UpFrame,
-    frame::{self, ClientInfo, Hello, Resume},
+    frame::{self, ClientInfo, Hello, Resume, VolatileUp},
     payload::Meta,
 };
 
@@ -30,6 +30,11 @@ pub(crate) fn websocket(attach: u64) -> Arrival {
     Arrival::on("websocket", Codec::Bincode, LinkKind::Duplex, Some(attach))
 }
 
+/// A WebTransport session that attaches with its hello; it carries datagrams.
+pub(crate) fn webtransport(attach: u64) -> Arrival {
+    Arrival::on("webtransport", Codec::Bincode, LinkKind::Duplex, Some(attach)).with_datagrams()
+}
+
 /// A stream of server-sent events that attaches with its hello.
 pub(crate) fn sse(attach: u64) -> Arrival {
     Arrival::on("sse", Codec::Json, LinkKind::DownStream, Some(attach))
@@ -38,6 +43,11 @@ pub(crate) fn sse(attach: u64) -> Arrival {
 /// A WebSocket that proves itself first.
 pub(crate) fn probe() -> Arrival {
     Arrival::on("websocket", Codec::Bincode, LinkKind::Duplex, None)
+}
+
+/// A WebTransport session that proves itself first.
+pub(crate) fn webtransport_probe() -> Arrival {
+    Arrival::on("webtransport", Codec::Bincode, LinkKind::Duplex, None).with_datagrams()
 }
 
 /// A stream of server-sent events that proves itself first.
@@ -53,8 +63,13 @@ pub(crate) fn event_source() -> Arrival {
 impl Arrival {
     fn on(transport: &'static str, codec: Codec, kind: LinkKind, attach: Option<u64>) -> Self {
         let hello = Hello { instance: "page".into(), attach, ..Hello::default() };
-        let spec = LinkSpec { transport, codec, kind };
+        let spec = LinkSpec { transport, codec, kind, datagrams: false };
         Self { spec, hello, resume: None, frames: Vec::new(), reason: None }
+    }
+
+    const fn with_datagrams(mut self) -> Self {
+        self.spec.datagrams = true;
+        self
     }
 
     /// The last item that it has. It counts in incarnation 1 unless it says otherwise.
@@ -136,6 +151,11 @@ pub(crate) fn subscribe_from(channel: &str, from: SubscribeFrom) -> Command {
 /// The end of a subscription.
 pub(crate) fn unsubscribe(channel: &str) -> Command {
     Command::Unsubscribe { channel: name(channel) }
+}
+
+/// Something that is not kept.
+pub(crate) fn volatile(channel: &str, seq: u64) -> UpFrame {
+    UpFrame::Volatile(VolatileUp { channel: name(channel), name: None, seq, payload: Payload::Empty })
 }
 
 /// Something for the application.

@@ -33,6 +33,7 @@ pub(super) fn describe(frame: DownFrame) -> Vec<String> {
         DownFrame::Pong { nonce, .. } => {
             vec![nonce.map_or_else(|| "pong".into(), |nonce| format!("pong {nonce}"))]
         }
+        DownFrame::Volatile(said) => vec![format!("volatile {} {}", said.channel, said.seq)],
         DownFrame::Migrate { transports, delay_ms, spread_ms } => {
             let names: Vec<_> = transports.iter().map(|offer| &*offer.name).collect();
             vec![format!("migrate {} after {delay_ms}+{spread_ms}", names.join(" "))]

@@ -24,7 +24,7 @@ pub(crate) use arrival::*;
 use bytes::BytesMut;
 use lines::{describe, epoch, name, place};
 use throughline::{
-    channel::{Channel, Listener, NewEvent, Retention},
+    channel::{Channel, Listener, NewEvent, NewVolatile, Retention},
     session::{
         Dropped, Effect, Ending, Goodbye, LinkId, LinkKind, LinkSpec, Now, Opening, Output, Parting, Session,
         SessionConfig, SubscribeRequest, TokenKeys, UnsubscribeRequest, Via,
@@ -57,6 +57,12 @@ pub(crate) struct World {
     pub(crate) authorised: Vec<String>,
     /// How often a session was said to be established.
     pub(crate) established: usize,
+    /// Whether the user may send anywhere; `None` leaves the question open.
+    pub(crate) may_send: Option<bool>,
+    /// The channels that this question was asked about and left open.
+    pub(crate) asked: Vec<String>,
+    /// The `seq` of every volatile of the session that was passed on.
+    pub(crate) spoken: Vec<u64>,
     /// What the client told of its transports.
     pub(crate) told: Vec<(&'static str, AttemptOutcome)>,
     /// What was dropped without an answer.
@@ -107,6 +113,9 @@ impl World {
             sent: Vec::new(),
             authorised: Vec::new(),
             established: 0,
+            may_send: Some(true),
+            asked: Vec::new(),
+            spoken: Vec::new(),
             told: Vec::new(),
             dropped: Vec::new(),
             ended: None,
@@ -229,6 +238,10 @@ impl World {
         for frame in codec.down_frames(&buffer, DecodeLimits::default()) {
             lines.extend(describe(frame.expect("what a gateway says can be read")));
         }
+        if let Output::Datagram { .. } = output {
+            assert_eq!(lines.len(), 1, "a datagram is one frame");
+            lines[0].insert_str(0, "datagram ");
+        }
         if let Output::Close(goodbye) = output {
             lines.push(format!("close {}", goodbye.as_str()));
         }
@@ -255,6 +268,28 @@ impl World {
             channel.append(event, self.now.wall_ms, &Retention::default());
             channel.wake();
         }
+    }
+
+    /// Somebody else says things in a channel that are not kept.
+    pub(crate) fn whisper(&mut self, channel: &str, count: usize) {
+        let channel = self.channel(channel);
+        for _ in 0..count {
+            channel.say(NewVolatile::default(), self.now.mono_ms, self.now.wall_ms);
+            channel.wake();
+        }
+    }
+
+    /// The question whether the user may send to a channel is answered.
+    pub(crate) fn permit(&mut self, channel: &str, is_allowed: Option<bool>) {
+        self.session.permit(&name(channel), is_allowed);
+        self.settle();
+    }
+
+    /// A datagram arrives on a link.
+    pub(crate) fn fling(&mut self, link: LinkId, frame: UpFrame) {
+        let UpFrame::Volatile(said) = frame else { panic!("a datagram holds a volatile") };
+        self.session.handle_volatile(self.now, Via::Link(link), said);
+        self.settle();
     }
 
     /// The oldest events of a channel are dropped.
@@ -399,6 +434,16 @@ impl World {
                     }
                     Effect::Unsubscribe(request) => self.ask(Asked::Unsubscribe(request)),
                     Effect::Send { command, .. } => self.sent.push(command),
+                    Effect::Permit(channel) => match self.may_send {
+                        Some(is_allowed) => self.session.permit(&channel, Some(is_allowed)),
+                        None => self.asked.push(channel.to_string()),
+                    },
+                    Effect::Volatile { channel, volatile } => {
+                        let channel = self.channel(channel.as_str());
+                        self.spoken.extend(volatile.seq);
+                        channel.say(volatile, self.now.mono_ms, self.now.wall_ms);
+                        channel.wake();
+                    }
                     Effect::Tried { transport, outcome } => self.told.push((transport, outcome)),
                     Effect::Dropped(dropped) => self.dropped.push(dropped),
                     Effect::Established => self.established += 1,
