@@ -28,7 +28,7 @@ pub trait Harness: Sized + Send + Sync {
     /// Runs the adapter before this gate.
     fn start(gate: ScriptedGate, bounds: Bounds) -> Self;
 
-    /// Opens a connection in memory, on which nothing was sent yet ([`serve`]).
+    /// Opens a connection in memory, on which nothing was sent yet ([`serve`]). Asked of those that speak HTTP/1.1.
     fn connect(&self) -> DuplexStream;
 
     /// Opens a link. Where a link opens with a message, this is it; a duplex link sends it once it is open.
@@ -36,6 +36,13 @@ pub trait Harness: Sized + Send + Sync {
 
     /// Opens a link as [`open`](Self::open) does, with a message of the other codec (or none that is known).
     fn open_in_wrong_codec(&self) -> impl Future<Output = Self::Client> + Send;
+
+    /// How the peer gets what a client has sent; `None` where it gets nothing, since the transport has no such
+    /// message.
+    fn arrives(codec: Codec, message: &Bytes) -> Option<Bytes> {
+        let _ = codec;
+        Some(message.clone())
+    }
 }
 
 /// The client's end of one link. Dropping it cuts the connection.

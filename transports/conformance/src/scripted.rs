@@ -67,6 +67,7 @@ impl Gate for ScriptedGate {
         let opening = lock(&self.opening);
         let state = State {
             frames: opening.frames.iter().cloned().collect(),
+            datagrams: VecDeque::new(),
             close: opening.close.clone(),
             tag: opening.tag,
             pulls: 0,
@@ -86,6 +87,8 @@ impl Gate for ScriptedGate {
 pub enum Event {
     /// Delivered a message.
     Received(Bytes),
+    /// Delivered a datagram.
+    ReceivedDatagram(Bytes),
     /// Said that one could not be delivered.
     Refused(Fault),
     /// Ended the link.
@@ -106,6 +109,13 @@ impl Script {
     pub fn say(&self, frame: impl Into<Bytes>) {
         let mut state = lock(&self.state);
         state.frames.push_back(frame.into());
+        state.wake();
+    }
+
+    /// Has a frame to send that may be lost. Goes before other frames that wait.
+    pub fn say_what_may_be_lost(&self, frame: impl Into<Bytes>) {
+        let mut state = lock(&self.state);
+        state.datagrams.push_back(frame.into());
         state.wake();
     }
 
@@ -150,6 +160,7 @@ pub struct ScriptedPeer {
 #[derive(Debug)]
 struct State {
     frames: VecDeque<Bytes>,
+    datagrams: VecDeque<Bytes>,
     close: Option<(Bytes, Advice)>,
     tag: Option<u64>,
     pulls: usize,
@@ -169,6 +180,10 @@ impl Peer for ScriptedPeer {
         let _ = self.events.send(Event::Received(Bytes::copy_from_slice(message)));
     }
 
+    fn receive_datagram(&mut self, datagram: &[u8]) {
+        let _ = self.events.send(Event::ReceivedDatagram(Bytes::copy_from_slice(datagram)));
+    }
+
     fn refuse(&mut self, fault: Fault) {
         let _ = self.events.send(Event::Refused(fault));
         let mut state = lock(&self.state);
@@ -183,6 +198,10 @@ impl Peer for ScriptedPeer {
         buffer: &mut BytesMut,
     ) -> Poll<Transmit> {
         let mut state = lock(&self.state);
+        if let Some(frame) = state.datagrams.pop_front() {
+            buffer.extend_from_slice(&frame);
+            return Poll::Ready(Transmit::Datagram);
+        }
         let start = buffer.len();
         while let Some(frame) = state.frames.front() {
             let is_first = buffer.len() == start;

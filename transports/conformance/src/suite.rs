@@ -75,7 +75,9 @@ pub async fn every_message_arrives_whole_and_in_order_up<H: Harness>() {
                     (client, script)
                 }
             };
-            assert_eq!(script.next().await, Event::Received(message), "{size} bytes");
+            if let Some(message) = H::arrives(codec, &message) {
+                assert_eq!(script.next().await, Event::Received(message), "{size} bytes");
+            }
             if H::SHAPE == Shape::Duplex {
                 duplex = Some((client, script));
             }

@@ -135,9 +135,17 @@ impl<G: Gate> Endpoint<G> {
             }
             links.spawn(link(self.adapter.clone(), incoming, handshake, connection));
         }
-        self.quic.set_server_config(None);
+        // To forget how to serve would leave new clients without an answer.
+        let refusing = async {
+            while let Some(incoming) = self.quic.accept().await {
+                incoming.refuse();
+            }
+        };
         let all = u32::try_from(all).unwrap_or(u32::MAX);
-        let _ = timeout(config.close_grace, connections.acquire_many(all)).await;
+        tokio::select! {
+            _ = timeout(config.close_grace, connections.acquire_many(all)) => {}
+            () = refusing => {}
+        }
         self.quic.close(u32::from(CloseCode::DRAIN.0).into(), b"drain");
         let _ = timeout(LAST_WORDS, self.quic.wait_idle()).await;
     }

@@ -1,0 +1,8 @@
+//! Links over WebTransport, on a network in memory and with the clock paused.
+
+mod conformance;
+mod datagrams;
+mod goodbye;
+mod handshake;
+mod hostile;
+mod support;
