@@ -85,7 +85,9 @@ impl Router {
                 Box::pin(async move { Ok(health(shared.is_healthy().await)) })
             }
             #[cfg(feature = "page")]
-            "" | "/" if request.method() == Method::GET => ready(crate::page::answer()),
+            "" | "/" if request.method() == Method::GET => {
+                ready(crate::page::answer(&self.shared.session.transports.now()))
+            }
             NEGOTIATE | HEALTH => ready(method_not_allowed()),
             _ => ready(not_found()),
         }

@@ -1,48 +1,65 @@
 //! The page at `/`: a person subscribes, publishes, picks a transport, cuts the link, and watches items go by.
 //!
 //! One document without outside resources: style and scripts stand in it, and the policy that travels with it
-//! allows exactly these, by their hashes, and connections to where the page came from. `session.js` and `links.js`
-//! are a client of the protocol that knows nothing of the page; `page.js` shows what they report.
+//! allows exactly these, by their hashes, and connections to where the page came from and to what the gateway offers
+//! elsewhere. `session.js`, `choice.js` and `links.js` are a client of the protocol that knows nothing of the page;
+//! `page.js` shows what they report.
 
 use std::sync::LazyLock;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, Uri, header};
 use http_body_util::Full;
 use sha2::{Digest as _, Sha256};
 use throughline_link::answer::answer as respond;
+use throughline_wire::frame::TransportOffer;
 
 use crate::http::Body;
 
-/// The page.
-pub(crate) fn answer() -> Response<Body> {
+/// The page, of a gateway that offers these.
+pub(crate) fn answer(offers: &[TransportOffer]) -> Response<Body> {
     let page = &*PAGE;
     let media_type = HeaderValue::from_static("text/html; charset=utf-8");
     let mut response = respond(StatusCode::OK, media_type, Full::new(page.document.clone()).into());
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, page.policy.clone());
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy(offers));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
     response
 }
 
+/// What the page may do: run its own script, and connect to `'self'`, which is its own host and port on any scheme that
+/// is as safe, and to where the offers lead.
+fn policy(offers: &[TransportOffer]) -> HeaderValue {
+    let page = &*PAGE;
+    let elsewhere: String = offers.iter().filter_map(|offer| origin(offer.url.as_deref()?)).collect();
+    let policy = format!(
+        "default-src 'none'; script-src '{}'; style-src '{}'; connect-src 'self'{elsewhere}; img-src data:; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        page.script, page.style,
+    );
+    HeaderValue::try_from(policy).expect("an origin is printable ASCII, and so is the rest")
+}
+
+/// ` scheme://host:port` of an address that has these.
+fn origin(url: &str) -> Option<String> {
+    let url: Uri = url.parse().ok()?;
+    let origin = format!(" {}://{}", url.scheme()?, url.authority()?);
+    // Either would end the list of sources.
+    (!origin.contains([';', ','])).then_some(origin)
+}
+
 struct Page {
     document: Bytes,
-    policy: HeaderValue,
+    script: String,
+    style: String,
 }
 
 static PAGE: LazyLock<Page> = LazyLock::new(|| {
     let document = include_str!("page.html").replace("/*STYLE*/", STYLE).replace("/*SCRIPT*/", SCRIPT);
-    let policy = format!(
-        "default-src 'none'; script-src '{}'; style-src '{}'; connect-src 'self'; img-src data:; \
-         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        hash(SCRIPT),
-        hash(STYLE),
-    );
-    let policy = HeaderValue::try_from(policy).expect("printable ASCII");
-    Page { document: document.into(), policy }
+    Page { document: document.into(), script: hash(SCRIPT), style: hash(STYLE) }
 });
 
 /// As a policy names an inline script or style: by the hash of its text.
@@ -54,6 +71,7 @@ const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = concat!(
     "'use strict';\n{\n",
     include_str!("session.js"),
+    include_str!("choice.js"),
     include_str!("links.js"),
     include_str!("page.js"),
     "}\n"
@@ -66,13 +84,32 @@ mod tests {
 
     #[test]
     fn the_page_brings_all_it_needs_and_may_fetch_nothing_else() {
-        let response = answer();
+        let response = answer(&[]);
         assert_eq!(response.headers()[header::CONTENT_TYPE], "text/html; charset=utf-8");
         let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
         assert!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe"), "{policy}");
         let document = std::str::from_utf8(&PAGE.document).unwrap();
         assert!(document.contains(SCRIPT) && document.contains(STYLE));
         assert!(!document.contains("https://") && !document.contains("http://"), "an outside resource");
+    }
+
+    #[test]
+    fn the_page_may_connect_to_where_an_offer_leads_and_to_nothing_that_one_smuggles_in() {
+        let connects = |url: &str| {
+            let offer = TransportOffer {
+                name: "webtransport".into(),
+                url: Some(url.into()),
+                certificate_hashes: vec![],
+            };
+            let policy = policy(&[offer]).to_str().unwrap().to_owned();
+            policy.split("; ").find(|part| part.starts_with("connect-src")).unwrap().to_owned()
+        };
+        assert_eq!(connects("webtransport"), "connect-src 'self'");
+        assert_eq!(
+            connects("https://rt.example:444/a/v1/webtransport"),
+            "connect-src 'self' https://rt.example:444"
+        );
+        assert_eq!(connects("https://a;script-src */"), "connect-src 'self'");
     }
 
     #[test]

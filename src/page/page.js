@@ -1,11 +1,25 @@
 // The page: what the session is at, and what came. Whatever came from the network is set as text, never as markup.
 
 const ROWS = 300; // what the list keeps
-const TRANSPORTS = { websocket: 'WebSocket', sse: 'SSE', polling: 'polling' };
+const SHOWN_ATTEMPTS = 6;
+const TRANSPORTS = { webtransport: 'WebTransport', websocket: 'WebSocket', sse: 'SSE', polling: 'polling' };
+const OUTCOMES = {
+  proven: 'works',
+  refused: 'refused',
+  hung: 'never answered',
+  blocked: 'no answer by UDP',
+  silent: 'fell silent',
+  buffered: 'held back on the way',
+  late: 'another was faster',
+  lost: 'lost',
+  drained: 'left as asked',
+  preferred: 'left for another',
+};
 const at = (id) => document.getElementById(id);
 
 const base = location.pathname.replace(/\/+$/, '');
-const session = new Session(base, { state: () => requestShow(), item: showItem, note: showNote });
+const report = { state: () => requestShow(), item: showItem, volatile: showVolatile, note: showNote };
+const session = new Session(base, report);
 
 // Shown at most once a frame, and in a hidden tab too, where frames stand still.
 let isShowing = false;
@@ -42,7 +56,51 @@ function showState() {
   at('offline').setAttribute('aria-pressed', String(isAway));
   setText(at('offline'), isAway ? 'Come back' : 'Stay offline');
   at('cut').disabled = !active;
+  showChoice();
   showChannels();
+}
+
+/** What can be picked, why it is on the transport that it is on, and how the last attempts went. */
+function showChoice() {
+  const { choice } = session;
+  for (const option of at('transport').options) {
+    if (!(option.value in TRANSPORTS)) continue;
+    const reason = choice.whyNot(option.value);
+    option.dataset.name ??= option.text;
+    option.disabled = reason !== null;
+    setText(option, reason ? `${option.dataset.name} (${reason})` : option.dataset.name);
+  }
+  setText(at('why'), why());
+  if (at('attempts').firstChild?.attempt === choice.attempts[0]) return;
+  at('attempts').replaceChildren(...choice.attempts.slice(0, SHOWN_ATTEMPTS).map(attemptRow));
+}
+
+function why() {
+  const { active, choice, probes, state } = session;
+  if (state !== 'live') return '\u00a0';
+  const better = choice.preferred(active.name).map((name) => {
+    const outcome = choice.last(name);
+    const how = probes.has(name) ? 'being tried' : outcome ? OUTCOMES[outcome] : 'to be tried';
+    return `${TRANSPORTS[name]}: ${how}`;
+  });
+  if (better.length > 0) return `For now. ${better.join('; ')}.`;
+  return choice.wanted === 'auto' ? 'The best that is offered and works here.' : 'As picked.';
+}
+
+function attemptRow(attempt) {
+  const { name, outcome, tookMs, at: when } = attempt;
+  const took = tookMs < 1_000 ? `${tookMs} ms` : `${(tookMs / 1_000).toFixed(1)} s`;
+  const row = document.createElement('li');
+  Object.assign(row.dataset, { transport: name, outcome });
+  const how = outcome === 'unsupported' ? session.choice.whyNot(name) : OUTCOMES[outcome];
+  row.append(
+    span('when', new Date(when).toLocaleTimeString()),
+    span('transport', TRANSPORTS[name] ?? name),
+    span('how', how),
+    span('took', outcome === 'unsupported' ? '' : took),
+  );
+  row.attempt = attempt;
+  return row;
 }
 
 function setText(element, text) {
@@ -110,6 +168,14 @@ function what(item) {
   }
 }
 
+/** What may be lost has no number. */
+function showVolatile(frame, transport) {
+  const row = document.createElement('li');
+  Object.assign(row.dataset, { kind: 'volatile', transport, channel: frame.channel });
+  row.append(span('number', '~'), span('via', TRANSPORTS[transport]), span('where', frame.channel), span('what', what({ ...frame, type: 'event' })));
+  show(row);
+}
+
 function showNote(text) {
   const row = document.createElement('li');
   row.dataset.kind = 'note';
@@ -146,14 +212,13 @@ at('publish-form').onsubmit = (event) => {
   }
   session.publish(at('publish-channel').value, data);
 };
-at('transport').onchange = ({ target }) => session.migrate(target.value);
+at('transport').onchange = ({ target }) => session.pick(target.value);
 at('cut').onclick = () => session.cut();
 at('offline').onclick = () => (session.state === 'offline' || session.state === 'stopped' ? session.start() : session.goOffline());
 at('clear').onclick = () => at('items').replaceChildren();
 addEventListener('online', () => session.doubt());
 document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && session.doubt());
 
-// The first answer comes by a poll, which works everywhere; the chosen transport is tried beside it.
-at('transport').value = 'websocket';
-session.migrate(at('transport').value);
+// The first answer comes by a poll, which works everywhere; what is better is tried beside it.
+at('transport').value = 'auto'; // also after a reload, where browsers would keep what was picked
 session.start();

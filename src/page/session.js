@@ -1,9 +1,14 @@
-// A client of the protocol in docs/protocol.md: one session over WebSocket, server-sent events and long-polling.
+// A client of the protocol in docs/protocol.md: one session over WebTransport, WebSocket, server-sent events and
+// long-polling.
 //
 // `Session` is the conversation: numbers, positions, commands, what to do when a link ends. A link only carries
-// frames; it knows its transport and nothing else. Rules are cited as the document names them (L1, C2, N4 …).
+// frames; it knows its transport and nothing else. Which transport is next is a `Choice`. Rules are cited as the
+// document names them (L1, C2, N4 …).
 
-const PROBE_MS = 10_000; // how long a probe may take
+const LOOK_MS = 250; // how often it looks what is late; also how far apart probes begin
+const JOIN_MS = 1_500; // how long the only link may be silent before a poll goes in its place
+const PROBE_MS = 5_000; // how long a probe may take
+const LATE_MS = 750; // how long what was due may be missing before the link is asked for a sign, and that sign too
 const ACK_MS = 200; // how long an item may stay unacknowledged
 
 class Session {
@@ -12,23 +17,21 @@ class Session {
     this.base = base;
     this.report = report;
     this.instance = crypto.getRandomValues(new Uint32Array(4)).join('-');
-    this.wanted = 'polling';
-    this.proven = null; // the transport that carried something last
+    this.choice = new Choice();
+    this.proven = 'polling'; // the transport that carried something last
     this.attach = 0; // L1: ours to number
     this.followed = 0; // L12: the attach whose welcome was followed last
     this.guidance = { windowMs: 0, backoff: { baseMs: 1_000, capMs: 30_000 } };
     this.heartbeatMs = 15_000;
     this.limits = { commandsAhead: 64, unacknowledgedItems: 1_024 };
     this.attempt = 0;
-    this.probes = 0; // how many probes have failed in a row
-    this.probeAfter = 0; // when the next may be tried
     this.faults = 0; // how many links in a row ended with protocol_error
     this.active = null;
-    this.probe = null;
+    this.probes = new Map(); // transport -> link that stands by (L10)
     this.state = 'offline';
     this.channels = new Map(); // channel -> position
     this.forget();
-    setInterval(() => this.watch(), 1_000);
+    setInterval(() => this.look(), LOOK_MS);
   }
 
   /** Begins the numbers of a new session. Positions stay. */
@@ -49,27 +52,25 @@ class Session {
     if (this.state === 'offline' || this.state === 'stopped') this.comeBack(0);
   }
 
-  /** Moves to another transport: a stream as a probe beside what works, a poll by attaching (L10). */
-  migrate(transport) {
-    this.wanted = transport;
-    this.probes = 0;
-    this.probeAfter = 0;
-    this.upgrade();
+  /** Wants another transport, or the best (`auto`). */
+  pick(transport) {
+    this.choice.pick(transport);
+    this.tryBetter();
   }
 
   /** Loses the link, as a network would. */
   cut() {
     const link = this.active;
-    this.dropProbe();
+    this.dropProbes();
     if (!link) return;
-    this.note(`${link.name}: cut`);
+    link.isCut = true;
     link.abandon();
     this.lost(link);
   }
 
   /** Loses the link and does not come back before `start`. */
   goOffline() {
-    this.dropProbe();
+    this.dropProbes();
     this.active?.abandon();
     this.active = null;
     clearTimeout(this.timer);
@@ -110,10 +111,19 @@ class Session {
   /** Opens the one link of a client that has none. */
   connect(transport) {
     this.become('connecting');
-    const link = makeLink(this, transport);
+    const link = new LINKS[transport](this);
     const number = ++this.attach;
     this.engage(link, number);
     link.open(this.hello(number));
+  }
+
+  /** Polls in place of a link that works, or did: it ends when it is told so, or once the poll has been answered. */
+  pollBeside(link) {
+    const poll = new LINKS.polling(this);
+    const number = ++this.attach;
+    this.engage(poll, number);
+    poll.before = link;
+    poll.open(this.hello(number));
   }
 
   /** `link` is the newest from here on. What it states as its `after` is what it may count as acknowledged (L5). */
@@ -130,40 +140,55 @@ class Session {
     return [this.after, this.low(), [...this.channels]];
   }
 
-  upgrade() {
-    if (this.state !== 'live' || this.active.name === this.wanted) return this.dropProbe();
-    if (this.probe?.name === this.wanted) return;
-    this.dropProbe();
-    this.note(`${this.wanted}: trying it beside ${this.active.name}`);
-    const link = makeLink(this, this.wanted);
-    if (this.wanted === 'polling') {
-      const before = this.active; // ends when it is told so, or once this one has been answered
-      const number = ++this.attach;
-      this.engage(link, number);
-      link.before = before;
-      link.open(this.hello(number));
-    } else {
-      this.probe = link;
-      link.open(this.hello());
-    }
+  /** Tries what is better than the link that works: a stream as a probe beside it, a poll by attaching (L10). */
+  tryBetter() {
+    if (this.state !== 'live' || this.active.before) return;
+    this.dropProbes(this.choice.preferred(this.active.name));
+    const name = this.choice.better(this.active.name).find((name) => !this.probes.has(name));
+    if (!name) return;
+    if (name === 'polling') return this.pollBeside(this.active);
+    const link = new LINKS[name](this);
+    this.probes.set(name, link);
+    link.open(this.hello());
+    this.report.state();
   }
 
-  dropProbe() {
-    this.probe?.abandon();
-    this.probe = null;
+  /** Gives a link up that is not needed any more, and what it was to displace. */
+  leave(link, outcome) {
+    if (this.isProbe(link)) this.probes.delete(link.name);
+    if (link.before) this.leaveBefore(link, outcome);
+    link.abandon();
+    this.choice.note(link, outcome);
+  }
+
+  leaveBefore(link, outcome) {
+    const { before } = link;
+    link.before = null;
+    this.leave(before, before.isSilent ? 'silent' : outcome);
+  }
+
+  isProbe(link) {
+    return this.probes.get(link.name) === link;
+  }
+
+  dropProbes(except = []) {
+    for (const probe of this.probes.values()) if (!except.includes(probe.name)) this.leave(probe, 'late');
   }
 
   // Links: what they bring.
 
-  /** One message's frames, in order. */
-  receive(link, frames) {
-    link.heardAt = Date.now();
+  /** One message's frames, in order; `beside` the link they are a post's answer, which does not prove it. */
+  receive(link, frames, beside) {
+    if (!beside) {
+      link.heardAt = Date.now();
+      link.saidAt = link.askedAt = null;
+    }
     for (const frame of frames) {
       if (link.isOver) return;
       this.take(link, frame);
     }
     if (link !== this.active || link.advice || !this.token) return;
-    this.proved(link);
+    if (!beside) this.proved(link);
     this.flush();
     this.acknowledgeSoon(link);
   }
@@ -185,9 +210,13 @@ class Session {
       case 'pong':
         this.guidance.windowMs = frame.windowMs ?? this.guidance.windowMs;
         return;
+      case 'migrate':
+        return this.asked(frame);
       case 'retry':
         link.advice = frame;
         return;
+      case 'volatile':
+        return this.report.volatile(frame, link.name);
       case 'error':
         link.isRefused ||= frame.fatal;
         this.note(`${link.name}: ${frame.code}: ${frame.message}`);
@@ -201,7 +230,8 @@ class Session {
     this.guidance = { windowMs: welcome.windowMs, backoff: welcome.backoff };
     this.heartbeatMs = welcome.heartbeatMs;
     this.limits = welcome.limits ?? this.limits;
-    if (link === this.probe) return; // it says nothing new: a probe never rebuilds
+    this.choice.offered(welcome.transports ?? []);
+    if (this.isProbe(link)) return; // it says nothing new: a probe never rebuilds
     this.followed = attach;
     if (!welcome.resumed) this.begin(link, welcome);
     else if (welcome.incarnation !== this.incarnation && !this.rebuilt(link, welcome)) return;
@@ -217,6 +247,7 @@ class Session {
     const { commands, token } = this;
     if (token) this.note(`a new session (${welcome.reason ?? 'the old one was given up'})`);
     this.forget();
+    this.choice.asked = [];
     this.incarnation = welcome.incarnation;
     for (const command of commands.values()) this.commands.set(this.next++, command);
     // Without a resume the gateway knows none of our positions.
@@ -234,7 +265,7 @@ class Session {
       this.lost(link);
       return false;
     }
-    link.before?.abandon();
+    if (link.before) this.leaveBefore(link, 'preferred');
     this.incarnation = welcome.incarnation;
     this.taken = welcome.received;
     link.sentUpTo = welcome.received;
@@ -276,12 +307,21 @@ class Session {
     }
   }
 
+  /** The gateway asks for a move to one of these. */
+  asked({ transports, delayMs, spreadMs }) {
+    setTimeout(() => {
+      this.choice.asked = transports.map(({ name }) => name);
+      this.tryBetter();
+    }, delayMs + Math.random() * spreadMs);
+  }
+
   /** L10: the nonce came down; a probe that says so may displace what works. */
   prove(link, nonce) {
     const frames = [{ type: 'pong', nonce }];
-    if (link === this.probe) {
+    if (this.isProbe(link)) {
       const before = this.active;
-      this.probe = null;
+      if (before && !this.choice.preferred(before.name).includes(link.name)) return this.leave(link, 'late');
+      this.probes.delete(link.name);
       this.engage(link, ++this.attach);
       link.before = before;
       this.followed = this.attach;
@@ -295,11 +335,17 @@ class Session {
     this.attempt = 0;
     this.faults = 0;
     this.proven = link.name;
-    link.before?.abandon();
-    link.before = null;
+    if (!link.provedAt) {
+      this.choice.note(link, 'proven');
+      link.provedAt = Date.now();
+    }
+    if (link.before) {
+      this.note(`${link.name}: took over from ${link.before.name}`);
+      this.leaveBefore(link, this.choice.asked[0] === link.name ? 'drained' : 'preferred');
+    }
     if (this.state === 'live') return;
     this.become('live');
-    if (this.wanted !== link.name && Date.now() >= this.probeAfter) this.upgrade();
+    this.tryBetter();
   }
 
   // What goes up.
@@ -337,34 +383,60 @@ class Session {
 
   // Links: how they end, and when to come back.
 
-  /** The machine woke, or the network changed: asks whether the link still works. */
+  /** Four times a second: what is late, and what may be tried again. */
+  look() {
+    const now = Date.now();
+    for (const probe of this.probes.values()) if (now - probe.beganAt > PROBE_MS) this.giveUp(probe);
+    const link = this.active;
+    if (this.state === 'connecting' && link.name !== 'polling' && now - link.beganAt > JOIN_MS) this.giveUp(link);
+    if (this.state === 'waiting') this.report.state();
+    if (this.state !== 'live') return;
+    if (this.isLate(link, now)) this.doubt();
+    this.tryBetter();
+  }
+
+  /** Whether something was due on a link: an answer, or a heartbeat. A poll looks after itself. */
+  isLate({ name, saidAt, askedAt, heardAt }, now) {
+    const dueAt = Math.min(saidAt ?? Infinity, askedAt ?? Infinity, heardAt + this.heartbeatMs);
+    return name !== 'polling' && now > dueAt + LATE_MS;
+  }
+
+  /** Asks whether the link still works, and polls beside one that does not say so. */
   doubt() {
     const link = this.active;
-    if (this.state !== 'live' || link.name !== 'websocket') return;
-    const asked = Date.now();
-    link.say([{ type: 'ping', nonce: asked }]);
-    setTimeout(() => {
-      if (link === this.active && link.heardAt < asked) this.cut();
-    }, 3_000);
+    if (this.state !== 'live' || link.name === 'polling') return;
+    const now = Date.now();
+    if (link.write && !link.askedAt) {
+      link.askedAt = now;
+      link.say([{ type: 'ping', nonce: now }]);
+    } else if (!link.write || now - link.askedAt > LATE_MS) {
+      this.note(`${link.name}: silent; polling beside it`);
+      link.isSilent = true;
+      this.pollBeside(link);
+    }
+  }
+
+  /** A link has not come up in time. */
+  giveUp(link) {
+    link.abandon();
+    this.lost(link, undefined, link.isOpen ? (link.name === 'sse' ? 'buffered' : 'silent') : link.mute);
   }
 
   /** A link has ended: by the gateway's word, or without one. */
-  lost(link, closeCode) {
+  lost(link, closeCode, outcome = outcomeOf(link)) {
     link.isOver = true;
-    if (link === this.probe) {
-      this.probe = null;
-      this.probes += 1;
-      this.note(`${link.name}: did not come through; staying on ${this.active?.name ?? 'nothing'}`);
-      const waitMs = Math.min(300_000, 5_000 * 2 ** this.probes);
-      this.probeAfter = Date.now() + waitMs;
-      setTimeout(() => this.upgrade(), waitMs);
-      return;
-    }
-    if (link !== this.active) return; // L8: of a link that we have left
-    this.active = null;
-    link.before?.abandon();
-    this.dropProbe();
-    this.decide(link, link.advice ?? adviceOf(closeCode));
+    const isProbe = this.isProbe(link);
+    if (isProbe || link === this.active) this.choice.note(link, outcome);
+    if (isProbe) {
+      this.probes.delete(link.name);
+      this.flush();
+    } else if (link === this.active) {
+      this.active = null;
+      if (link.before) this.leaveBefore(link, 'lost');
+      this.dropProbes();
+      if (!link.provedAt) this.proven = 'polling';
+      this.decide(link, link.advice ?? adviceOf(closeCode));
+    } // L8: else one that we have left
   }
 
   decide(link, advice) {
@@ -401,7 +473,7 @@ class Session {
     clearTimeout(this.timer);
     this.backAt = Date.now() + waitMs;
     this.become('waiting', reason);
-    this.timer = setTimeout(() => this.connect(this.proven ?? 'polling'), waitMs);
+    this.timer = setTimeout(() => this.connect(this.proven), waitMs);
   }
 
   stop(reason) {
@@ -414,25 +486,17 @@ class Session {
     this.report.state();
   }
 
-  /** A stream that says nothing for two heartbeats is lost, whatever it seems to be. */
-  watch() {
-    const { active: link, probe } = this;
-    if (probe && Date.now() - probe.heardAt > PROBE_MS) {
-      probe.abandon();
-      this.lost(probe);
-    }
-    if (link?.quietMs && Date.now() - link.heardAt > link.quietMs) {
-      this.note(`${link.name}: silent`);
-      link.abandon();
-      this.lost(link);
-    } else if (this.state === 'waiting') {
-      this.report.state();
-    }
-  }
-
   note(text) {
     this.report.note(text);
   }
+}
+
+/** How the use of a transport ended that nobody gave up. */
+function outcomeOf({ advice, isRefused, isOpen, provedAt }) {
+  if (advice?.reason === 'drain') return 'drained';
+  if (advice?.reason === 'silence') return 'silent';
+  if (advice || isRefused || !isOpen) return 'refused';
+  return provedAt ? 'lost' : 'refused';
 }
 
 /** What a close code says, where no frame did. Unknown ones are read by their range. */

@@ -5,10 +5,10 @@ import { after, before, test } from 'node:test';
 
 import { browser } from './browser.mjs';
 import { gateway } from './gateway.mjs';
+import { Person } from './person.mjs';
 
-const TRANSPORTS = ['websocket', 'sse', 'polling'];
+const TRANSPORTS = ['webtransport', 'websocket', 'sse', 'polling'];
 const LIMIT = { timeout: 60_000 };
-const PATIENCE_MS = 15_000; // what the page is given to show something that comes at once
 
 let served;
 let chromium;
@@ -25,7 +25,7 @@ after(async () => {
 
 for (const transport of TRANSPORTS) {
   test(`what is published shows up once, by ${transport}`, LIMIT, async () => {
-    const person = await Person.visit();
+    const person = await visit();
     await person.picks(transport);
     await person.subscribes(`shown-by-${transport}`);
     await person.publishes(`shown-by-${transport}`, { by: transport });
@@ -36,12 +36,12 @@ for (const transport of TRANSPORTS) {
 
   test(`a session by ${transport} goes on where its link was cut`, LIMIT, async () => {
     const channel = `cut-${transport}`;
-    const [person, other] = [await Person.visit(), await Person.visit()];
+    const [person, other] = [await visit(), await visit()];
     await person.picks(transport);
     await person.subscribes(channel);
     const session = await person.session();
     const attach = await person.attach();
-    await person.page.getByTestId('cut').click();
+    await person.cuts();
     await other.publishes(channel, { missed: true });
     await person.sees(channel, { missed: true });
     assert.equal(await person.session(), session, 'the session outlives its link');
@@ -51,7 +51,7 @@ for (const transport of TRANSPORTS) {
 }
 
 test('what is published while a person is away comes when they are back', LIMIT, async () => {
-  const [person, other] = [await Person.visit(), await Person.visit()];
+  const [person, other] = [await visit(), await visit()];
   await person.subscribes('away');
   const session = await person.session();
   await person.page.getByTestId('offline').click();
@@ -62,47 +62,121 @@ test('what is published while a person is away comes when they are back', LIMIT,
   assert.equal(await person.events('away').count(), 0);
   await person.page.getByTestId('offline').click();
   await person.sees('away', { n: 20 });
-  const offsets = await person.events('away').evaluateAll((rows) => rows.map((row) => Number(row.dataset.offset)));
-  assert.deepEqual(offsets.reverse(), Array.from({ length: 20 }, (_, n) => n + 1), 'all, once, in order');
+  await person.saw('away', 20);
   assert.equal(await person.session(), session);
   await Promise.all([person.leaves(), other.leaves()]);
 });
 
-test('a session changes its transport while events flow, and loses none', LIMIT, async () => {
-  const [person, other] = [await Person.visit(), await Person.visit()];
+test('a session moves from each transport to each other while events flow, and loses none', LIMIT, async () => {
+  const [person, other] = [await visit(), await visit()];
   await person.subscribes('moving');
   await other.subscribes('moving');
   const session = await person.session();
   let published = 0;
-  for (const transport of ['sse', 'polling', 'websocket', 'polling', 'sse', 'websocket']) {
+  for (const transport of everyMove()) {
     await person.page.getByTestId('transport').selectOption(transport);
-    for (let n = 0; n < 5; n += 1) await other.publishes('moving', { n: (published += 1) });
+    for (let n = 0; n < 3; n += 1) await other.publishes('moving', { n: (published += 1) });
     await person.is('live', transport);
   }
   await person.sees('moving', { n: published });
-  const offsets = await person.events('moving').evaluateAll((rows) => rows.map((row) => Number(row.dataset.offset)));
-  assert.deepEqual(offsets.reverse(), Array.from({ length: published }, (_, n) => n + 1), 'all, once, in order');
+  await person.saw('moving', published);
   assert.equal(await person.session(), session);
   await Promise.all([person.leaves(), other.leaves()]);
 });
 
+test('a page begins by a poll and moves up to WebTransport by itself', LIMIT, async () => {
+  const person = await visit();
+  await person.is('live', 'webtransport');
+  await person.tells('polling', 'preferred');
+  await person.tells('webtransport', 'proven');
+  await person.leaves();
+});
+
+test('the certificate that is accepted is the one that the gateway offers', LIMIT, async () => {
+  const person = await visit(() => {
+    const { WebTransport } = window;
+    window.asked = [];
+    window.WebTransport = class extends WebTransport {
+      constructor(url, { serverCertificateHashes, protocols }) {
+        super(url, { serverCertificateHashes, protocols });
+        const hex = ({ value }) => [...value].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+        window.asked.push({ url: String(url), hashes: serverCertificateHashes.map(hex), protocols });
+      }
+    };
+  });
+  await person.is('live', 'webtransport');
+  const [asked] = await person.page.evaluate(() => window.asked);
+  const { transports } = await (await fetch(new URL('v1/negotiate', served.page))).json();
+  const { url, certificateHashes } = transports.find(({ name }) => name === 'webtransport');
+  assert.ok(certificateHashes.length > 0, 'the certificate is one that only its hash vouches for');
+  assert.deepEqual(asked.hashes, certificateHashes);
+  assert.equal(asked.url, String(new URL(url, new URL('v1/', served.page.replace('http:', 'https:')))));
+  assert.deepEqual(asked.protocols, ['throughline.v1.json']);
+  await person.leaves();
+});
+
+test('a browser without WebTransport is told so, and goes by WebSocket', LIMIT, async () => {
+  const person = await visit(() => delete window.WebTransport);
+  await person.is('live', 'websocket');
+  const option = person.page.locator('option[value="webtransport"]');
+  assert.equal(await option.isDisabled(), true);
+  assert.match(await option.textContent(), /not in this browser/);
+  await person.tells('webtransport', 'unsupported');
+  await person.leaves();
+});
+
+test('a probe that swallows what comes down never displaces the link that works', LIMIT, async () => {
+  const person = await visit(() => {
+    // Both come up and take what they are given; nothing ever comes out of them.
+    Object.defineProperty(WebSocket.prototype, 'onmessage', { set() {} });
+    const open = WebTransport.prototype.createBidirectionalStream;
+    WebTransport.prototype.createBidirectionalStream = async function () {
+      const { writable } = await open.call(this);
+      return { writable, readable: new ReadableStream() };
+    };
+  });
+  await person.subscribes('swallowed');
+  const session = await person.session();
+  let published = 0;
+  for (const transport of ['webtransport', 'websocket']) {
+    await person.picks('polling');
+    await person.page.getByTestId('transport').selectOption(transport);
+    for (let n = 0; n < 5; n += 1) await person.publishes('swallowed', { n: (published += 1) });
+    await person.sees('swallowed', { n: published });
+    await person.tells(transport, 'silent');
+    await person.is('live', 'polling');
+  }
+  await person.picks('polling');
+  await person.saw('swallowed', published);
+  assert.equal(await person.session(), session);
+  await person.leaves();
+});
+
+test('a gateway that stops says goodbye over WebTransport', LIMIT, async () => {
+  const stopping = await gateway();
+  const person = await Person.visit(chromium, stopping.page);
+  await person.picks('webtransport');
+  await stopping.stop();
+  await person.tells('webtransport', 'drained');
+  await person.leaves();
+});
+
 test('cuts while events flow lose nothing and double nothing', LIMIT, async () => {
-  const [person, other] = [await Person.visit(), await Person.visit()];
+  const [person, other] = [await visit(), await visit()];
   await person.subscribes('cuts');
   const attach = await person.attach();
   for (let n = 1; n <= 40; n += 1) {
     await other.publishes('cuts', { n });
-    if (n % 8 === 0) await person.page.getByTestId('cut').click();
+    if (n % 8 === 0) await person.cuts();
   }
   await person.sees('cuts', { n: 40 });
-  const offsets = await person.events('cuts').evaluateAll((rows) => rows.map((row) => Number(row.dataset.offset)));
-  assert.deepEqual(offsets.reverse(), Array.from({ length: 40 }, (_, n) => n + 1), 'all, once, in order');
+  await person.saw('cuts', 40);
   assert.ok((await person.attach()) >= attach + 4, 'links were cut');
   await Promise.all([person.leaves(), other.leaves()]);
 });
 
 test('a narrow screen shows all of it without scrolling sideways', LIMIT, async () => {
-  const person = await Person.visit();
+  const person = await visit();
   await person.page.setViewportSize({ width: 340, height: 720 });
   await person.subscribes('narrow');
   await person.publishes('narrow', { long: 'x'.repeat(400) });
@@ -113,7 +187,7 @@ test('a narrow screen shows all of it without scrolling sideways', LIMIT, async 
 });
 
 test('what others say is shown as text, never as markup', LIMIT, async () => {
-  const person = await Person.visit();
+  const person = await visit();
   await person.subscribes('markup');
   const said = '<img src=x onerror="document.title=1"><b>bold</b>';
   await person.publishes('markup', said);
@@ -123,78 +197,8 @@ test('what others say is shown as text, never as markup', LIMIT, async () => {
   await person.leaves();
 });
 
-/** Somebody with the page open. */
-class Person {
-  /** Opens the page and waits until its session lives. */
-  static async visit() {
-    const person = new Person();
-    person.context = await chromium.newContext();
-    person.page = await person.context.newPage();
-    person.page.setDefaultTimeout(PATIENCE_MS);
-    person.complaints = [];
-    person.page.on('pageerror', (error) => person.complaints.push(String(error)));
-    person.page.on('console', (said) => {
-      // A link that is cut is one the browser complains of by itself; anything else is the page's fault.
-      const isLink = /net::ERR_|WebSocket connection to/.test(said.text());
-      if (said.type() === 'error' && !isLink) person.complaints.push(said.text());
-    });
-    await person.page.goto(served.page);
-    await person.is('live');
-    return person;
-  }
+const visit = (prepare) => Person.visit(chromium, served.page, prepare);
 
-  async picks(transport) {
-    await this.page.getByTestId('transport').selectOption(transport);
-    await this.is('live', transport);
-  }
-
-  async subscribes(channel) {
-    await this.page.getByTestId('subscribe-channel').fill(channel);
-    await this.page.getByTestId('subscribe').click();
-    await this.row('subscribed', channel).waitFor();
-  }
-
-  async publishes(channel, data) {
-    await this.page.getByTestId('publish-channel').fill(channel);
-    await this.page.getByTestId('publish-data').fill(JSON.stringify(data));
-    await this.page.getByTestId('publish').click();
-  }
-
-  /** Waits for the event and says which row it is; two of it are one too many. */
-  async sees(channel, data) {
-    const row = this.row('event', channel).filter({ hasText: JSON.stringify(data) });
-    await row.waitFor();
-    return row;
-  }
-
-  /** Waits until the page says that its session is in this state, by this transport. */
-  async is(state, transport) {
-    const by = transport ? `[data-transport="${transport}"]` : '';
-    await this.page.locator(`[data-testid="state"][data-state="${state}"]${by}`).waitFor();
-  }
-
-  row(kind, channel) {
-    return this.page.locator(`[data-testid="items"] [data-kind="${kind}"][data-channel="${channel}"]`);
-  }
-
-  events(channel) {
-    return this.row('event', channel);
-  }
-
-  session() {
-    return this.page.getByTestId('session').textContent();
-  }
-
-  async attach() {
-    return Number(await this.page.getByTestId('attach').textContent());
-  }
-
-  /** Closes the page. Every number came once, from 1 on, and nothing went wrong in the page. */
-  async leaves() {
-    const rows = this.page.locator('[data-testid="items"] [data-number]');
-    const numbers = await rows.evaluateAll((all) => all.map((row) => Number(row.dataset.number)));
-    assert.deepEqual(numbers.reverse(), Array.from(numbers, (_, n) => n + 1), 'each item once, in order');
-    assert.deepEqual(this.complaints, [], 'the page has nothing to complain of');
-    await this.context.close();
-  }
-}
+/** A walk over the transports in which each follows each other. */
+const everyMove = () =>
+  TRANSPORTS.flatMap((one, place) => [one, ...TRANSPORTS.slice(place + 1).flatMap((other) => [other, one])]);
