@@ -52,7 +52,7 @@ pub(crate) async fn run(from: Via, to: Option<Via>, seed: u64) {
     };
     let proxy = FaultProxy::start(gateway.address, plan).await.expect("a free port");
     let config = Config {
-        upgrade: false,
+        negotiate: false,
         seed: Some(seed),
         timing: quick(),
         ..Config::new(format!("http://{}", proxy.address())).only(from)
@@ -105,15 +105,15 @@ fn quick() -> Timing {
     Timing {
         connect: Duration::from_secs(1),
         welcome: Duration::from_secs(1),
-        silence_grace: Duration::from_millis(250),
         poll_hold: Duration::from_millis(500),
         poll_grace: Duration::from_millis(300),
         post: Duration::from_millis(600),
         doubt: Duration::from_millis(400),
         pong: Duration::from_millis(200),
         ack_delay: Duration::from_millis(20),
-        upgrade: Duration::from_secs(60),
+        probe: Duration::from_secs(1),
         goodbye: Duration::from_secs(1),
+        ..Timing::default()
     }
 }
 

@@ -63,7 +63,7 @@ struct Away {
 async fn away(via: Via, memory: MemoryConfig) -> Away {
     let gateway = TestGateway::start(|builder| builder.session(quick_sessions()).memory(memory)).await;
     let proxy = FaultProxy::start(gateway.address, Plan::peaceful()).await.expect("a free port");
-    let config = Config { upgrade: false, ..Config::new(format!("http://{}", proxy.address())).only(via) };
+    let config = Config { negotiate: false, ..Config::new(format!("http://{}", proxy.address())).only(via) };
     let (session, mut events) = Session::connect(config).expect("a legal configuration");
     session.subscribe(channel(), SubscribeFrom::Now).await.expect("everybody may");
     gateway.handle.publish(&channel(), event(0, 0)).await.expect("there is room");
@@ -152,7 +152,7 @@ async fn a_cut_before_the_first_event_is_recovered() {
         let gateway = TestGateway::start(|builder| builder.session(quick_sessions())).await;
         let proxy = FaultProxy::start(gateway.address, Plan::peaceful()).await.expect("a free port");
         let config =
-            Config { upgrade: false, ..Config::new(format!("http://{}", proxy.address())).only(via) };
+            Config { negotiate: false, ..Config::new(format!("http://{}", proxy.address())).only(via) };
         let (session, events) = Session::connect(config).expect("a legal configuration");
         session.subscribe(channel(), SubscribeFrom::Now).await.expect("everybody may");
         proxy.cut_all(Fault::Reset);
@@ -181,7 +181,7 @@ async fn a_lost_first_answer_leaves_one_session_and_applies_no_command_twice() {
         };
         let proxy = FaultProxy::start(gateway.address, losing).await.expect("a free port");
         let config =
-            Config { upgrade: false, ..Config::new(format!("http://{}", proxy.address())).only(via) };
+            Config { negotiate: false, ..Config::new(format!("http://{}", proxy.address())).only(via) };
         let (session, mut events) = Session::connect(config).expect("a legal configuration");
         let sender = session.clone();
         let sent = tokio::spawn(async move {

@@ -39,10 +39,10 @@ async fn main() {
     match Transport::parse(&transport) {
         Some(transport) => config = config.only(Via { transport, codec }),
         // Whatever works: by polling first, then the best that can be proven.
-        None => config.first = Some(Via { transport: Transport::Polling, codec }),
+        None => {}
     }
     config.dial = Arc::clone(&shaky) as Arc<dyn Dial>;
-    config.timing.silence_grace = Duration::from_millis(500);
+
     config.timing.doubt = Duration::from_millis(100);
     config.timing.pong = Duration::from_millis(100);
     config.timing.post = Duration::from_millis(300);

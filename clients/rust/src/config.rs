@@ -2,8 +2,9 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use throughline_wire::{Codec, DecodeLimits, Token};
+use throughline_wire::{ChannelName, Codec, DecodeLimits, SubscribeFrom, Token};
 
+use crate::core::negotiation::verdict::Verdicts;
 use crate::transport::{
     dial::{Dial, TcpDial},
     tls::Tls,
@@ -68,6 +69,11 @@ impl Via {
         Self { transport, codec: Codec::Bincode }
     }
 
+    /// Whether one connection carries both directions.
+    pub(crate) const fn is_duplex(self) -> bool {
+        matches!(self.transport, Transport::WebSocket | Transport::WebTransport)
+    }
+
     /// Whether the transport carries the codec.
     pub fn is_possible(self) -> bool {
         self.transport != Transport::Sse || self.codec == Codec::Json
@@ -85,17 +91,20 @@ impl fmt::Display for Via {
 pub struct Config {
     /// The gateway: `http://host[:port][/path]`, or `https` for TLS.
     pub url: String,
-    /// What to run on, in order of preference. The first is tried first, the next when one fails; once the session is
-    /// up on a later one, the earlier ones are probed again from time to time (see [`upgrade`](Self::upgrade)).
+    /// What to run on, in order of preference. What the gateway does not offer is not tried.
     ///
-    /// Default: WebSocket in the binary codec, server-sent events, long-polling.
+    /// Default: WebTransport and WebSocket in the binary codec, server-sent events, long-polling in the binary codec.
     pub transports: Vec<Via>,
-    /// What to open the session on where that is not the first of [`transports`](Self::transports): with
-    /// long-polling here the first event comes as fast as plain HTTP allows, and better transports are proven
-    /// beside it. Default: none.
-    pub first: Option<Via>,
-    /// Whether to look for a better transport while the session is up on a later one. Default: yes.
-    pub upgrade: bool,
+    /// Whether to negotiate: to open by a poll while better transports are proven beside it, to poll at once where a
+    /// link is late, and to move up again when the network heals. Without, there is one link at a time: the first of
+    /// [`transports`](Self::transports), the next when one fails. Default: yes.
+    pub negotiate: bool,
+    /// What to subscribe to at once: it travels in the message that opens the session, so the first event comes
+    /// with its answer. Refusals show as [`Unsubscribed`](crate::Incoming::Unsubscribed). Default: nothing.
+    pub subscriptions: Vec<(ChannelName, SubscribeFrom)>,
+    /// What worked with which gateway: for a day, the best transport that was proven goes first. Clients that are
+    /// given the same one share what they learn. Default: a memory of its own.
+    pub verdicts: Verdicts,
     /// The user's credential. Default: none.
     pub auth: Option<Token>,
     /// The name that the gateway's logs know this client by. Default: `throughline-client`.
@@ -125,12 +134,14 @@ impl Config {
         Self {
             url: url.into(),
             transports: vec![
+                Via::bincode(Transport::WebTransport),
                 Via::bincode(Transport::WebSocket),
                 Via::json(Transport::Sse),
                 Via::bincode(Transport::Polling),
             ],
-            first: None,
-            upgrade: true,
+            negotiate: true,
+            subscriptions: Vec::new(),
+            verdicts: Verdicts::default(),
             auth: None,
             client_name: env!("CARGO_PKG_NAME").to_owned(),
             incoming: 1_024,
@@ -147,7 +158,6 @@ impl Config {
     #[must_use]
     pub fn only(mut self, via: Via) -> Self {
         self.transports = vec![via];
-        self.first = None;
         self
     }
 }
@@ -157,8 +167,7 @@ impl fmt::Debug for Config {
         f.debug_struct("Config")
             .field("url", &self.url)
             .field("transports", &self.transports)
-            .field("first", &self.first)
-            .field("upgrade", &self.upgrade)
+            .field("negotiate", &self.negotiate)
             .field("auth", &self.auth)
             .field("client_name", &self.client_name)
             .field("tls", &self.tls)
@@ -174,24 +183,36 @@ pub struct Timing {
     pub connect: Duration,
     /// For a `welcome` after the connection was begun, its handshake and its `hello` included. Default: 10 s.
     pub welcome: Duration,
-    /// How long a stream may be silent beyond the gateway's heartbeat. Default: 5 s.
-    pub silence_grace: Duration,
     /// How long the gateway holds a poll. Default: 25 s.
     pub poll_hold: Duration,
     /// How long a poll may take beyond that. Default: 5 s.
     pub poll_grace: Duration,
-    /// For the answer of a post. Default: 10 s.
+    /// For the answer of a post, at most: one that is late goes out again on another connection. Default: 10 s.
     pub post: Duration,
-    /// How long a reply may be missing, and nothing else heard, before the link is doubted and asked for a sign of
-    /// life (a poll: hedged by another). Default: 5 s.
+    /// How long something that was due (a reply, a heartbeat) may be missing, and nothing else heard, before the link
+    /// is doubted and asked for a sign of life (a poll: hedged by another). Stretched on a slow network, up to 5 s.
+    /// Default: 750 ms.
     pub doubt: Duration,
-    /// How long a doubted link has for that sign. Default: 3 s.
+    /// How long a doubted link has for that sign before the session polls beside it. Stretched as well.
+    /// Default: 750 ms.
     pub pong: Duration,
     /// How long an item may be unacknowledged. Default: 200 ms.
     pub ack_delay: Duration,
-    /// How long to wait before a better transport is probed, doubled each time it fails, up to 64 times.
-    /// Default: 5 s; the first probe goes out at once.
-    pub upgrade: Duration,
+    /// How far apart probes of better transports begin, unless one has failed before. Default: 250 ms.
+    pub stagger: Duration,
+    /// How long a probe has for each of its steps: to stand, to be welcomed, to bring a nonce. Default: 5 s.
+    pub probe: Duration,
+    /// How long a transport that is remembered from an earlier session may be silent before a poll joins it.
+    /// Default: 250 ms.
+    pub join_first: Duration,
+    /// The same where a session comes back. Default: 1 s.
+    pub join_back: Duration,
+    /// How long a transport that failed is left alone, doubled each time. Default: 5 s.
+    pub reprobe: Duration,
+    /// The longest that it is left alone. Default: 60 s.
+    pub reprobe_cap: Duration,
+    /// How long a transport has to carry the session before its failures are forgotten. Default: 30 s.
+    pub settled: Duration,
     /// For a goodbye to be said. Default: 1 s.
     pub goodbye: Duration,
 }
@@ -201,14 +222,19 @@ impl Default for Timing {
         Self {
             connect: Duration::from_secs(5),
             welcome: Duration::from_secs(10),
-            silence_grace: Duration::from_secs(5),
             poll_hold: Duration::from_secs(25),
             poll_grace: Duration::from_secs(5),
             post: Duration::from_secs(10),
-            doubt: Duration::from_secs(5),
-            pong: Duration::from_secs(3),
+            doubt: Duration::from_millis(750),
+            pong: Duration::from_millis(750),
             ack_delay: Duration::from_millis(200),
-            upgrade: Duration::from_secs(5),
+            stagger: Duration::from_millis(250),
+            probe: Duration::from_secs(5),
+            join_first: Duration::from_millis(250),
+            join_back: Duration::from_secs(1),
+            reprobe: Duration::from_secs(5),
+            reprobe_cap: Duration::from_secs(60),
+            settled: Duration::from_secs(30),
             goodbye: Duration::from_secs(1),
         }
     }

@@ -20,6 +20,7 @@ use crate::{
     core::{
         Outcome, Output, Time,
         names::{LinkKey, Ticket},
+        negotiation::verdict::Verdicts,
         session::{Core, End},
     },
     incoming::Incoming,
@@ -39,6 +40,7 @@ pub(crate) struct Request {
 pub(crate) enum Control {
     Migrate { via: Via, outcome: oneshot::Sender<Outcome> },
     Authenticate { token: Token },
+    NetworkChanged,
     Cut,
     Close { done: oneshot::Sender<()> },
 }
@@ -48,6 +50,8 @@ const REPORTS: usize = 64;
 
 pub(crate) struct Driver {
     core: Core,
+    verdicts: Verdicts,
+    origin: Box<str>,
     started: Instant,
     network: Arc<Network>,
     requests: mpsc::Receiver<Request>,
@@ -82,8 +86,11 @@ impl Driver {
         state: watch::Sender<State>,
     ) -> Self {
         let (reporter, reports) = mpsc::channel(REPORTS);
+        let (origin, verdicts) = core.memory();
         Self {
             core,
+            verdicts,
+            origin,
             started: Instant::now(),
             network: Arc::new(network),
             requests,
@@ -207,6 +214,7 @@ impl Driver {
                 self.core.migrate(now, via, ticket);
             }
             Control::Authenticate { token } => self.core.authenticate(now, token),
+            Control::NetworkChanged => self.core.network_changed(now),
             Control::Cut => {
                 if let Some(link) = self.core.active() {
                     self.links.remove(&link);
@@ -234,7 +242,7 @@ impl Driver {
         }
         let now = self.now();
         match report {
-            Report::Opened => {}
+            Report::Opened => self.core.handle_opened(now, link),
             Report::Frames(frames) => self.core.handle_frames(now, link, frames),
             Report::SignOfLife => self.core.handle_sign_of_life(now, link),
             Report::Answer { attach, frames } => self.core.handle_answer(now, link, attach, frames),
@@ -266,6 +274,7 @@ impl Driver {
                 }
                 Output::Close { link, in_peace: true } => self.say(link, |_| Say::Goodbye),
                 Output::Close { link, in_peace: false } => drop(self.links.remove(&link)),
+                Output::Remember(verdict) => self.verdicts.remember(&self.origin, verdict),
                 Output::Settle { ticket, outcome } => {
                     if let Some(waiting) = self.waiting.remove(&ticket) {
                         // Whoever asked may have left.

@@ -36,6 +36,10 @@ mod state;
 mod transport;
 
 pub use config::{Config, Timing, Transport, Via};
+pub use core::negotiation::{
+    history::Attempt,
+    verdict::{Verdict, Verdicts},
+};
 pub use error::{ConfigError, MigrateError, SendError, SubscribeError};
 pub use incoming::{Incoming, LinkChange, LostReason};
 pub use session::{Events, Sending, Session};

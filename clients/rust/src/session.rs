@@ -1,9 +1,12 @@
 //! The handle that an application holds.
 
-// Randomness enters here, once, as a seed.
+// Randomness and the time of day enter here, once.
 #![allow(clippy::disallowed_methods)]
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use throughline_wire::{
     ChannelName, Command, Meta, Payload, Send, SubscribeFrom, Subscribed, Token, item::Accepted,
@@ -51,11 +54,10 @@ impl Session {
     /// When the configuration cannot be used.
     pub fn connect(config: Config) -> Result<(Self, Events), ConfigError> {
         let address = Address::parse(&config.url)?;
-        let named = config.transports.iter().chain(&config.first);
         if config.transports.is_empty() {
             return Err(ConfigError::NoTransport);
         }
-        if named.into_iter().any(|via| !via.is_possible()) {
+        if config.transports.iter().any(|via| !via.is_possible()) {
             return Err(ConfigError::Codec);
         }
         let seed = config.seed.unwrap_or_else(draw);
@@ -69,7 +71,7 @@ impl Session {
         let (requests, taken) = mpsc::channel(64);
         let (controls, controlled) = mpsc::channel(16);
         let (incoming, events) = mpsc::channel(config.incoming.max(1));
-        let core = Core::new(config, seed);
+        let core = Core::new(config, seed, wall());
         let (state_to, state) = watch::channel(core.state());
         tokio::spawn(Driver::new(core, network, taken, controlled, incoming, state_to).run());
         Ok((Self { requests, controls, state }, Events { incoming: events }))
@@ -160,6 +162,12 @@ impl Session {
         let _ = self.controls.send(Control::Authenticate { token }).await;
     }
 
+    /// Says that the network changed: another interface, another Wi-Fi, a machine that woke. What was learnt of
+    /// transports is forgotten, the link is asked for a sign of life, and a session without one comes back at once.
+    pub async fn network_changed(&self) {
+        let _ = self.controls.send(Control::NetworkChanged).await;
+    }
+
     /// How the session stands, now and whenever that changes.
     pub fn state(&self) -> watch::Receiver<State> {
         self.state.clone()
@@ -226,6 +234,11 @@ impl Events {
     pub async fn next(&mut self) -> Option<Incoming> {
         self.incoming.recv().await
     }
+}
+
+/// The time since the Unix epoch; nothing, where the clock is before it.
+fn wall() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 /// A seed that nobody can guess; where the system has none to give, jitter still has to differ from process to process.

@@ -41,7 +41,7 @@ pub(crate) fn appointment(delay_ms: u64, spread_ms: u64, random: u64) -> Duratio
 }
 
 /// A uniform part of 0 to `bound` for a random number.
-fn part_of(bound: u64, random: u64) -> u64 {
+pub(crate) fn part_of(bound: u64, random: u64) -> u64 {
     ((u128::from(random) * (u128::from(bound) + 1)) >> 64) as u64
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct Stated {
     pub(crate) after: u64,
     pub(crate) low: u64,
     pub(crate) positions: Option<Positions>,
+    /// The last command that travelled behind it.
+    pub(crate) commands: u64,
 }
 
 /// A poll that has no answer yet.
@@ -63,6 +65,10 @@ pub(crate) struct Posts {
 pub(crate) struct Link {
     pub(crate) via: Via,
     pub(crate) stage: Stage,
+    /// Whether its hello attaches: it is wanted as the link of the session, not beside it.
+    pub(crate) carries: bool,
+    /// Whether its hello is said; until then a duplex link only has its handshake.
+    pub(crate) greeted: bool,
     /// L1: the number of its latest attach; none yet on a probe.
     pub(crate) attach: Option<u64>,
     pub(crate) stated: Stated,
@@ -84,14 +90,20 @@ pub(crate) struct Link {
     pub(crate) fault: Option<&'static str>,
     /// Whether it moved the session: an item or an acknowledgement that was news.
     pub(crate) useful: bool,
-    /// When it was asked for a sign of life.
+    /// When it was asked for a sign of life, unless one came since.
     pub(crate) pinged: Option<Time>,
+    /// The same, until the very answer comes: that measures the round trip.
+    pub(crate) asked: Option<Time>,
+    /// How often in a row it was asked while the same command had no reply.
+    pub(crate) doubts: u32,
     pub(crate) poll: Option<Poll>,
     pub(crate) poll_not_before: Time,
     /// The last answer asked for another poll, so it proves nothing.
     pub(crate) retrying: bool,
     /// Polls in a row that were given up.
     pub(crate) late_polls: u32,
+    /// Polls in a row that were hedged by another: each waits twice as long as the one before.
+    pub(crate) hedged_polls: u32,
     /// Answers in a row that brought nothing though they came at once.
     pub(crate) idle_answers: u32,
     pub(crate) posts: Posts,
@@ -110,6 +122,8 @@ impl Link {
         Self {
             via,
             stage: Stage::Opening,
+            carries: false,
+            greeted: false,
             attach: None,
             stated: Stated::default(),
             name: 0,
@@ -123,10 +137,13 @@ impl Link {
             fault: None,
             useful: false,
             pinged: None,
+            asked: None,
+            doubts: 0,
             poll: None,
             poll_not_before: Time::ZERO,
             retrying: false,
             late_polls: 0,
+            hedged_polls: 0,
             idle_answers: 0,
             posts: Posts::default(),
             ping_by_post: false,
@@ -141,7 +158,7 @@ impl Link {
     }
 
     pub(crate) fn is_duplex(&self) -> bool {
-        matches!(self.via.transport, Transport::WebSocket | Transport::WebTransport)
+        self.via.is_duplex()
     }
 
     pub(crate) fn is_polling(&self) -> bool {

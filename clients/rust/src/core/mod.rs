@@ -4,6 +4,7 @@
 //! comes out as [`Output`]s and one deadline. So a test can play any schedule, and a failure repeats itself.
 //!
 //! - [`session::Core`] is the conductor: which link is the newest, what a `welcome` means, when to come back;
+//! - [`negotiation`] decides which transport, and when;
 //! - [`outbox`] numbers commands and keeps each until its reply;
 //! - [`inbox`] counts items, keeps the place in each channel, and what the application has not taken yet;
 //! - [`link`] is what is known of one link;
@@ -20,6 +21,7 @@ pub(crate) mod backoff;
 pub(crate) mod inbox;
 pub(crate) mod link;
 pub(crate) mod names;
+pub(crate) mod negotiation;
 pub(crate) mod outbox;
 pub(crate) mod output;
 pub(crate) mod random;

@@ -18,6 +18,8 @@ const OVERHEAD_BYTES: usize = 160;
 pub(crate) enum Owner {
     /// The application.
     Application(Ticket),
+    /// The client itself: a subscription that its configuration names.
+    Configured,
     /// The client itself: a subscription made anew after its session was lost.
     Renewal,
 }
@@ -117,6 +119,16 @@ impl Outbox {
             items.push(entry.command.clone());
         }
         (!items.is_empty()).then_some(Run { first, items })
+    }
+
+    /// The commands to say in the message that opens a session: those before the first `send` (C5).
+    pub(crate) fn opening_run(&mut self, now: Time, ahead: u64, budget_bytes: usize) -> Option<Run> {
+        let may_open = |entry: &&Entry| !matches!(entry.command, Command::Send(_));
+        let count = self.entries.iter().take_while(may_open).count() as u64;
+        if count == 0 {
+            return None;
+        }
+        self.run(now, self.low - 1, ahead.min(count), budget_bytes)
     }
 
     /// Whether [`run`](Self::run) has something to say after `after`.
@@ -268,6 +280,19 @@ mod tests {
         assert_eq!(outbox.reply(1).unwrap().0, owner(1));
         assert_eq!(outbox.low(), 3);
         assert_eq!(outbox.run(NOW, 0, 64, 1_000).unwrap().items, [Command::Noop, Command::Noop, send("x")]);
+    }
+
+    #[test]
+    fn c5_what_opens_a_session_ends_before_the_first_send() {
+        let mut outbox = Outbox::default();
+        assert!(outbox.opening_run(NOW, 64, 1_000).is_none());
+        let leave = Command::Unsubscribe { channel: ChannelName::parse("room").unwrap() };
+        for command in [leave.clone(), leave.clone(), send("x"), leave.clone()] {
+            outbox.push(command, owner(1));
+        }
+        assert_eq!(outbox.opening_run(NOW, 64, 1_000).unwrap().items, [leave.clone(), leave]);
+        assert_eq!(outbox.largest_on_its_way(), Some(2), "the send is not said");
+        assert!(with(1).opening_run(NOW, 64, 1_000).is_none());
     }
 
     #[test]

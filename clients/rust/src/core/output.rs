@@ -2,13 +2,16 @@
 
 use throughline_wire::{ReplyError, Subscribed, UpFrame, frame::TransportOffer, item::Accepted};
 
-use super::names::{LinkKey, Ticket};
+use super::{
+    names::{LinkKey, Ticket},
+    negotiation::verdict::Verdict,
+};
 use crate::{config::Via, error::MigrateError};
 
 /// One thing to do.
 #[derive(Debug)]
 pub(crate) enum Output {
-    /// Open a link; on a stream, say this first. A duplex link without it is opened and waits for its first
+    /// Open a link; on an event stream, say this first. A duplex link is opened and waits for its first
     /// [`Transmit`](Self::Transmit), a polling link for its first [`Poll`](Self::Poll). `offer` is what the gateway last
     /// said of the transport.
     Open { link: LinkKey, via: Via, offer: Option<TransportOffer>, hello: Vec<UpFrame> },
@@ -20,6 +23,8 @@ pub(crate) enum Output {
     Transmit { link: LinkKey, message: Vec<UpFrame> },
     /// End a link: at once, or in peace after what was said on it is written.
     Close { link: LinkKey, in_peace: bool },
+    /// Remember what worked with this gateway, or forget it.
+    Remember(Option<Verdict>),
     /// Tell who waits.
     Settle { ticket: Ticket, outcome: Outcome },
 }

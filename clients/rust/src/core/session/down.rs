@@ -1,7 +1,7 @@
 //! What the gateway's frames mean.
 
 use throughline_wire::{
-    Command, DownFrame, ErrorCode, Item, ReplyError, RetryReason, UpFrame,
+    AttemptOutcome, Command, DownFrame, ErrorCode, Item, ReplyError, RetryReason, UpFrame,
     frame::{ErrorFrame, Items, Retry, Welcome},
     item::{UnsubscribeReason, Unsubscribed},
 };
@@ -31,15 +31,20 @@ impl Core {
         }
     }
 
-    /// A stream showed that it lives, without a word.
+    /// A stream's handshake is done.
+    pub(crate) fn handle_opened(&mut self, now: Time, key: LinkKey) {
+        if let Some(link) = self.links.get_mut(&key) {
+            link.heard = now;
+            self.negotiation.opened(now, key);
+        }
+    }
+
+    /// A link showed that it lives, without a word.
     pub(crate) fn handle_sign_of_life(&mut self, now: Time, key: LinkKey) {
-        let patience = self.heartbeat + self.config.timing.silence_grace;
         let Some(link) = self.links.get_mut(&key) else { return };
         link.heard = now;
         link.pinged = None;
-        if !link.is_polling() && link.stage != Stage::Opening {
-            link.until = now + patience;
-        }
+        self.negotiation.heard(now, key);
     }
 
     /// A poll is answered.
@@ -51,7 +56,7 @@ impl Core {
         // An answer to a poll that was given up is ignored.
         let Some(poll) = link.poll.filter(|poll| poll.attach == attach) else { return };
         link.poll = None;
-        (link.heard, link.late_polls) = (now, 0);
+        (link.heard, link.late_polls, link.hedged_polls) = (now, 0, 0);
         let before = (self.inbox.received(), self.outbox.taken());
         let welcomed = frames.iter().any(|frame| matches!(frame, DownFrame::Welcome(_)));
         for frame in frames {
@@ -100,9 +105,14 @@ impl Core {
             }
             DownFrame::Ping { nonce, window_ms } => {
                 self.handle_window(window_ms);
-                self.handle_ping(key, nonce);
+                self.handle_ping(now, key, nonce);
             }
-            DownFrame::Pong { window_ms, .. } => self.handle_window(window_ms),
+            DownFrame::Pong { window_ms, .. } => {
+                self.handle_window(window_ms);
+                if let Some(asked) = self.links.get_mut(&key).and_then(|link| link.asked.take()) {
+                    self.negotiation.pace.measure(now.saturating_sub(asked));
+                }
+            }
             DownFrame::Volatile(_) | DownFrame::Extension => {}
         }
         let stream = self.links.get(&key).is_some_and(|link| !link.is_polling());
@@ -117,11 +127,11 @@ impl Core {
         }
     }
 
-    fn handle_ping(&mut self, key: LinkKey, nonce: Option<u64>) {
+    fn handle_ping(&mut self, now: Time, key: LinkKey, nonce: Option<u64>) {
         let Some(link) = self.links.get_mut(&key) else { return };
         match link.stage {
             Stage::Opening => {}
-            Stage::Probing if nonce.is_some() => self.prove(key, nonce),
+            Stage::Probing if nonce.is_some() => self.prove(now, key, nonce),
             Stage::Probing | Stage::Attached if link.is_duplex() => {
                 self.outputs
                     .push_back(Output::Transmit { link: key, message: vec![UpFrame::Pong { nonce }] });
@@ -139,13 +149,13 @@ impl Core {
     fn handle_welcome(&mut self, now: Time, key: LinkKey, welcome: Welcome) {
         self.guidance = Guidance { window_ms: welcome.window_ms, backoff: welcome.backoff };
         self.heartbeat = Time::from_millis(welcome.heartbeat_ms.clamp(1, 3_600_000));
+        self.negotiation.welcomed(now, key);
+        if let Some(offers) = &welcome.transports {
+            self.negotiation.offered(now, offers);
+        }
         let Some(link) = self.links.get_mut(&key) else { return };
         link.name = welcome.link;
-        link.until = if link.is_polling() {
-            Time::MAX
-        } else {
-            now + self.heartbeat + self.config.timing.silence_grace
-        };
+        link.until = Time::MAX;
         let Some(attach) = link.attach else {
             // L10: a probe. It is one of this session, or of no use.
             let same = self.known.as_ref().map(|known| (known.id, known.incarnation));
@@ -155,7 +165,7 @@ impl Core {
             {
                 link.stage = Stage::Probing;
             } else if link.stage == Stage::Opening {
-                self.link_failed(now, key);
+                self.link_failed(now, key, AttemptOutcome::Refused, "it was welcomed to another session");
             }
             return;
         };
@@ -179,9 +189,9 @@ impl Core {
                 return self.attach_afresh(now, key);
             }
             self.lose_session(key, LostReason::NotResumed(welcome.reason), taken_up);
-            self.begin(&welcome);
+            self.begin(key, &welcome);
         } else if self.known.is_none() {
-            self.begin(&welcome);
+            self.begin(key, &welcome);
         } else if incarnation == Some(welcome.incarnation) {
             if welcome.next > self.inbox.received() + 1 || welcome.received >= self.outbox.next() {
                 return self.mismatch(now, key);
@@ -211,16 +221,24 @@ impl Core {
         link.stage = Stage::Attached;
         link.stated.incarnation = welcome.incarnation;
         // L5: this link knows of nothing but what its hello said.
-        (link.acked, link.acked_bytes, link.said) = (after, bytes, taken);
+        // What travelled behind the hello that opened the session is said.
+        (link.acked, link.acked_bytes, link.said) = (after, bytes, taken.max(stated.commands));
         self.active = Some(key);
         self.ack_at = None;
         self.confirm(now, key, welcome.resumed && stated.resume);
     }
 
-    /// A new session begins.
-    fn begin(&mut self, welcome: &Welcome) {
+    /// A new session begins, on this link.
+    fn begin(&mut self, key: LinkKey, welcome: &Welcome) {
+        // Whoever else has said hello has opened a session of its own, which nobody follows.
+        let strangers = self.links.iter().filter(|(other, link)| **other != key && link.greeted);
+        for stranger in strangers.map(|(other, _)| *other).collect::<Vec<_>>() {
+            self.drop_link(stranger, MigrateError::NoLink);
+        }
+        self.negotiation.begin_anew();
+        let said = self.links.get(&key).map_or(0, |link| link.stated.commands);
         self.inbox.renumber(welcome.next.max(1));
-        self.outbox.restart(welcome.received.min(self.outbox.low() - 1));
+        self.outbox.restart(welcome.received.min(said.max(self.outbox.low() - 1)));
     }
 
     /// A link that was attached has shown that the gateway follows it.
@@ -234,24 +252,25 @@ impl Core {
         if let Some(ticket) = ticket {
             self.tell(ticket, Outcome::Migrated(Ok(())));
         }
+        self.negotiation.up(now, key);
         // L7: the gateway ends writing to older links; nothing more is wanted from them.
         self.drop_others(key);
         self.standing = Standing::Up;
-        (self.attempts, self.candidate, self.proven) = (0, 0, via);
+        self.attempts = 0;
         if let Some(known) = &self.known {
             let session = known.id;
             self.inbox.note(Incoming::Link(LinkChange::Up { via, session, resumed }));
         }
-        self.look_up_later(now);
     }
 
+    /// Drops the links before this one. A poll with a higher number is on its way to take over, and stays.
     pub(super) fn drop_others(&mut self, key: LinkKey) {
-        let others: Vec<_> = self
+        let Some(attach) = self.links.get(&key).map(|link| link.attach) else { return };
+        let others = self
             .links
             .iter()
-            .filter(|(other, link)| **other != key && link.is_attached())
-            .map(|(k, _)| *k)
-            .collect();
+            .filter(|(other, link)| **other != key && link.is_attached() && link.attach < attach);
+        let others: Vec<_> = others.map(|(other, _)| *other).collect();
         for other in others {
             self.drop_link(other, MigrateError::Replaced);
         }
@@ -274,7 +293,7 @@ impl Core {
                 Verdict::Ahead => return self.protocol_error(now, key, "an item is missing"),
             }
             if let Some(link) = self.links.get_mut(&key) {
-                link.useful = true;
+                (link.useful, link.doubts) = (true, 0);
             }
         }
         self.refusals = 0;
@@ -318,7 +337,7 @@ impl Core {
         result: Result<throughline_wire::item::Accepted, ReplyError>,
     ) {
         match (owner, result, command) {
-            (Owner::Renewal, Err(_), Command::Subscribe { channel, .. }) => {
+            (Owner::Renewal | Owner::Configured, Err(_), Command::Subscribe { channel, .. }) => {
                 self.inbox.forget(channel);
                 let (channel, reason) = (channel.clone(), UnsubscribeReason::Revoked);
                 let unsubscribed = Unsubscribed { channel, command: None, reason };
@@ -341,7 +360,7 @@ impl Core {
             return;
         }
         if self.outbox.confirm(up_to) {
-            link.useful = true;
+            (link.useful, link.doubts) = (true, 0);
             self.strikes = 0;
         }
     }
@@ -354,12 +373,15 @@ impl Core {
             self.slot = retry.slot;
         }
         let newest = link.attach.is_some_and(|attach| attach == self.attach);
-        let current = self.active == Some(key) || (self.active.is_none() && link.attach.is_some());
+        let current = self.active == Some(key) || (self.active.is_none() && link.carries);
         if retry.reason == RetryReason::Superseded {
             return self.superseded(now, key, newest, wait);
         }
+        if let Some(offers) = &retry.transports {
+            self.negotiation.asked(offers);
+        }
         if !current {
-            return self.link_failed(now, key);
+            return self.link_failed(now, key, AttemptOutcome::Refused, retry.reason.as_str());
         }
         if retry.reason == RetryReason::Unauthorized {
             return self.need_credentials(key);
@@ -401,7 +423,9 @@ impl Core {
                 link.retrying = true;
                 return;
             }
-            return self.come_back(now, key, "superseded by an attach of this client", Some(Time::ZERO));
+            let reason = "superseded by an attach of this client";
+            self.negotiation.ended(now, key, AttemptOutcome::Late, reason);
+            return self.come_back(now, key, reason, Some(Time::ZERO));
         }
         let attached = link.is_attached();
         self.drop_link(key, MigrateError::Unproven);

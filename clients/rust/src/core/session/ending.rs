@@ -6,7 +6,7 @@ use throughline_wire::{AttemptOutcome, CloseCode, Command, RetryReason, Subscrib
 
 use super::{Core, Outcome, Output, Standing};
 use crate::{
-    core::{Time, names::LinkKey, outbox::Owner},
+    core::{Time, link::Link, names::LinkKey, outbox::Owner},
     error::MigrateError,
     incoming::{Incoming, LinkChange, LostReason},
 };
@@ -26,6 +26,26 @@ pub(crate) enum End {
     Protocol(Box<str>),
 }
 
+impl End {
+    /// How the use of a transport went that ended like this, and why.
+    fn told(&self, link: &Link) -> (AttemptOutcome, Box<str>) {
+        let broken =
+            if link.greeted || link.is_polling() { AttemptOutcome::Lost } else { AttemptOutcome::Refused };
+        match self {
+            Self::Lost(reason) => (broken, reason.clone()),
+            Self::Failed { outcome, reason } => (*outcome, reason.clone()),
+            Self::Closed(code) if (4000..4400).contains(code) => {
+                (AttemptOutcome::Drained, format!("closed with code {code}").into())
+            }
+            Self::Closed(code) => (broken, format!("closed with code {code}").into()),
+            Self::Refused { status, .. } => {
+                (AttemptOutcome::Refused, format!("refused with status {status}").into())
+            }
+            Self::Protocol(reason) => (broken, reason.clone()),
+        }
+    }
+}
+
 impl Core {
     /// A link has ended.
     pub(crate) fn handle_ended(&mut self, now: Time, key: LinkKey, end: End) {
@@ -38,9 +58,20 @@ impl Core {
             return;
         }
         let newest = link.attach.is_some_and(|attach| attach == self.attach);
-        let current = self.active == Some(key) || (self.active.is_none() && link.attach.is_some());
+        let current = self.active == Some(key) || (self.active.is_none() && link.carries);
+        let (outcome, why) = end.told(link);
         if !current {
-            return self.link_failed(now, key);
+            self.link_failed(now, key, outcome, &why);
+            if end == End::Closed(CloseCode::SUPERSEDED.0)
+                && let Some(active) = self.active
+            {
+                // L7: so the gateway has taken the newer attach.
+                self.confirm(now, active, true);
+            }
+            return;
+        }
+        if outcome != AttemptOutcome::Drained {
+            self.negotiation.ended(now, key, outcome, &why);
         }
         if let Some(fault) = link.fault {
             // The advice that followed a fatal error has been taken by now, if there was any.
@@ -93,23 +124,30 @@ impl Core {
         if self.refusals > 1 {
             return self.stop(Some(LostReason::Final(Some(RetryReason::ProtocolError))));
         }
-        self.candidate += 1;
+        self.negotiation.turn();
         self.come_back(now, key, reason, wait);
     }
 
     /// A link that does not carry the session has failed.
-    pub(super) fn link_failed(&mut self, now: Time, key: LinkKey) {
-        let Some(link) = self.links.get(&key) else { return };
-        let (attached, attempted) = (link.is_attached(), link.migration.is_none());
+    pub(super) fn link_failed(&mut self, now: Time, key: LinkKey, outcome: AttemptOutcome, reason: &str) {
+        self.negotiation.ended(now, key, outcome, reason);
         self.drop_link(key, MigrateError::Unproven);
-        if attached {
-            // An older link has ended while a newer one waits for a sign: the gateway has taken the newer attach.
-            if let Some(active) = self.active {
-                self.confirm(now, active, true);
-            }
-        } else if attempted && self.upgrades {
-            self.upgrade_failures += 1;
-            self.look_up_later(now);
+    }
+
+    /// Gives a link up that took too long.
+    pub(super) fn give_up(&mut self, now: Time, key: LinkKey, outcome: AttemptOutcome) {
+        let reason = match outcome {
+            AttemptOutcome::Late => "another was faster",
+            AttemptOutcome::Blocked => "nothing came back",
+            AttemptOutcome::Hung => "its handshake was not answered",
+            AttemptOutcome::Buffered => "it was welcomed, and nothing more came",
+            _ => "what was due did not come",
+        };
+        self.negotiation.ended(now, key, outcome, reason);
+        if self.active == Some(key) {
+            self.come_back(now, key, reason, None);
+        } else {
+            self.drop_link(key, MigrateError::Unproven);
         }
     }
 
@@ -130,29 +168,39 @@ impl Core {
     /// Ends a link; if no other carries the session, comes back after `wait`, or as the guidance says.
     pub(super) fn come_back(&mut self, now: Time, key: LinkKey, reason: &str, wait: Option<Time>) {
         let Some(link) = self.links.remove(&key) else { return };
+        // What the gateway had something to say about did not fail.
+        let outcome = if wait.is_some() { AttemptOutcome::Drained } else { AttemptOutcome::Lost };
+        self.negotiation.ended(now, key, outcome, reason);
         self.outputs.push_back(Output::Close { link: key, in_peace: false });
         if let Some(ticket) = link.migration {
             self.tell(ticket, Outcome::Migrated(Err(MigrateError::Unproven)));
         }
-        let opening = self.active.is_none() && link.attach.is_some();
+        let opening = self.active.is_none() && link.carries;
         if self.active != Some(key) && !opening {
             return;
         }
         self.active = None;
         self.ack_at = None;
-        self.upgrade_at = None;
         // The link before, where it is still there, goes on.
         let before =
             self.links.iter().filter(|(_, link)| link.is_attached()).max_by_key(|(_, link)| link.attach);
         if let Some(before) = before.map(|(key, _)| *key) {
             return self.fall_back(before);
         }
+        // Another way in is being tried beside this one.
+        let links = &self.links;
+        if self.negotiation.goes_on(wait.is_some(), |link| links.contains_key(&link)) {
+            self.standing = Standing::Opening;
+            return;
+        }
+        self.negotiation.rest();
+        self.advised = wait.is_some();
         self.drop_probes(MigrateError::Unproven);
         if let Some(ticket) = self.planned.take().and_then(|planned| planned.ticket) {
             self.tell(ticket, Outcome::Migrated(Err(MigrateError::NoLink)));
         }
         if !link.confirmed && wait.is_none() {
-            self.candidate += 1;
+            self.negotiation.turn();
         }
         self.attempts = self.attempts.saturating_add(1);
         let lived = now.saturating_sub(link.since);
@@ -188,6 +236,7 @@ impl Core {
             link.said = taken;
             self.active = Some(key);
             self.standing = Standing::Up;
+            self.negotiation.fell_back(key);
         }
     }
 
@@ -230,7 +279,8 @@ impl Core {
 
     fn drop_all(&mut self) {
         self.active = None;
-        (self.ack_at, self.upgrade_at) = (None, None);
+        self.ack_at = None;
+        self.negotiation.rest();
         for key in self.links.keys().copied().collect::<Vec<_>>() {
             self.drop_link(key, MigrateError::Closed);
         }

@@ -31,11 +31,15 @@ use super::{
     link::Link,
     names::LinkKey,
     names::Ticket,
+    negotiation::{
+        Negotiation,
+        verdict::{self, Verdicts},
+    },
     outbox::{Outbox, Owner, size_of},
     random::Random,
 };
 use crate::{
-    config::{Config, Transport, Via},
+    config::{Config, Via},
     error::MigrateError,
     incoming::Incoming,
     state::{Phase, State},
@@ -106,27 +110,32 @@ pub(crate) struct Core {
     strikes: u32,
     /// Links in a row that the gateway closed for a broken protocol.
     refusals: u32,
-    /// What the last good link ran on, and how far down the list the next attempt looks.
-    proven: Via,
-    candidate: usize,
+    /// Whether the gateway said when to come back.
+    advised: bool,
     ack_at: Option<Time>,
     planned: Option<Planned>,
-    upgrades: bool,
-    upgrade_at: Option<Time>,
-    upgrade_failures: u32,
+    negotiation: Negotiation,
+    /// The time since the Unix epoch when the client was made.
+    wall: Time,
 }
 
 impl Core {
-    /// A session that has no link yet: its first attempt is due at once.
-    pub(crate) fn new(config: Config, seed: u64) -> Self {
+    /// A session that has no link yet: its first attempt is due at once. `wall` is the time since the Unix epoch.
+    pub(crate) fn new(config: Config, seed: u64, wall: Time) -> Self {
         let mut random = Random::from_seed(seed);
-        let proven = config.first.unwrap_or(config.transports[0]);
+        let verdict = config.verdicts.of(verdict::origin(&config.url));
+        let verdict = verdict.filter(|verdict| verdict.is_valid(wall));
+        let mut outbox = Outbox::default();
+        for (channel, from) in &config.subscriptions {
+            let (channel, from) = (channel.clone(), from.clone());
+            outbox
+                .push(Command::Subscribe { channel, from, token: None, presence: false }, Owner::Configured);
+        }
         Self {
             instance: random.name(),
-            random,
             outputs: VecDeque::new(),
             inbox: Inbox::default(),
-            outbox: Outbox::default(),
+            outbox,
             known: None,
             guidance: Guidance::default(),
             limits: Limits::default(),
@@ -142,13 +151,12 @@ impl Core {
             attempts: 0,
             strikes: 0,
             refusals: 0,
-            proven,
-            candidate: 0,
+            advised: false,
             ack_at: None,
             planned: None,
-            upgrades: config.upgrade,
-            upgrade_at: None,
-            upgrade_failures: 0,
+            negotiation: Negotiation::new(&config, verdict, random.next()),
+            wall,
+            random,
             config,
         }
     }
@@ -209,9 +217,25 @@ impl Core {
             return self.tell(ticket, Outcome::Migrated(Err(error)));
         }
         // Whoever asks for a transport by name wants to stay on it.
-        self.upgrades = false;
-        self.upgrade_at = None;
+        self.negotiation.pin(via);
         self.plan(Planned { at: now, via, ticket: Some(ticket) });
+    }
+
+    /// The network is another one.
+    pub(crate) fn network_changed(&mut self, now: Time) {
+        self.negotiation.network_changed();
+        if let Standing::Waiting { until } = self.standing
+            && !self.advised
+        {
+            let random = self.random.next();
+            self.standing = Standing::Waiting { until: until.min(now + self.guidance.wait(1, random)) };
+        }
+        self.ask_for_life(now);
+    }
+
+    /// Where verdicts are kept, and under which origin.
+    pub(crate) fn memory(&self) -> (Box<str>, Verdicts) {
+        (verdict::origin(&self.config.url).into(), self.config.verdicts.clone())
     }
 
     /// New credentials, for the next links and for the one that is up.
@@ -259,13 +283,23 @@ impl Core {
     /// Does what is due by `now` and derives what to say from what is known.
     pub(crate) fn settle(&mut self, now: Time) {
         self.expire(now);
-        match self.standing {
-            Standing::Closed | Standing::Closing { .. } | Standing::NeedsCredentials => return,
-            Standing::Waiting { until } if until <= now => self.attempt(now),
-            _ => {}
+        loop {
+            match self.standing {
+                Standing::Closed | Standing::Closing { .. } | Standing::NeedsCredentials => return,
+                Standing::Waiting { until } if until <= now => self.attempt(now),
+                _ => {}
+            }
+            self.move_if_due(now);
+            self.negotiate(now);
+            // What was given up may have to be replaced at once.
+            if !matches!(self.standing, Standing::Waiting { until } if until <= now) {
+                break;
+            }
         }
-        self.move_if_due(now);
         self.speak(now);
+        if let Some(verdict) = self.negotiation.poll_verdict(self.wall + now) {
+            self.outputs.push_back(Output::Remember(verdict));
+        }
     }
 
     /// When [`settle`](Self::settle) has something to do though there is no news.
@@ -279,7 +313,7 @@ impl Core {
             Standing::Waiting { until } => Some(until),
             _ => None,
         };
-        let moves = [self.planned.map(|planned| planned.at), self.upgrade_at];
+        let moves = [self.planned.map(|planned| planned.at), self.negotiation.deadline()];
         let links = self.links.iter().filter_map(|(key, link)| self.link_deadline(*key, link));
         waiting.into_iter().chain(moves.into_iter().flatten()).chain(links).min()
     }
@@ -305,11 +339,7 @@ impl Core {
 
     /// The gateway asks the client to move.
     fn handle_migrate(&mut self, now: Time, offers: &[TransportOffer], delay_ms: u64, spread_ms: u64) {
-        let via = offers.iter().find_map(|offer| {
-            let transport = Transport::parse(&offer.name)?;
-            self.config.transports.iter().copied().find(|via| via.transport == transport)
-        });
-        if let Some(via) = via {
+        if let Some(via) = self.negotiation.asked(offers) {
             let at = now + appointment(delay_ms, spread_ms, self.random.next());
             self.plan(Planned { at, via, ticket: None });
         }

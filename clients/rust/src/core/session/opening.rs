@@ -1,12 +1,13 @@
 //! Opening links: attempts, probes, moves.
 //!
-//! While the session has no link, one is opened at a time, with the attach in its `hello`. While it has one,
-//! another stream is only a probe (L10): it displaces nothing until a nonce has come down it. A poll is an attach by
-//! itself; the link before it is kept until the poll is known to have arrived.
+//! Which transport, and when, is for the [negotiation](crate::core::negotiation) to decide; what is said on it is
+//! decided here. While the session has no link, whoever is opened attaches in its `hello`. While it has one, another
+//! stream is only a probe (L10): it displaces nothing until a nonce has come down it. A poll is an attach by itself;
+//! the link before it is kept until the poll is known to have arrived.
 
 use throughline_wire::{
     UpFrame,
-    frame::{ClientInfo, Hello, Resume},
+    frame::{ClientInfo, Commands, Hello, Resume},
 };
 
 use super::{Core, Outcome, Output, Planned, Standing};
@@ -17,88 +18,120 @@ use crate::{
         link::{Link, Stage, Stated},
         names::LinkKey,
         names::Ticket,
+        negotiation::Decision,
     },
     error::MigrateError,
 };
 
 impl Core {
-    /// Opens a link for a session that has none.
+    /// Begins to look for a link for a session that has none.
     pub(super) fn attempt(&mut self, now: Time) {
-        let candidates: Vec<_> = std::iter::once(self.proven)
-            .chain(self.config.transports.iter().copied().filter(|via| *via != self.proven))
-            .collect();
-        let via = candidates[self.candidate % candidates.len()];
         self.standing = Standing::Opening;
-        self.open(now, via, true, None);
+        self.negotiation.attempt(now, self.known.is_some());
     }
 
-    /// Moves to another transport if that is planned, or worth a try.
-    pub(super) fn move_if_due(&mut self, now: Time) {
-        if self.planned.is_some_and(|planned| planned.at <= now) {
-            let Some(Planned { via, ticket, .. }) = self.planned.take() else { return };
-            if self.active.is_none() {
-                if let Some(ticket) = ticket {
-                    self.tell(ticket, Outcome::Migrated(Err(MigrateError::NoLink)));
-                }
+    /// Does what the negotiation decides.
+    pub(super) fn negotiate(&mut self, now: Time) {
+        loop {
+            let links = &self.links;
+            let Some(decision) = self.negotiation.decide(now, |link| links.contains_key(&link)) else {
                 return;
-            }
-            self.drop_probes(MigrateError::Replaced);
-            self.open(now, via, false, ticket);
-        }
-        if self.upgrade_at.is_some_and(|at| at <= now) {
-            self.upgrade_at = None;
-            let Some(link) = self.active.and_then(|key| self.links.get(&key)) else { return };
-            let better = self.config.transports.iter().position(|via| *via == link.via);
-            let better = better.unwrap_or(self.config.transports.len());
-            if better > 0 && !self.links.values().any(|link| !link.is_attached()) {
-                let via = self.config.transports[self.upgrade_failures as usize % better];
-                self.open(now, via, false, None);
-            }
-        }
-    }
-
-    /// Looks for a better transport later.
-    pub(super) fn look_up_later(&mut self, now: Time) {
-        let Some(link) = self.active.and_then(|key| self.links.get(&key)) else { return };
-        self.upgrade_at = None;
-        if self.config.transports.first() == Some(&link.via) {
-            self.upgrade_failures = 0;
-        } else if self.upgrades {
-            let wait = match self.upgrade_failures {
-                0 => Time::ZERO,
-                n => self.config.timing.upgrade * (1 << (n - 1).min(6)),
             };
-            self.upgrade_at = Some(now + wait);
+            match decision {
+                Decision::Carry(via) => self.open(now, via, true, None),
+                Decision::Probe(via) => self.open(now, via, false, None),
+                Decision::Greet { link, attach } => self.greet(now, link, attach),
+                Decision::Drop { link, outcome } => self.give_up(now, link, outcome),
+            }
         }
     }
 
-    fn open(&mut self, now: Time, via: Via, attach: bool, ticket: Option<Ticket>) -> LinkKey {
+    /// Moves to another transport if that is planned.
+    pub(super) fn move_if_due(&mut self, now: Time) {
+        if self.planned.is_none_or(|planned| planned.at > now) {
+            return;
+        }
+        let Some(Planned { via, ticket, .. }) = self.planned.take() else { return };
+        if self.active.is_none() {
+            if let Some(ticket) = ticket {
+                self.tell(ticket, Outcome::Migrated(Err(MigrateError::NoLink)));
+            }
+            return;
+        }
+        self.drop_probes(MigrateError::Replaced);
+        self.open(now, via, false, ticket);
+    }
+
+    /// Opens a link: to carry the session, or as a probe.
+    fn open(&mut self, now: Time, via: Via, carries: bool, ticket: Option<Ticket>) {
         let key = LinkKey(self.next_link);
         self.next_link += 1;
-        let mut link = Link::new(via, now, now + self.config.timing.welcome);
+        let mut link = Link::new(via, now, Time::MAX);
         link.migration = ticket;
+        link.carries = carries || link.is_polling();
+        if link.carries && !link.is_polling() {
+            link.until = now + self.config.timing.welcome;
+        }
+        let offer = self.negotiation.offer(via);
+        self.negotiation.began(now, key, via, link.carries, !via.is_duplex());
         if link.is_polling() {
+            link.greeted = true;
             // A poll needs no welcome where there is a session, so commands need not wait for its answer.
             if self.known.is_some() {
                 link.stage = Stage::Attached;
                 self.active = Some(key);
             }
-            link.until = Time::MAX;
             self.links.insert(key, link);
-            self.outputs.push_back(Output::Open { link: key, via, offer: None, hello: Vec::new() });
-            self.poll_again(now, key);
-            return key;
+            self.outputs.push_back(Output::Open { link: key, via, offer, hello: Vec::new() });
+            return self.poll_again(now, key);
         }
+        self.links.insert(key, link);
+        // A duplex link says hello when its handshake is done: only then is it known as what, and from where on.
+        let hello = if via.is_duplex() { Vec::new() } else { self.opening(now, key, carries) };
+        self.outputs.push_back(Output::Open { link: key, via, offer, hello });
+    }
+
+    /// Says hello on a duplex link whose handshake is done.
+    fn greet(&mut self, now: Time, key: LinkKey, attach: bool) {
+        let message = self.opening(now, key, attach);
+        self.outputs.push_back(Output::Transmit { link: key, message });
+    }
+
+    /// What a stream says first: `hello`, and behind one that opens a session what may travel with it.
+    fn opening(&mut self, now: Time, key: LinkKey, attach: bool) -> Vec<UpFrame> {
         if attach {
             // L10: a client with no working link may attach in its hello.
             self.attach += 1;
-            link.attach = Some(self.attach);
         }
-        let (hello, stated) = self.hello(link.attach, true);
-        link.stated = stated;
-        self.links.insert(key, link);
-        self.outputs.push_back(Output::Open { link: key, via, offer: None, hello: vec![hello] });
-        key
+        let attach = attach.then_some(self.attach);
+        let (hello, mut stated) = self.hello(attach, true);
+        let mut message = vec![hello];
+        self.say_with_hello(now, attach, &mut stated, &mut message);
+        let until = attach.map_or(Time::MAX, |_| now + self.config.timing.welcome);
+        if let Some(link) = self.links.get_mut(&key) {
+            (link.attach, link.carries, link.greeted) = (attach, attach.is_some(), true);
+            (link.stated, link.until) = (stated, until);
+        }
+        message
+    }
+
+    /// What the message that opens a session carries beside its `hello` (C5): subscriptions, so that the first event
+    /// comes with the answer.
+    pub(super) fn say_with_hello(
+        &mut self,
+        now: Time,
+        attach: Option<u64>,
+        stated: &mut Stated,
+        message: &mut Vec<UpFrame>,
+    ) {
+        if stated.resume || attach.is_none() {
+            return;
+        }
+        let (ahead, budget) = (self.limits.commands_ahead, self.budget());
+        if let Some(run) = self.outbox.opening_run(now, ahead, budget) {
+            stated.commands = run.last();
+            message.push(UpFrame::Commands(Commands { first: run.first, items: run.items, ack: None }));
+        }
     }
 
     /// A `hello`, and what it says of the session. A poll that goes on leaves out what its first one said.
@@ -140,6 +173,7 @@ impl Core {
             after: if positions.is_some() { self.inbox.received() } else { self.inbox.taken() },
             low: self.outbox.low(),
             positions,
+            commands: 0,
         }
     }
 
@@ -177,8 +211,9 @@ impl Core {
 
     /// L10: the nonce has come down a probe, which becomes the active link.
     ///
-    /// Number and `after` are taken at this moment: polls that ran meanwhile have used higher ones.
-    pub(super) fn prove(&mut self, key: LinkKey, nonce: Option<u64>) {
+    /// Number and `after` are taken at this moment: polls that ran meanwhile have used higher ones. What follows the
+    /// nonce may be swallowed all the same, so the link is asked for a sign at once.
+    pub(super) fn prove(&mut self, now: Time, key: LinkKey, nonce: Option<u64>) {
         let (after, taken) = (self.inbox.taken(), self.outbox.taken());
         let bytes = self.inbox.taken_bytes();
         let Some(link) = self.links.get_mut(&key) else { return };
@@ -188,7 +223,9 @@ impl Core {
             self.attach += 1;
             self.followed = self.attach;
             link.attach = Some(self.attach);
-            let message = vec![UpFrame::Pong { nonce }, UpFrame::Attach { number: self.attach, after }];
+            (link.pinged, link.asked) = (Some(now), Some(now));
+            let attach = UpFrame::Attach { number: self.attach, after };
+            let message = vec![UpFrame::Pong { nonce }, attach, UpFrame::Ping { nonce: None }];
             self.outputs.push_back(Output::Transmit { link: key, message });
         } else {
             (link.pong, link.attach_by_post) = (Some(nonce), true);

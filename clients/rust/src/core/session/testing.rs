@@ -102,14 +102,21 @@ pub(crate) struct Bench {
     pub(crate) now: Time,
     outputs: Vec<Output>,
     tickets: u64,
+    /// Whether handshakes are not answered. Otherwise they are at once: what is said first shows with its opening.
+    pub(crate) hangs: bool,
 }
 
 impl Bench {
     pub(crate) fn new(transports: &[Via]) -> Self {
         let mut config = Config::new("http://gateway");
         config.transports = transports.to_vec();
-        config.upgrade = false;
-        Self { core: Core::new(config, 1), now: Time::ZERO, outputs: Vec::new(), tickets: 0 }
+        config.negotiate = false;
+        Self::with(config)
+    }
+
+    pub(crate) fn with(config: Config) -> Self {
+        let core = Core::new(config, 1, Time::from_secs(1_000_000));
+        Self { core, now: Time::ZERO, outputs: Vec::new(), tickets: 0, hangs: false }
     }
 
     /// A bench whose session 1 is up on one link.
@@ -124,7 +131,24 @@ impl Bench {
     pub(crate) fn run(&mut self) -> Vec<Output> {
         self.core.settle(self.now);
         while let Some(output) = self.core.poll_output() {
-            self.outputs.push(output);
+            match output {
+                Output::Open { link, via, .. } if via.is_duplex() && !self.hangs => {
+                    self.outputs.push(output);
+                    self.core.handle_opened(self.now, link);
+                    self.core.settle(self.now);
+                }
+                Output::Transmit { link, message } if as_hello(&message[0]).is_some() => {
+                    let opening = self.outputs.iter_mut().find_map(|output| match output {
+                        Output::Open { link: opened, hello, .. } if *opened == link => Some(hello),
+                        _ => None,
+                    });
+                    match opening {
+                        Some(hello) => *hello = message,
+                        None => self.outputs.push(Output::Transmit { link, message }),
+                    }
+                }
+                output => self.outputs.push(output),
+            }
         }
         std::mem::take(&mut self.outputs)
     }
@@ -147,6 +171,16 @@ impl Bench {
         (link.expect("a link"), hello.or(poll).expect("a hello"))
     }
 
+    /// What a stream that is opened now says first.
+    pub(crate) fn opening(&mut self) -> (LinkKey, Vec<UpFrame>) {
+        let outputs = self.run();
+        let opened = outputs.iter().find_map(|output| match output {
+            Output::Open { link, hello, .. } => Some((*link, hello.clone())),
+            _ => None,
+        });
+        opened.unwrap_or_else(|| panic!("a stream in {outputs:?}"))
+    }
+
     /// The poll that goes out now.
     pub(crate) fn polled(&mut self) -> Hello {
         let outputs = self.run();
@@ -167,13 +201,13 @@ impl Bench {
         post.unwrap_or_else(|| panic!("a post in {outputs:?}"))
     }
 
-    /// All that is said on duplex links now.
+    /// All that is said on duplex links now, but for what was tried.
     pub(crate) fn said(&mut self) -> Vec<UpFrame> {
         let said = self.run().into_iter().filter_map(|output| match output {
             Output::Transmit { message, .. } => Some(message),
             _ => None,
         });
-        said.flatten().collect()
+        said.flatten().filter(|frame| !matches!(frame, UpFrame::Tried(_))).collect()
     }
 
     /// Frames come down: on a poll, as the answer to the latest one.

@@ -2,6 +2,7 @@
 
 mod coming_back;
 mod links;
+mod negotiation;
 mod numbers;
 
 use std::time::Duration;

@@ -11,10 +11,14 @@ use crate::core::{
     backoff::appointment,
     link::{Link, Poll, Post},
     names::LinkKey,
+    outbox::size_of,
 };
 
 /// Room that a message of commands leaves for the frames around them: a token, an acknowledgement, a pong.
 pub(super) const FRAMING_BYTES: usize = 512;
+
+/// The slowest way up that a post is still given the time for.
+const UPLOAD_BYTES_PER_MS: u64 = 8;
 
 /// Polls and posts in a row that may fail before their link is given up.
 const LATE_POLLS: u32 = 2;
@@ -60,6 +64,15 @@ impl Core {
         if let Some(up_to) = ack {
             self.outputs.push_back(Output::Transmit { link: key, message: vec![UpFrame::Ack { up_to }] });
         }
+        self.tell_history(now, key);
+    }
+
+    /// Tells the gateway how transports did, once it is known that it listens.
+    fn tell_history(&mut self, now: Time, key: LinkKey) {
+        if self.negotiation.history.has_untold() && self.links.get(&key).is_some_and(|link| link.confirmed) {
+            let message = self.negotiation.history.tell(now).map(UpFrame::Tried).collect();
+            self.outputs.push_back(Output::Transmit { link: key, message });
+        }
     }
 
     /// Whether an acknowledgement is due on a stream: at half the window, or some time after the first item.
@@ -78,29 +91,51 @@ impl Core {
             || bytes - link.acked_bytes >= (self.limits.unacknowledged_bytes / 2).max(1)
     }
 
-    fn budget(&self) -> usize {
+    pub(super) fn budget(&self) -> usize {
         usize::try_from(self.limits.message_bytes).unwrap_or(usize::MAX).saturating_sub(FRAMING_BYTES)
     }
 
-    /// Asks for a sign of life where a reply is missing for long and nothing is heard.
+    /// Asks for a sign of life where something is due and nothing is heard.
     fn doubt(&mut self, now: Time, key: LinkKey) {
         let at = self.links.get(&key).and_then(|link| self.doubt_at(link));
-        let Some(link) = self.links.get_mut(&key) else { return };
         if at.is_some_and(|at| at <= now) {
-            link.pinged = Some(now);
-            if link.is_duplex() {
-                let message = vec![UpFrame::Ping { nonce: None }];
-                self.outputs.push_back(Output::Transmit { link: key, message });
-            } else {
-                link.ping_by_post = true;
+            if let Some(link) = self.links.get_mut(&key) {
+                link.doubts += 1;
             }
+            self.ask_for_life(now);
+        }
+    }
+
+    /// Asks the link that carries the session for a sign of life; a poll that is parked gives none but by another.
+    pub(super) fn ask_for_life(&mut self, now: Time) {
+        let Some(key) = self.active else { return };
+        let Some(link) = self.links.get_mut(&key).filter(|link| link.is_attached()) else { return };
+        if link.is_polling() {
+            if link.poll.is_some() {
+                self.poll_again(now, key);
+            }
+            return;
+        }
+        (link.pinged, link.asked) = (Some(now), Some(now));
+        if link.is_duplex() {
+            let message = vec![UpFrame::Ping { nonce: None }];
+            self.outputs.push_back(Output::Transmit { link: key, message });
+        } else {
+            link.ping_by_post = true;
         }
     }
 
     fn doubt_at(&self, link: &Link) -> Option<Time> {
-        // What went up may have arrived though nothing comes down any more: what is missing is the reply.
-        let since = self.outbox.unreplied_since()?;
-        link.pinged.is_none().then(|| since.max(link.heard) + self.config.timing.doubt)
+        if link.pinged.is_some() || !link.is_attached() {
+            return None;
+        }
+        let late = self.negotiation.pace.late(&self.config.timing);
+        // What went up may have arrived though nothing comes down any more: what is missing is the reply. A handler
+        // may take its time over it, so a link that answers is asked less and less often.
+        let doubtful = late * (1 << link.doubts.min(5));
+        let reply = self.outbox.unreplied_since().map(|since| since.max(link.heard) + doubtful);
+        let heartbeat = link.heard + self.heartbeat + late;
+        Some(reply.map_or(heartbeat, |reply| reply.min(heartbeat)))
     }
 
     /// Polls if no poll is out, and hedges one that is late with a reply.
@@ -116,9 +151,11 @@ impl Core {
     fn poll_due(&self, link: &Link) -> Option<Time> {
         let timing = &self.config.timing;
         if let Some(poll) = link.poll {
-            // A parked poll may be dead while posts get through: another costs little, and fences nothing but it.
+            // A parked poll may be dead while posts get through: another costs little, and fences nothing but it. Each
+            // waits longer, or an answer that takes its time to arrive would never do so.
             let since = self.outbox.unreplied_since()?;
-            return link.is_attached().then(|| since.max(poll.since) + timing.doubt);
+            let late = self.negotiation.pace.late(timing) * (1 << link.hedged_polls.min(5));
+            return link.is_attached().then(|| since.max(poll.since).max(link.heard) + late);
         }
         let (behind, _) = self.inbox.behind();
         if behind == 0 || link.retrying {
@@ -135,17 +172,25 @@ impl Core {
         self.attach += 1;
         let attach = self.attach;
         let first = self.links.get(&key).is_some_and(|link| link.attach.is_none());
-        let (hello, stated) = self.hello(Some(attach), first);
+        let (hello, mut stated) = self.hello(Some(attach), first);
+        let mut message = vec![hello];
+        self.say_with_hello(now, Some(attach), &mut stated, &mut message);
+        if stated.resume && !first && self.known.is_some() {
+            message.extend(self.negotiation.history.tell(now).map(UpFrame::Tried));
+        }
         let timing = &self.config.timing;
         // What rebuilds or opens a session is never parked.
         let parks = stated.resume && stated.positions.is_none();
         let patience = if parks { timing.poll_hold + timing.poll_grace } else { timing.welcome };
         let Some(link) = self.links.get_mut(&key) else { return };
+        if link.poll.is_some() {
+            link.hedged_polls += 1;
+        }
         (link.attach, link.retrying) = (Some(attach), false);
         link.acked = stated.after;
         link.stated = stated;
         link.poll = Some(Poll { attach, since: now, until: now + patience });
-        self.outputs.push_back(Output::Poll { link: key, attach, message: vec![hello] });
+        self.outputs.push_back(Output::Poll { link: key, attach, message });
     }
 
     /// Posts what a link without an upward direction has to say.
@@ -165,6 +210,7 @@ impl Core {
         }
         let name = SessionName { token: known.token, incarnation: known.incarnation, link: link.name };
         let mut message = vec![UpFrame::Session(name)];
+        message.extend(self.negotiation.history.tell(now).map(UpFrame::Tried));
         if let Some(nonce) = link.pong {
             message.push(UpFrame::Pong { nonce });
         }
@@ -180,9 +226,15 @@ impl Core {
             (link.acked, link.acked_bytes) = (taken, bytes);
             message.push(UpFrame::Attach { number: self.attach, after: taken });
         }
+        // What is late goes out again, on another connection; each time it has longer, and what is large has too.
+        let timing = &self.config.timing;
+        let pace = &self.negotiation.pace;
+        let late = (pace.late(timing) + pace.patience(timing)) * (1 << link.posts.failures.min(5));
         let mut ack = (!link.is_polling() && active && taken > link.acked).then_some(taken);
         let said_ack = ack.map(|up_to| (up_to, bytes));
         let run = if commands { self.outbox.run(now, self.outbox.taken(), ahead, budget) } else { None };
+        let bytes = run.as_ref().map_or(0, |run| run.items.iter().map(size_of).sum::<usize>());
+        let patience = timing.post.min(late + Time::from_millis(bytes as u64 / UPLOAD_BYTES_PER_MS));
         if let Some(run) = run {
             message.push(UpFrame::Commands(Commands { first: run.first, items: run.items, ack: ack.take() }));
         }
@@ -191,7 +243,7 @@ impl Core {
         }
         let post = Post {
             id: link.posts.next,
-            until: now + self.config.timing.post,
+            until: now + patience,
             ack: said_ack,
             commands,
             pong: link.pong,
@@ -368,16 +420,15 @@ impl Core {
             }
             return;
         }
-        let pong = self.config.timing.pong;
+        let patience = self.negotiation.pace.patience(&self.config.timing);
         for key in self.links.keys().copied().collect::<Vec<_>>() {
             let Some(link) = self.links.get_mut(&key) else { continue };
             if link.until <= now {
                 self.fail(now, key, "silent");
                 continue;
             }
-            if link.pinged.is_some_and(|at| at + pong <= now) {
-                self.fail(now, key, "no sign of life");
-                continue;
+            if self.active == Some(key) && link.pinged.is_some_and(|at| at + patience <= now) {
+                self.negotiation.overdue(key);
             }
             if link.poll.is_some_and(|poll| poll.until <= now) {
                 link.poll = None;
@@ -410,7 +461,8 @@ impl Core {
         };
         let doubt = if active && !link.is_polling() { self.doubt_at(link) } else { None };
         let poll = if active && link.is_polling() { self.poll_due(link) } else { None };
-        let pong = link.pinged.map(|at| at + self.config.timing.pong);
+        let patience = self.negotiation.pace.patience(&self.config.timing);
+        let pong = link.pinged.filter(|_| active).map(|at| at + patience);
         let silent = (link.until != Time::MAX).then_some(link.until);
         [post, doubt, poll, pong, silent, link.poll.map(|poll| poll.until)].into_iter().flatten().min()
     }
