@@ -6,12 +6,12 @@
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
-/** Starts a browser; `close()` ends it. */
-export async function browser() {
+/** Starts a browser; `close()` ends it. `wrapped` may put another executable in front of the browser's. */
+export async function browser(wrapped = (executable) => executable) {
   const modules = told('PLAYWRIGHT');
   const { chromium } = createRequire(join(modules, 'page.js'))('playwright-core');
   return chromium.launch({
-    executablePath: told('CHROMIUM'),
+    executablePath: wrapped(told('CHROMIUM')),
     headless: true,
     args: [
       '--no-sandbox',

@@ -1,6 +1,6 @@
 // A gateway for the tests of the page: `throughline serve` on ports of its own, from when it listens until it is stopped.
 //
-// `THROUGHLINE` names the executable. `PAGE`, if set, is the address of a gateway that runs already and is left running.
+// `THROUGHLINE` names the executable.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -8,10 +8,14 @@ import { createInterface } from 'node:readline';
 
 import { told } from './browser.mjs';
 
-/** Starts a gateway; `page` is the address of its page, `stop()` ends it. */
-export async function gateway() {
-  if (process.env.PAGE) return { page: process.env.PAGE, stop: async () => {} };
-  const serve = spawn(told('THROUGHLINE'), SERVE, { stdio: ['ignore', 'pipe', 'inherit'] });
+/**
+ * Starts a gateway; `page` is the address of its page, `admin` that of its admin API, `stop()` ends it. `set` are
+ * settings of its own, `enter` a command that runs another one elsewhere.
+ */
+export async function gateway({ set = {}, enter = [] } = {}) {
+  const settings = Object.entries(set).flatMap(([key, value]) => ['--set', `${key}=${value}`]);
+  const [program, ...command] = [...enter, told('THROUGHLINE'), ...SERVE, ...settings];
+  const serve = spawn(program, command, { stdio: ['ignore', 'pipe', 'inherit'] });
   const stop = async () => {
     if (serve.exitCode !== null || serve.signalCode !== null) return;
     serve.kill('SIGTERM');
@@ -21,7 +25,7 @@ export async function gateway() {
     throw new Error(`the gateway ended with ${code} before it said where it listens`);
   });
   try {
-    return { page: await Promise.race([address(serve.stdout), ended]), stop };
+    return { ...(await Promise.race([addresses(serve.stdout), ended])), stop };
   } catch (error) {
     await stop();
     throw error;
@@ -30,14 +34,16 @@ export async function gateway() {
   }
 }
 
-/** The first address that the gateway says it listens on; what it prints after that is passed on. */
-async function address(output) {
+/** The addresses that the gateway says it listens on; what it prints after that is passed on. */
+async function addresses(output) {
   const lines = createInterface({ input: output });
-  return new Promise((found, failed) => {
+  const found = {};
+  return new Promise((complete, failed) => {
     lines.on('line', (line) => {
       console.log(`# ${line}`);
-      const [url] = /http:\/\/[^\s,)]+/.exec(line) ?? [];
-      if (url) found(url.endsWith('/') ? url : `${url}/`);
+      const [, listener, url] = /^(clients|admin)\s+(http:\/\/\S+)/.exec(line) ?? [];
+      if (listener) found[listener === 'clients' ? 'page' : 'admin'] = url;
+      if (found.page && found.admin) complete(found);
     });
     lines.on('close', () => failed(new Error('the gateway did not say where it listens')));
   });
