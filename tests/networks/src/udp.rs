@@ -64,6 +64,7 @@ impl UdpProxy {
             target,
             line,
             passage: watch::Sender::default(),
+            silenced: watch::Sender::default(),
             counters: watch::Sender::default(),
         });
         let carrying = tokio::spawn(carry(Arc::clone(&shared), socket));
@@ -95,6 +96,12 @@ impl UdpProxy {
         self.pass(Passage::Refused);
     }
 
+    /// Silences the flows that there are, for good; others pass. A path that is gone, while there is another.
+    pub fn silence(&self) {
+        let flows = self.counters().flows;
+        self.shared.silenced.send_replace(flows);
+    }
+
     /// From now on datagrams pass again. Flows go on that were blocked; those that were refused begin anew.
     pub fn heal(&self) {
         self.pass(Passage::Open);
@@ -118,6 +125,8 @@ struct Shared {
     target: SocketAddr,
     line: Line,
     passage: watch::Sender<Passage>,
+    /// Flows below this number are silenced.
+    silenced: watch::Sender<u64>,
     counters: watch::Sender<UdpCounters>,
 }
 
@@ -126,9 +135,9 @@ impl Shared {
         self.counters.send_modify(what);
     }
 
-    /// Whether a datagram passes just now.
-    fn lets_pass(&self) -> bool {
-        let passes = *self.passage.borrow() == Passage::Open;
+    /// Whether a datagram of this flow passes just now.
+    fn lets_pass(&self, flow: u64) -> bool {
+        let passes = *self.passage.borrow() == Passage::Open && flow >= *self.silenced.borrow();
         if !passes {
             self.count(|counters| counters.blocked += 1);
         }
@@ -165,14 +174,13 @@ struct Flows<'a> {
     socket: Arc<UdpSocket>,
     flows: BTreeMap<SocketAddr, (Sending, AbortHandle)>,
     tasks: JoinSet<()>,
-    next: u64,
 }
 
 type Sending = mpsc::Sender<Bytes>;
 
 impl<'a> Flows<'a> {
     fn new(shared: &'a Arc<Shared>, socket: Arc<UdpSocket>) -> Self {
-        Self { shared, socket, flows: BTreeMap::new(), tasks: JoinSet::new(), next: 0 }
+        Self { shared, socket, flows: BTreeMap::new(), tasks: JoinSet::new() }
     }
 
     async fn run(&mut self) {
@@ -181,7 +189,7 @@ impl<'a> Flows<'a> {
             while self.tasks.try_join_next().is_some() {}
             // An ICMP message about a client that is gone arrives as an error of the next call.
             let Ok((size, client)) = self.socket.recv_from(&mut buffer).await else { continue };
-            if !self.shared.lets_pass() {
+            if !self.shared.lets_pass(u64::MAX) {
                 continue;
             }
             if self.flows.get(&client).is_none_or(|(to, _)| to.is_closed()) && !self.begin(client).await {
@@ -211,9 +219,8 @@ impl<'a> Flows<'a> {
             client,
             socket: Arc::clone(&self.socket),
             gateway,
-            number: self.next,
+            number: self.shared.counters.borrow().flows,
         };
-        self.next += 1;
         self.shared.count(|counters| counters.flows += 1);
         let task = self.tasks.spawn(flow.run(datagrams));
         self.flows.insert(client, (to, task));
@@ -242,15 +249,15 @@ impl Flow {
                     None => return,
                 },
                 received = self.gateway.recv(&mut buffer) => {
-                    if let Ok(size) = received && self.shared.lets_pass() {
+                    if let Ok(size) = received && self.shared.lets_pass(self.number) {
                         down.send(&self.shared, Bytes::copy_from_slice(&buffer[..size]));
                     }
                 }
-                datagram = up.arrival() => if self.shared.lets_pass() {
+                datagram = up.arrival() => if self.shared.lets_pass(self.number) {
                     let _ = self.gateway.send(&datagram).await;
                     self.shared.count(|counters| counters.up += 1);
                 },
-                datagram = down.arrival() => if self.shared.lets_pass() {
+                datagram = down.arrival() => if self.shared.lets_pass(self.number) {
                     let _ = self.socket.send_to(&datagram, self.client).await;
                     self.shared.count(|counters| {
                         counters.down += 1;

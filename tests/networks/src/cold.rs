@@ -1,0 +1,95 @@
+//! A cold start: how long it takes from nothing to the first event, beside a bare POST over the same network.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use serde_json::json;
+use throughline_client::{Incoming, Session, SubscribeFrom, Transport, Via};
+
+use crate::figures::Figures;
+use crate::gateway::Admin;
+use crate::line::Line;
+use crate::route::Route;
+use crate::traffic::channel_named;
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct ColdStart {
+    /// A bare POST on a fresh connection.
+    pub post: Figures,
+    /// The first event; none if there were rounds without.
+    pub first_event: Option<Figures>,
+    /// Rounds in which no event came in time.
+    pub failed: usize,
+    /// What the sessions ran on a while after their first event, and how many of those that were watched.
+    pub chosen: BTreeMap<String, usize>,
+}
+
+impl ColdStart {
+    /// Whether the first event came no later than a POST's answer plus half a round trip, in the median.
+    pub fn is_within(&self, line: &Line) -> bool {
+        self.failed == 0
+            && self.first_event.is_some_and(|first| first.median <= self.post.median + line.delay)
+    }
+}
+
+/// Starts clients that have never called before, one after the other, a POST before each, so that both see the same
+/// machine. The first `watched` are watched for a while.
+///
+/// # Errors
+/// When a POST is not answered: that network carries nothing.
+pub async fn cold_start(admin: Admin, route: &Route, rounds: usize, watched: usize) -> Result<ColdStart> {
+    let channel = channel_named(CHANNEL)?;
+    admin.publish(CHANNEL, &json!({ "n": 1 })).await?;
+    let (mut posts, mut firsts, mut failed) = (Vec::new(), Vec::new(), 0);
+    let mut chosen = BTreeMap::new();
+    for round in 0..rounds {
+        posts.push(route.bare_post().await?);
+        let mut config = route.client()?;
+        config.first = Some(Via::json(Transport::Polling));
+        let begun = Instant::now();
+        let (session, mut events) = Session::connect(config)?;
+        let (asking, wanted) = (session.clone(), channel.clone());
+        tokio::spawn(async move { asking.subscribe(wanted, SubscribeFrom::Last(1)).await });
+        let first = async {
+            while let Some(incoming) = events.next().await {
+                if let Incoming::Event { .. } = incoming {
+                    return true;
+                }
+            }
+            false
+        };
+        if tokio::time::timeout(PATIENCE, first).await == Ok(true) {
+            firsts.push(begun.elapsed());
+        } else {
+            failed += 1;
+        }
+        if round < watched {
+            // Whatever is better may prove itself meanwhile.
+            let _ = tokio::time::timeout(SETTLES, async { while events.next().await.is_some() {} }).await;
+            let via = session.state().borrow().via;
+            let via = via.map_or_else(|| "none".to_owned(), |via| via.transport.to_string());
+            *chosen.entry(via).or_default() += 1;
+        }
+        session.close().await;
+        if failed == ENOUGH {
+            break;
+        }
+    }
+    Ok(ColdStart {
+        post: Figures::of(posts).context("there are rounds")?,
+        first_event: Figures::of(firsts),
+        failed,
+        chosen,
+    })
+}
+
+/// What is subscribed to.
+const CHANNEL: &str = "cold";
+/// How long a first event may take.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a session is watched after its first event.
+const SETTLES: Duration = Duration::from_secs(2);
+/// How many rounds may fail before the rest is not worth its time.
+const ENOUGH: usize = 3;

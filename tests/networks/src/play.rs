@@ -1,0 +1,253 @@
+//! Plays everything, and keeps what came of it for [`report`](crate::report).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use throughline_client::{Session, SubscribeFrom};
+
+use crate::cold::{ColdStart, cold_start};
+use crate::faults::{Passage, TcpFaults};
+use crate::gateway::Gateway;
+use crate::hostile::{Hostile, Turn, from_the_start, in_mid_session};
+use crate::ledger::Account;
+use crate::line::Line;
+use crate::midsession::{MidSession, Scene};
+use crate::network::Network;
+use crate::proxies::{Kind, Programs, Proxy};
+use crate::route::{By, Route};
+use crate::traffic::{Arrivals, Publisher, Sender, channel_named};
+
+/// What to play, and with what.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The gateway's executable.
+    pub gateway: PathBuf,
+    /// The proxies' programs.
+    pub programs: Programs,
+    /// Rounds of each cold start.
+    pub rounds: usize,
+    /// Sessions that each fault falls on in mid-session, all at once.
+    pub sessions: usize,
+    /// Only what has this in its name.
+    pub only: Option<String>,
+}
+
+/// A row that could not be played says why.
+pub type Played<T> = Result<T, String>;
+
+/// Everything that was played.
+#[derive(Debug, Default)]
+pub struct Plays {
+    /// Cold starts.
+    pub cold: Vec<(Hostile, Played<ColdStart>)>,
+    /// Faults in mid-session: on a busy link, on an idle one.
+    pub mid: Vec<(Turn, [Played<Vec<MidSession>>; 2])>,
+    /// Real proxies.
+    pub proxied: Vec<(Way, Played<ThroughProxy>)>,
+}
+
+/// A way through a proxy.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    /// In a few words.
+    pub name: &'static str,
+    /// The proxy.
+    pub kind: Kind,
+    asked: Asked,
+}
+
+/// How the proxy is asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Asked {
+    /// It stands in front of the gateway, and nobody knows.
+    NotAtAll,
+    /// For whole addresses.
+    Forwarding,
+    /// For a tunnel.
+    Tunnel,
+}
+
+/// What came of going through a proxy.
+#[derive(Clone, Debug)]
+pub struct ThroughProxy {
+    /// The proxy's version.
+    pub version: String,
+    /// How the cold start went.
+    pub cold: ColdStart,
+    /// Events that came down a session that ran for a while, and commands that went up.
+    pub account: Account,
+    /// How many there were of both.
+    pub items: u64,
+    /// Lines of the proxy's own log about them.
+    pub log_lines: usize,
+    /// One of them.
+    pub log_line: String,
+}
+
+const WAYS: &[Way] = &[
+    Way { name: "squid, asked for whole addresses", kind: Kind::Squid, asked: Asked::Forwarding },
+    Way { name: "squid, asked for a tunnel", kind: Kind::Squid, asked: Asked::Tunnel },
+    Way { name: "tinyproxy, asked for whole addresses", kind: Kind::Tinyproxy, asked: Asked::Forwarding },
+    Way { name: "tinyproxy, asked for a tunnel", kind: Kind::Tinyproxy, asked: Asked::Tunnel },
+    Way { name: "HAProxy in front", kind: Kind::Haproxy, asked: Asked::NotAtAll },
+    Way { name: "nginx in front, `proxy_pass` alone", kind: Kind::NginxPlain, asked: Asked::NotAtAll },
+    Way {
+        name: "nginx in front, upgrades passed, under `/realtime/`",
+        kind: Kind::NginxUpgrade,
+        asked: Asked::NotAtAll,
+    },
+    Way { name: "mitmdump, TLS signed anew, bodies held", kind: Kind::Mitmdump, asked: Asked::Tunnel },
+];
+
+/// Plays everything; `say` hears how far it is.
+///
+/// # Errors
+/// When the gateway does not start. What cannot be played is in the rows.
+pub async fn play(options: &Options, say: &dyn Fn(&str)) -> Result<Plays> {
+    let mut plays = Plays::default();
+    let wanted = |name: &str| options.only.as_ref().is_none_or(|only| name.contains(only));
+    for hostile in from_the_start().into_iter().filter(|hostile| wanted(&format!("cold {}", hostile.name))) {
+        say(&format!("cold start: {}", hostile.name));
+        let played = cold(options, &hostile).await;
+        plays.cold.push((hostile, played.map_err(in_words)));
+    }
+    for turn in in_mid_session().into_iter().filter(|turn| wanted(&format!("mid {} {}", turn.on, turn.name)))
+    {
+        say(&format!("mid-session, on {}: {}", turn.on, turn.name));
+        let busy = mid(options, &turn, true).await.map_err(in_words);
+        let idle = mid(options, &turn, false).await.map_err(in_words);
+        plays.mid.push((turn, [busy, idle]));
+    }
+    for way in WAYS.iter().filter(|way| wanted(&format!("proxy {}", way.name))) {
+        say(&format!("through {}", way.name));
+        plays.proxied.push((*way, proxied(options, way).await.map_err(in_words)));
+    }
+    Ok(plays)
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "it is given to map_err")]
+fn in_words(error: anyhow::Error) -> String {
+    format!("{error:#}")
+}
+
+async fn cold(options: &Options, hostile: &Hostile) -> Result<ColdStart> {
+    let gateway = Gateway::start(&options.gateway, &[]).await?;
+    let network = Network::start(gateway.clients(), gateway.clients(), &hostile.line).await?;
+    hostile.befall(&network);
+    cold_start(gateway.admin(), &Route::to(network.address()), options.rounds, WATCHED).await
+}
+
+/// Each session has a network of its own; they share the gateway.
+async fn mid(options: &Options, turn: &Turn, is_busy: bool) -> Result<Vec<MidSession>> {
+    let heartbeat = format!("session.heartbeat_ms={}", HEARTBEAT.as_millis());
+    let hold = format!("session.poll_hold_ms={}", HEARTBEAT.as_millis());
+    let gateway = Gateway::start(&options.gateway, &[&heartbeat, &hold]).await?;
+    let line = &turn.before.line;
+    let session = async |number: usize| {
+        let network = Network::start(gateway.clients(), gateway.clients(), line).await?;
+        turn.before.befall(&network);
+        let mut config = Route::to(network.address()).client()?;
+        config.timing.poll_hold = HEARTBEAT;
+        let scene = Scene {
+            admin: gateway.admin(),
+            network: &network,
+            line,
+            name: &format!("mid-{number}"),
+            config: &config,
+            on: turn.on,
+            strike: &|network| turn.strike(network),
+            heal: &|network| turn.heal(network),
+            is_busy,
+            heartbeat: HEARTBEAT,
+        };
+        scene.play().await
+    };
+    let mut playing: Vec<_> = (0..options.sessions).map(|number| Box::pin(session(number))).collect();
+    let mut played = Vec::new();
+    // All run while the first is awaited: each sleeps nearly all of its time, so one task carries them.
+    std::future::poll_fn(|context| {
+        playing.retain_mut(|session| match session.as_mut().poll(context) {
+            std::task::Poll::Ready(result) => {
+                played.push(result);
+                false
+            }
+            std::task::Poll::Pending => true,
+        });
+        if playing.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    played.into_iter().collect()
+}
+
+async fn proxied(options: &Options, way: &Way) -> Result<ThroughProxy> {
+    let folder = std::env::temp_dir().join(format!("throughline-networks-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let played = through(options, way, &folder).await;
+    let _ = std::fs::remove_dir_all(&folder);
+    played
+}
+
+async fn through(options: &Options, way: &Way, folder: &std::path::Path) -> Result<ThroughProxy> {
+    let line = Line::default();
+    let certificate = crate::certificate::Files::make(folder)?;
+    let is_tls = way.kind == Kind::Mitmdump;
+    let settings = certificate.settings();
+    let settings: Vec<&str> = if is_tls { settings.iter().map(String::as_str).collect() } else { Vec::new() };
+    let gateway = Gateway::start(&options.gateway, &settings).await?;
+    let proxy = Proxy::start(way.kind, &options.programs, gateway.clients(), folder).await?;
+    let network = Network::start(proxy.address, gateway.clients(), &line).await?;
+    network.meddle(TcpFaults::default(), Passage::Dropped);
+    let route = Route {
+        gateway: if way.asked == Asked::NotAtAll { network.address() } else { gateway.clients() },
+        base: way.kind.base().to_owned(),
+        by: match way.asked {
+            Asked::NotAtAll => By::Itself,
+            Asked::Forwarding => By::Forwarding(network.address()),
+            Asked::Tunnel => By::Tunnel(network.address()),
+        },
+        trust: if is_tls { Some(proxy.certificate()?) } else { None },
+    };
+    let cold = cold_start(gateway.admin(), &route, options.rounds, WATCHED).await?;
+    let (account, items) = flow(&gateway, &route).await?;
+    drop((network, gateway)); // what still stands ends, and is logged
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let lines = proxy.lines();
+    ensure!(!lines.is_empty(), "{} has nothing of it in its log", way.kind.name());
+    let version = proxy.version.clone();
+    Ok(ThroughProxy {
+        version,
+        cold,
+        account,
+        items,
+        log_lines: lines.len(),
+        log_line: lines[lines.len() / 2].clone(),
+    })
+}
+
+/// A session that runs for a while: what came of its events and commands, and how many there were.
+async fn flow(gateway: &Gateway, route: &Route) -> Result<(Account, u64)> {
+    let (session, events) = Session::connect(route.client()?)?;
+    let arrivals = Arrivals::begin(events);
+    session.subscribe(channel_named("flow-down")?, SubscribeFrom::Now).await?;
+    let mut publisher = Publisher::new(gateway.admin(), "flow-down".to_owned());
+    ensure!(session.connected().await, "the session ended");
+    publisher.go_on(Duration::from_millis(20));
+    let sender = Sender::go_on(session.clone(), "flow-up".to_owned(), Duration::from_millis(50))?;
+    tokio::time::sleep(FLOWS_FOR).await;
+    let published = publisher.stop().await;
+    let mut account = arrivals.account(published, PATIENCE).await;
+    let (up, sent) = sender.stop(gateway.admin(), PATIENCE).await?;
+    account += up;
+    session.close().await;
+    Ok((account, published + sent))
+}
+
+/// How many sessions of each cold start are watched for what they choose.
+const WATCHED: usize = 3;
+/// The heartbeat, and the hold of a poll, in mid-session: 15 s and 25 s unless configured, scaled so that a run has its end.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(3);
+/// How long events and commands flow through a proxy.
+const FLOWS_FOR: Duration = Duration::from_secs(4);
+/// How long the last of them may take.
+const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,0 +1,249 @@
+//! `docs/networks.md`: what came of it, each cell against its bar.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::cold::ColdStart;
+use crate::hostile::{Hostile, Turn};
+use crate::ledger::Account;
+use crate::line::Line;
+use crate::midsession::MidSession;
+use crate::play::{HEARTBEAT, Options, Played, Plays, ThroughProxy, Way};
+
+/// The document, and what is to be said of it in short.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The document.
+    pub document: String,
+    /// Cells that hold their bar.
+    pub passes: usize,
+    /// Those that miss it, or could not be played, in words.
+    pub misses: Vec<String>,
+    /// What was lost, doubled or reordered anywhere.
+    pub account: Account,
+}
+
+impl Report {
+    /// Writes it.
+    pub fn of(plays: &Plays, options: &Options) -> Self {
+        let mut report = Self::default();
+        let line = Line::default();
+        let (rtt, sessions) = (line.round_trip().as_millis(), options.sessions);
+        report.line(INTRODUCTION);
+        report.line(&format!(
+            "A round trip takes {rtt} ms. Times are in milliseconds: the median, and in brackets the least and the most of \
+             {} rounds.\n",
+            options.rounds
+        ));
+        if !plays.cold.is_empty() {
+            report.line("## Cold start\n");
+            report.line(COLD);
+            report.line("| network | bare POST | first event | later runs on | bar |\n| --- | --- | --- | --- | --- |");
+            for (hostile, played) in &plays.cold {
+                report.cold(hostile, played);
+            }
+        }
+        if !plays.mid.is_empty() {
+            report.line("\n## In mid-session\n");
+            report.line(&format!("{MID}\nThe heartbeat, and the hold of a poll, are {} s here, scaled down from 15 s and 25 s. {sessions} \
+                sessions at once in each cell; the time is that of the slowest. `back` is how long after the network was good again \
+                the slowest ran on its transport of before: the bar is one probe interval ({} s at first), and a second for the probe \
+                itself.\n", HEARTBEAT.as_secs(), PROBE_INTERVAL.as_secs()));
+            report.line(
+                "| on | what happens | busy: healed after | by | back | idle: healed after | by | back | lost, doubled, reordered | bar |\n\
+                 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+            );
+            for (turn, played) in &plays.mid {
+                report.mid(turn, played);
+            }
+        }
+        if !plays.proxied.is_empty() {
+            report.line("\n## Real proxies\n");
+            report.line(PROXIES);
+            report.line(
+                "| way | version | bare POST | first event | later runs on | items | lost, doubled, reordered | its own log | bar |\n\
+                 | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+            );
+            for (way, played) in &plays.proxied {
+                report.proxied(way, played, &line);
+            }
+        }
+        report.line("\n## What is missed\n");
+        if report.misses.is_empty() {
+            report.line("Nothing: every cell holds its bar.");
+        }
+        for miss in report.misses.clone() {
+            report.line(&format!("- {miss}"));
+        }
+        report
+    }
+
+    fn line(&mut self, text: &str) {
+        self.document.push_str(text);
+        self.document.push('\n');
+    }
+
+    /// Judges a cell; returns what it says.
+    fn judge(&mut self, holds: bool, cell: impl FnOnce() -> String) -> &'static str {
+        if holds {
+            self.passes += 1;
+            return "PASS";
+        }
+        self.misses.push(cell());
+        "MISS"
+    }
+
+    fn cold(&mut self, hostile: &Hostile, played: &Played<ColdStart>) {
+        let name = hostile.name;
+        let text = match played {
+            Ok(cold) => {
+                let holds = cold.is_within(&hostile.line);
+                let first = first_event(cold);
+                let bar = self.judge(holds, || {
+                    format!("Cold start, {name}: the first event after {first}, a POST after {}.", cold.post)
+                });
+                format!("| {name} | {} | {first} | {} | {bar} |", cold.post, chosen(cold))
+            }
+            Err(error) => {
+                let bar = self.judge(false, || format!("Cold start, {name}: not played: {error}."));
+                format!("| {name} | | | | {bar} |")
+            }
+        };
+        self.line(&text);
+    }
+
+    fn mid(&mut self, turn: &Turn, played: &[Played<Vec<MidSession>>; 2]) {
+        let mut text = format!("| {} | {} |", turn.on, turn.name);
+        let (mut holds, mut account, mut errors) = (true, Account::default(), Vec::new());
+        for (played, load) in played.iter().zip(["busy", "idle"]) {
+            let sessions = match played {
+                Ok(sessions) => sessions,
+                Err(error) => {
+                    holds = false;
+                    errors.push(format!("{load}: not played: {error}"));
+                    text.push_str(" | | |");
+                    continue;
+                }
+            };
+            let slowest = |time: fn(&MidSession) -> Option<Duration>| {
+                sessions
+                    .iter()
+                    .map(time)
+                    .try_fold(Duration::ZERO, |most, time| time.map(|time| most.max(time)))
+            };
+            let (healed, back) = (slowest(|session| session.healed), slowest(|session| session.back));
+            for session in sessions {
+                account += session.down;
+                account += session.up;
+            }
+            if healed.is_none_or(|healed| healed > HEALED_WITHIN) {
+                holds = false;
+                errors.push(format!("{load}: healed after {}", ms(healed)));
+            }
+            if back.is_none_or(|back| back > PROBE_INTERVAL + Duration::from_secs(1)) {
+                holds = false;
+                errors.push(format!("{load}: back after {}", ms(back)));
+            }
+            let mut on: Vec<_> = sessions
+                .iter()
+                .map(|session| session.on.map_or_else(|| "none".to_owned(), |on| on.to_string()))
+                .collect();
+            on.sort();
+            on.dedup();
+            let _ = write!(text, " {} | {} | {} |", ms(healed), on.join(", "), ms(back));
+        }
+        if !account.is_clean() {
+            errors.push(format!("items: {}", in_words(account)));
+        }
+        self.account += account;
+        let bar = self.judge(holds && account.is_clean(), || {
+            format!("Mid-session, on {}, {}: {}.", turn.on, turn.name, errors.join("; "))
+        });
+        let _ = write!(text, " {} | {bar} |", in_words(account));
+        self.line(&text);
+    }
+
+    fn proxied(&mut self, way: &Way, played: &Played<ThroughProxy>, line: &Line) {
+        let name = way.name;
+        let text = match played {
+            Ok(through) => {
+                let first = first_event(&through.cold);
+                self.account += through.account;
+                let holds = through.cold.is_within(line) && through.account.is_clean();
+                let bar = self.judge(holds, || {
+                    format!(
+                        "Through {name}: the first event after {first}, a POST after {}; items: {}.",
+                        through.cold.post,
+                        in_words(through.account)
+                    )
+                });
+                format!(
+                    "| {name} | {} | {} | {first} | {} | {} | {} | {} lines | {bar} |",
+                    through.version,
+                    through.cold.post,
+                    chosen(&through.cold),
+                    through.items,
+                    in_words(through.account),
+                    through.log_lines
+                )
+            }
+            Err(error) => {
+                let bar = self.judge(false, || format!("Through {name}: not played: {error}."));
+                format!("| {name} | | | | | | | | {bar} |")
+            }
+        };
+        self.line(&text);
+    }
+}
+
+fn first_event(cold: &ColdStart) -> String {
+    let failed = if cold.failed > 0 { format!(", {} without", cold.failed) } else { String::new() };
+    cold.first_event.map_or_else(|| "none".to_owned(), |first| first.to_string()) + &failed
+}
+
+fn chosen(cold: &ColdStart) -> String {
+    let chosen = cold.chosen.iter();
+    if cold.chosen.len() == 1 {
+        return chosen.map(|(name, _)| name.clone()).collect();
+    }
+    chosen.map(|(name, count)| format!("{name} ({count})")).collect::<Vec<_>>().join(", ")
+}
+
+fn in_words(account: Account) -> String {
+    format!("{}, {}, {}", account.lost, account.doubled, account.reordered)
+}
+
+fn ms(time: Option<Duration>) -> String {
+    time.map_or_else(|| "never".to_owned(), |time| time.as_millis().to_string())
+}
+
+/// Within what time a silence in mid-session is healed.
+const HEALED_WITHIN: Duration = Duration::from_secs(2);
+/// How long a transport that failed once is left alone.
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+
+const INTRODUCTION: &str = "# Hostile networks
+
+Written by `cargo xtask networks`: every figure here is of one run of that command. What it plays is in
+[`tests/networks`](../tests/networks/src/lib.rs).
+
+The gateway is `throughline serve` as a process of its own; the client is `throughline-client` as it is by default, with no
+memory of what worked before. Between them is a network in user space (a TCP proxy and a UDP proxy at one port) that takes
+its time, loses by a seed, and meddles as middleboxes do. A connection costs a round trip as on a real network: what the client
+says first is held up by it. Whatever is compared goes over the same network in the same run, in turns.
+";
+
+const COLD: &str = "From nothing to the first event of a subscription, beside a bare HTTP POST on a fresh connection, which the gateway answers at
+once. The bar: the median of the first event is at most that of the POST and half a round trip, whatever is blocked.
+";
+
+const MID: &str = "A session runs on its best transport, with an event every 20 ms and a command every 50 ms (busy), or with nothing (idle). Then the
+fault strikes. The clock starts when something was due and stayed away: on a busy link the acknowledgement of the first command
+after the strike, a round trip after it was sent; on an idle one the next heartbeat, one interval after the last. It stops at the first
+event that was published after the strike: the bar is 2,000 ms. What went down and up is counted at the end; what was lost, doubled or
+reordered has to be 0.
+";
+
+const PROXIES: &str = "Each proxy is a process with a configuration made for it, as near as can be to the one that it comes with; UDP does not pass. A row counts
+only if the proxy's own log has lines about it.
+";
