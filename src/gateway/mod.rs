@@ -43,6 +43,7 @@ pub use config::GatewayConfig;
 pub use handle::{Handle, History, MigrateError, Page, Publication, PublishError, Published, SessionInfo};
 use http::{Request, Response};
 use http_body::Body as HttpBody;
+use pin_project_lite::pin_project;
 use throughline_polling::Polling;
 use throughline_sse::ServerSentEvents;
 use throughline_websocket::WebSocket;
@@ -56,7 +57,7 @@ use self::{hub::Hub, metrics::Metrics, peer::GatewayGate, registry::Registry, ti
 use crate::{
     broker::{Broker, Memory, MemoryConfig, Recent},
     channel::{NewEvent, NewVolatile},
-    http::{Body, Router},
+    http::{Body, Busy, Router},
     session::{Dropped, Goodbye, SendResult, SessionConfig, TokenKeys},
     upstream::{Handler, Intent, Publish},
 };
@@ -298,8 +299,25 @@ pub(crate) struct Adapters {
 
 impl Adapters {
     /// Runs a link in a task of its own, which a shutdown waits for.
-    pub(crate) fn spawn(&self, link: impl Future<Output = ()> + Send + 'static) {
-        self.links.spawn(link);
+    pub(crate) fn spawn(&self, link: impl Future<Output = ()> + Send + 'static, busy: Option<Busy>) {
+        self.links.spawn(Link { link, _busy: busy });
+    }
+}
+
+pin_project! {
+    /// A link, and what it keeps busy. An async block would keep both twice.
+    struct Link<F> {
+        #[pin]
+        link: F,
+        _busy: Option<Busy>,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Link<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.project().link.poll(context)
     }
 }
 

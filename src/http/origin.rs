@@ -49,14 +49,13 @@ impl OriginPolicy {
     /// # Errors
     /// [`OriginRefused`] names both values and the setting to change.
     pub fn check(&self, headers: &HeaderMap, uri: &Uri) -> Result<Option<HeaderValue>, OriginRefused> {
-        let host = headers
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok())
-            .or_else(|| uri.authority().map(http::uri::Authority::as_str));
+        let named = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        // The target's own counts where it has one (RFC 9112, section 3.2.2; RFC 9113, section 8.3.1).
+        let host = uri.authority().map(http::uri::Authority::as_str).or(named);
         // RFC 9112, section 3.2: a request has one Host. Which of two would count is nobody's to guess.
         let is_twice = |name| headers.get_all(name).iter().count() > 1;
         let host = host.unwrap_or_default();
-        if is_twice(header::HOST) {
+        if is_twice(header::HOST) || named.is_some_and(|named| !same_host(named, host)) {
             return Err(OriginRefused::Host { host: host.into() });
         }
         if is_twice(header::ORIGIN) {

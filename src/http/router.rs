@@ -20,7 +20,7 @@ use throughline_wire::{
     frame::{ErrorFrame, TransportOffer},
 };
 
-use super::{Body, OriginRefused, Remote};
+use super::{Body, Busy, OriginRefused, Remote};
 use crate::gateway::{Adapters, Shared};
 
 /// The future of an answer.
@@ -51,7 +51,7 @@ impl Router {
     }
 
     /// Answers one request.
-    pub(crate) fn route<B>(&self, request: Request<B>) -> Answer
+    pub(crate) fn route<B>(&self, mut request: Request<B>) -> Answer
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
     {
@@ -68,9 +68,10 @@ impl Router {
         let remote = request.extensions().get::<Remote>().map(|remote| remote.0);
         match path {
             WEBSOCKET => {
+                let busy = request.extensions_mut().remove::<Busy>();
                 let (response, link) = self.adapters.websocket.answer(request, remote);
                 if let Some(link) = link {
-                    self.adapters.spawn(link);
+                    self.adapters.spawn(link, busy);
                 }
                 ready(with_origin(response.map(Body::from), cross_origin))
             }

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 
 use throughline::cli::config::{Layers, Settings, describe};
 
+use crate::kit::issued::{Folder, Issued};
+
 fn layers(file: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Layers {
     let mut layers = Layers::default();
     layers.add_toml(file, "file.toml");
@@ -86,8 +88,11 @@ fn what_is_printed_is_a_file_that_says_the_defaults_key_by_key() {
     assert_eq!(settings(&printed, &[], &[]), Settings::default());
     let table: toml::Table = printed.parse().unwrap();
     let keys = keys(&table, "");
-    assert!(keys.len() >= 42, "{}", keys.len());
+    assert!(keys.len() >= 46, "{}", keys.len());
     for (path, default) in keys {
+        if ["tls.certificate_file", "tls.key_file"].contains(&&*path) {
+            continue; // neither is anything without the other: see below
+        }
         let variable = format!("THROUGHLINE_{}", path.replace('.', "_").to_uppercase());
         assert!(printed.contains(&format!("Variable: {variable}\n")), "{variable}");
         // What it says is read: another value makes other settings.
@@ -224,6 +229,21 @@ fn a_place_for_webtransport_that_clients_would_not_find_is_refused() {
     for url in ["a.example", "http://a.example/", "https:///", "https://"] {
         refused(layers("", &[], &[("webtransport.url", url)]), &["`webtransport.url`", url]);
     }
+}
+
+#[test]
+fn certificate_files_are_checked_before_anything_starts() {
+    let folder = Folder::new("config");
+    let (certificate, key) = folder.write(&Issued::now("rt.example.com"));
+    let both = [("THROUGHLINE_TLS_CERTIFICATE_FILE", &*certificate), ("THROUGHLINE_TLS_KEY_FILE", &*key)];
+    let tls = settings("", &both, &[]).tls;
+    assert_eq!((tls.certificate_file, tls.key_file), (certificate.clone(), key.clone()));
+    refused(layers("", &both[..1], &[]), &["`tls.key_file` is missing", &certificate]);
+    refused(layers("", &both[1..], &[]), &["`tls.certificate_file` is missing", &key]);
+    let exchanged = [("tls.certificate_file", &*key), ("tls.key_file", &*certificate)];
+    refused(layers("", &[], &exchanged), &["`tls`", &key, "exchanged"]);
+    folder.write_key(&Issued::now("rt.example.com"));
+    refused(layers("", &both, &[]), &[&certificate, &key, "does not belong"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What has to hold between settings, and of each beyond its kind. Refuses what would be unsafe to start.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::SystemTime};
 
 use super::{
     Problems,
@@ -8,6 +8,7 @@ use super::{
     settings::{Settings, TokenKey},
 };
 use crate::{
+    certificates::{CertificateFiles, Certificates},
     cli::logs,
     http::{admin::AdminKey, origin::authority_of},
     session::TokenKeys,
@@ -43,6 +44,15 @@ pub(super) fn check(settings: &Settings, problems: &mut Problems) {
     }
     if let Err(problem) = settings.signing_keys() {
         problems.add(problem);
+    }
+    match settings.certificate_files() {
+        Err(problem) => problems.add(problem),
+        Ok(Some(files)) => {
+            if let Err(error) = Certificates::from_files(files, SystemTime::now()) {
+                problems.add(format!("`tls`: {error}"));
+            }
+        }
+        Ok(None) => {}
     }
 }
 
@@ -123,6 +133,8 @@ fn ranges(settings: &Settings, problems: &mut Problems) {
         ("http.header_timeout_ms", http.header_timeout_ms, 1, HOUR_MS),
         ("http.body_timeout_ms", http.body_timeout_ms, 1, HOUR_MS),
         ("http.keep_alive_ms", http.keep_alive_ms, 1, DAY_MS),
+        ("tls.handshake_timeout_ms", settings.tls.handshake_timeout_ms, 1, HOUR_MS),
+        ("tls.handshakes", settings.tls.handshakes, 1, 1_000_000),
         ("http.connections", http.connections, 1, 10_000_000),
         ("session.resume_window_ms", session.resume_window_ms, 0, DAY_MS),
         ("session.provisional_ms", session.provisional_ms, 1_000, HOUR_MS),
@@ -165,6 +177,20 @@ impl Settings {
         }
         let keys = self.token_keys.iter().map(|TokenKey { id, secret }| (id, secret));
         TokenKeys::new(keys).map(Some).map_err(|error| format!("`token_keys`: {error}"))
+    }
+
+    /// Where the certificate is; `None` where none is configured.
+    pub(in crate::cli) fn certificate_files(&self) -> Result<Option<CertificateFiles>, String> {
+        match (&*self.tls.certificate_file, &*self.tls.key_file) {
+            ("", "") => Ok(None),
+            (certificate, "") => Err(format!("`tls.key_file` is missing: the key of {certificate}")),
+            ("", key) => {
+                Err(format!("`tls.certificate_file` is missing: the certificate of the key in {key}"))
+            }
+            (certificate, key) => {
+                Ok(Some(CertificateFiles { certificate: certificate.into(), key: key.into() }))
+            }
+        }
     }
 
     /// The admin API's key; `None` where none is configured.

@@ -125,6 +125,18 @@ settings! {
         /// "https://rt.example.com:7080/v1/webtransport".
         url: String = String::new(), "URL";
     }
+    /// TLS on the clients' listener, and the certificate of WebTransport. Without files clients connect in the clear.
+    tls: Tls in "tls." {
+        /// The gateway's certificate in PEM, and after it those that signed it. Both files are read again when they change,
+        /// and on SIGHUP.
+        certificate_file: String = String::new(), "path";
+        /// Its private key in PEM, not encrypted.
+        key_file: String = String::new(), "path";
+        /// How long a handshake may take, from the connection on.
+        handshake_timeout_ms: u64 = 10_000, "milliseconds";
+        /// How many handshakes may be under way; more wait. Each costs a signature, and some 20 KB while it lasts.
+        handshakes: u64 = 1_024, "handshakes";
+    }
     /// What a connection may draw out.
     http: Http in "http." {
         /// How long the head of a request may take from its first byte.

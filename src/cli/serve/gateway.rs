@@ -20,9 +20,12 @@ use crate::{
     session::{SessionConfig, TokenKeys},
 };
 
-/// The certificate that the gateway shows; none where it listens in the clear only.
+/// The certificate that the gateway shows: from files, else its own. None where there is nothing to show it on.
 pub(super) fn certificates(settings: &Settings, sockets: &Sockets) -> anyhow::Result<Option<Certificates>> {
     let now = SystemTime::now();
+    if let Some(files) = settings.certificate_files().map_err(anyhow::Error::msg)? {
+        return Ok(Some(Certificates::from_files(files, now)?));
+    }
     if sockets.webtransport.is_none() {
         return Ok(None);
     }

@@ -23,7 +23,7 @@ use crate::{
     Handle,
     http::{
         admin::Admin,
-        listener::{self, ListenerConfig},
+        listener::{self, ListenerConfig, Tls, TlsConfig},
     },
 };
 
@@ -66,7 +66,18 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     }
     sockets.announce(settings)?;
     let admin = Admin::new(handle.clone(), admin_config);
-    listeners.push(tokio::spawn(listener::serve(sockets.clients, gateway, connections, stop.clone())));
+    let clients = sockets.clients;
+    listeners.push(match certificates.as_ref().filter(|_| !settings.tls.certificate_file.is_empty()) {
+        Some(certificates) => {
+            let limits = TlsConfig {
+                handshake_timeout: ms(settings.tls.handshake_timeout_ms),
+                handshakes: settings.tls.handshakes as usize,
+            };
+            let tls = Tls::new(certificates, limits)?;
+            tokio::spawn(listener::serve_tls(clients, tls, gateway, connections, stop.clone()))
+        }
+        None => tokio::spawn(listener::serve(clients, gateway, connections, stop.clone())),
+    });
     listeners.push(tokio::spawn(listener::serve(sockets.admin, admin, connections, stop.clone())));
     if let Some(certificates) = certificates {
         let nudge = reload_signal()?;

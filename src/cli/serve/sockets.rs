@@ -73,15 +73,16 @@ impl Sockets {
     /// Says where it listens, and what to try.
     pub(super) fn announce(&self, settings: &Settings) -> io::Result<()> {
         let (base, clients, admin) = (&settings.clients.base_path, self.clients_address, self.admin_address);
-        let url = if clients.port() == 7080 && base.is_empty() {
+        let scheme = if settings.tls.certificate_file.is_empty() { "http" } else { "https" };
+        let url = if clients.port() == 7080 && base.is_empty() && scheme == "http" {
             String::new()
         } else {
-            format!(" --url http://{clients}{base}")
+            format!(" --url {scheme}://{clients}{base}")
         };
         let admin_url = if admin.port() == 7081 { String::new() } else { format!(" --admin http://{admin}") };
         let mut out = io::stdout().lock();
         writeln!(out, "throughline {}", env!("CARGO_PKG_VERSION"))?;
-        writeln!(out, "clients  http://{clients}{base}/")?;
+        writeln!(out, "clients  {scheme}://{clients}{base}/")?;
         if let Some(url) = self.webtransport_url(settings) {
             writeln!(out, "         {} (WebTransport, UDP)", url.as_str())?;
         }

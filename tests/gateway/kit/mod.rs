@@ -1,6 +1,7 @@
 //! What the tests here share: a gateway in this process, the command as another, and plain HTTP to both.
 
 pub(crate) mod http;
+pub(crate) mod issued;
 pub(crate) mod panics;
 pub(crate) mod process;
 pub(crate) mod running;

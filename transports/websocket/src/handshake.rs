@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::Full;
-use hyper::upgrade::OnUpgrade;
+use hyper::{ext::Protocol, upgrade::OnUpgrade};
 use throughline_link::answer::{answer, media_type};
 use throughline_wire::{Codec, DownFrame, ErrorCode, frame::ErrorFrame};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -14,6 +14,9 @@ type Answer = Response<Full<Bytes>>;
 /// The codec and the response that opens the link, or the response that refuses it.
 #[expect(clippy::result_large_err, reason = "both are responses, and both are sent")]
 pub(crate) fn accept<B>(request: &Request<B>) -> Result<(Codec, Answer), Answer> {
+    if request.version() == Version::HTTP_2 {
+        return accept_stream(request);
+    }
     let headers = request.headers();
     // RFC 6455, 4.2.1
     if request.method() != Method::GET {
@@ -47,6 +50,35 @@ pub(crate) fn accept<B>(request: &Request<B>) -> Result<(Codec, Answer), Answer>
     response = with(response, header::UPGRADE, WEBSOCKET);
     response = with(response, header::CONNECTION, UPGRADE);
     response = with(response, header::SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(protocol) = protocol {
+        response = with(response, header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    Ok((codec, response))
+}
+
+/// The same over HTTP/2, where a WebSocket is a stream of its own: nothing is upgraded, and no key is exchanged.
+#[expect(clippy::result_large_err, reason = "both are responses, and both are sent")]
+fn accept_stream<B>(request: &Request<B>) -> Result<(Codec, Answer), Answer> {
+    // RFC 8441, 5
+    let is_ours =
+        request.extensions().get::<Protocol>().is_some_and(|protocol| protocol.as_str() == "websocket");
+    if request.method() != Method::CONNECT || !is_ours {
+        let why = "over HTTP/2 a WebSocket opens with CONNECT and the protocol websocket";
+        let refusal = refuse(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported, why);
+        return Err(with(refusal, header::ALLOW, CONNECT));
+    }
+    let headers = request.headers();
+    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != VERSION) {
+        let refusal =
+            refuse(StatusCode::BAD_REQUEST, ErrorCode::Unsupported, "the WebSocket version has to be 13");
+        return Err(with(refusal, header::SEC_WEBSOCKET_VERSION, VERSION));
+    }
+    let (codec, protocol) = choose_codec(headers)?;
+    if request.extensions().get::<OnUpgrade>().is_none() {
+        let why = "the server does not hand this stream over";
+        return Err(refuse(StatusCode::NOT_IMPLEMENTED, ErrorCode::Unsupported, why));
+    }
+    let mut response = Response::new(Full::default());
     if let Some(protocol) = protocol {
         response = with(response, header::SEC_WEBSOCKET_PROTOCOL, protocol);
     }
@@ -104,6 +136,7 @@ fn with<B>(mut response: Response<B>, name: HeaderName, value: HeaderValue) -> R
     response
 }
 
+const CONNECT: HeaderValue = HeaderValue::from_static("CONNECT");
 const GET: HeaderValue = HeaderValue::from_static("GET");
 const UPGRADE: HeaderValue = HeaderValue::from_static("upgrade");
 const VERSION: HeaderValue = HeaderValue::from_static("13");

@@ -1,4 +1,4 @@
-//! Links over WebSocket (RFC 6455), on the upgrade of an HTTP/1.1 request.
+//! Links over WebSocket (RFC 6455), on the upgrade of an HTTP/1.1 request or on a stream of HTTP/2 (RFC 8441).
 //!
 //! [`WebSocket::answer`] looks at the request (`handshake`), opens a peer at the gate, and gives the response with
 //! the [`Link`] that the caller spawns. A link is one future and one buffer: it pulls from its peer when the socket
@@ -15,8 +15,9 @@
 //! # }
 //! ```
 //!
-//! The server has to allow upgrades (hyper's `with_upgrades`; axum does). Left out on purpose: which origins may
-//! connect, which is the gateway's to say; compression; WebSocket over HTTP/2.
+//! The server has to allow upgrades (hyper's `with_upgrades`; axum does), and over HTTP/2 to say that it does
+//! (`enable_connect_protocol`). Left out on purpose: which origins may connect, which is the gateway's to say;
+//! compression.
 
 mod config;
 mod conversation;
@@ -32,7 +33,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header};
 use http_body_util::Full;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -73,6 +74,11 @@ impl<G: Gate> WebSocket<G> {
             Err(refusal) => return (refusal, None),
         };
         let upgrade = hyper::upgrade::on(&mut request);
+        let mut headers = mem::take(request.headers_mut());
+        // HTTP/2 has the host in the address; whoever looks at headers looks for it there.
+        if let Some(Ok(host)) = request.uri().authority().map(|host| HeaderValue::from_str(host.as_str())) {
+            headers.entry(header::HOST).or_insert(host);
+        }
         let peer = self.gate.open(LinkRequest {
             transport: Self::NAME,
             codec,
@@ -80,7 +86,7 @@ impl<G: Gate> WebSocket<G> {
             datagrams: false,
             opening: Opening::Message,
             remote,
-            headers: mem::take(request.headers_mut()),
+            headers,
         });
         let config = Arc::clone(&self.config);
         (response, Some(Link { stage: Stage::Opening { upgrade, peer, codec, config } }))

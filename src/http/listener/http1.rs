@@ -1,4 +1,4 @@
-//! Accepts connections and speaks HTTP/1.1 on them, with a bound on each thing that a client can draw out.
+//! HTTP/1.1 on one connection.
 //!
 //! hyper has one time limit for the head of a request and the silence before it. They are not the same: an idle
 //! connection should outlive those of the balancers in front (60 s is common; one that is cut first answers 502),
@@ -15,7 +15,6 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -26,94 +25,17 @@ use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, Sleep, sleep, sleep_until},
+    sync::OwnedSemaphorePermit,
+    time::{Instant, Sleep, sleep_until},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
 
-use super::{Body, Remote};
+use super::{Body, ListenerConfig, Remote};
 
-/// What a connection may draw out.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ListenerConfig {
-    /// How long the head of a request may take from its first byte. Default: 10 seconds.
-    pub header_timeout: Duration,
-    /// How long a connection may lie idle between requests. Longer than the balancers' in front. Default: 75 seconds.
-    pub keep_alive: Duration,
-    /// How long what was written may lie unacknowledged by the client's system before the connection is cut. What a
-    /// stalled client has not read yet does not count in its first moments: its system acknowledges what fits into
-    /// its buffer, and probes of the full one thereafter. Where the system knows no such bound, it is the system's.
-    /// Default: 30 seconds.
-    pub write_timeout: Duration,
-    /// How many connections may be open; more wait in the system's queue. Default: 100,000.
-    pub connections: usize,
-}
-
-impl Default for ListenerConfig {
-    fn default() -> Self {
-        Self {
-            header_timeout: Duration::from_secs(10),
-            keep_alive: Duration::from_secs(75),
-            write_timeout: Duration::from_secs(30),
-            connections: 100_000,
-        }
-    }
-}
-
-/// Listens on an address, with room for thousands of clients who connect at once: one that finds the system's queue
-/// full tries again a second later.
-///
-/// # Errors
-/// Those of the system, for the last address that the name stands for.
-pub async fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
-    let mut failed = io::ErrorKind::AddrNotAvailable.into();
-    for address in lookup_host(address).await? {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        #[cfg(unix)]
-        socket.set_reuseaddr(true)?;
-        match socket.bind(address).and_then(|()| socket.listen(QUEUE)) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => failed = error,
-        }
-    }
-    Err(failed)
-}
-
-/// Serves connections until `stop`; then lets requests that are under way end.
-pub async fn serve<S>(listener: TcpListener, service: S, config: ListenerConfig, stop: CancellationToken)
-where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    let slots = Arc::new(Semaphore::new(config.connections));
-    let connections = TaskTracker::new();
-    loop {
-        let accepted = stop.run_until_cancelled(async {
-            let slot = Arc::clone(&slots).acquire_owned().await.expect("never closed");
-            (listener.accept().await, slot)
-        });
-        let (stream, remote, slot) = match accepted.await {
-            None => break,
-            Some((Ok((stream, remote)), slot)) => (stream, remote, slot),
-            Some((Err(error), _)) => {
-                // Out of descriptors, most likely: those that end make room.
-                tracing::warn!(%error, "a connection could not be accepted");
-                sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        connections.spawn(connection(stream, Remote(remote), service.clone(), config, stop.clone(), slot));
-    }
-    drop(listener);
-    connections.close();
-    connections.wait().await;
-}
-
-/// Speaks on one connection. It is spawned as it is: a block around it would keep it twice.
-async fn connection<S>(
-    stream: TcpStream,
+/// Speaks on one connection.
+pub(super) async fn speak<S, T>(
+    stream: T,
     remote: Remote,
     service: S,
     config: ListenerConfig,
@@ -122,10 +44,8 @@ async fn connection<S>(
 ) where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let _ = stream.set_nodelay(true);
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(config.write_timeout));
     let phase = Arc::new(Phase::default());
     // The first head is under way once the connection stands.
     let due = Some(Instant::now() + config.header_timeout);
@@ -150,8 +70,6 @@ async fn connection<S>(
     }
 }
 
-/// How many connections may wait to be accepted. The system has a bound of its own (`net.core.somaxconn`).
-const QUEUE: u32 = 4_096;
 /// How much of a connection's requests and answers is buffered.
 const BUFFER_BYTES: usize = 64 * 1024;
 
@@ -181,8 +99,8 @@ impl Phase {
 }
 
 /// A connection that fails to read once its phase has lasted too long.
-struct Watched {
-    stream: TcpStream,
+struct Watched<T> {
+    stream: T,
     phase: Arc<Phase>,
     config: ListenerConfig,
     /// The phase that `due` was set for.
@@ -193,7 +111,7 @@ struct Watched {
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
-impl Watched {
+impl<T> Watched<T> {
     /// Whether the present phase has lasted too long.
     fn is_over(&mut self, context: &mut Context<'_>) -> bool {
         let now = self.phase.now();
@@ -224,7 +142,7 @@ impl Watched {
     }
 }
 
-impl AsyncRead for Watched {
+impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -244,7 +162,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

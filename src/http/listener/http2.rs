@@ -1,0 +1,258 @@
+//! HTTP/2 on one connection.
+//!
+//! Its requests are streams, many at once, so a connection is idle when none is open, and what counts is how long. Nor
+//! does a client that reads nothing show on the socket: it grants no window and acknowledges packets as ever. A stream
+//! that has handed on a part of its body is asked for the next once the client has granted room; if none of those is
+//! asked for too long, the connection is cut.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use pin_project_lite::pin_project;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::{Notify, OwnedSemaphorePermit},
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tower::{Service, ServiceExt as _};
+
+use super::{Body, ListenerConfig, Remote};
+use crate::http::Busy;
+
+/// Speaks on one connection.
+pub(super) async fn speak<S, T>(
+    stream: T,
+    remote: Remote,
+    service: S,
+    config: ListenerConfig,
+    stop: CancellationToken,
+    _slot: OwnedSemaphorePermit,
+) where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let streams = Arc::new(Streams::default());
+    let service = {
+        let streams = Arc::clone(&streams);
+        service_fn(move |mut request: Request<Incoming>| {
+            let open = Open::new(&streams);
+            // The host is in the address; whoever looks at headers looks for it there.
+            let host = request.uri().authority().map(|host| HeaderValue::from_str(host.as_str()));
+            if let Some(Ok(host)) = host {
+                request.headers_mut().entry(header::HOST).or_insert(host);
+            }
+            request.extensions_mut().insert(remote);
+            request.extensions_mut().insert(Busy::new(Arc::clone(&open)));
+            Answer { answer: service.clone().oneshot(request), open: Some(open) }
+        })
+    };
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        // RFC 8441: a WebSocket is one of the streams.
+        .enable_connect_protocol()
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEADER_BYTES)
+        // Streams that the client takes back before they are looked at, and that it makes us take back: past these it is
+        // told to calm down, and its connection ends (CVE-2023-44487, CVE-2025-8671).
+        .max_pending_accept_reset_streams(RESETS)
+        .max_local_error_reset_streams(RESETS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BYTES)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PONG)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = streams.stalled(config.write_timeout) => return,
+        () = streams.idle(config.header_timeout, config.keep_alive) => {
+            connection.as_mut().graceful_shutdown();
+            // What its streams left behind has to be taken, and the goodbye.
+            let _ = timeout(config.write_timeout, connection.as_mut()).await;
+            return;
+        }
+        () = stop.cancelled() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        _ = connection => {}
+        () = streams.stalled(config.write_timeout) => {}
+    }
+}
+
+/// Streams at once. A client of ours needs three; a page may open some in each of its tabs, and a proxy carries many
+/// clients on one connection. RFC 9113, 6.5.2 would have no less.
+const STREAMS: u32 = 100;
+/// The head of a request.
+const HEADER_BYTES: u32 = 16 * 1024;
+/// Streams taken back.
+const RESETS: usize = 64;
+/// What a client may send of one body, and of all, before it is read: a message as large as they are by default, and a
+/// few of them. More would be held for whoever sends and is not listened to.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 256 * 1024;
+/// What waits of one answer for a client that does not read.
+const SEND_BYTES: usize = 64 * 1024;
+/// How often a silent client is asked for a sign of life, and how long it may take. The heartbeats of sessions do the
+/// same, where there are any.
+const PING: Duration = Duration::from_secs(20);
+const PONG: Duration = Duration::from_secs(20);
+
+/// What is open on one connection.
+#[derive(Debug, Default)]
+struct Streams {
+    /// Requests that have come, and those of them that are not over.
+    come: AtomicUsize,
+    open: AtomicUsize,
+    /// Told when the first is opened and when the last is over.
+    changed: Notify,
+    /// Bodies that have handed on a part and were not asked for the next; and how often any was.
+    owing: AtomicUsize,
+    asked: AtomicUsize,
+    /// Told when there is one that owes.
+    owed: Notify,
+}
+
+impl Streams {
+    /// Ready when there was no stream for too long: for the first, and between them.
+    async fn idle(&self, first: Duration, between: Duration) {
+        loop {
+            let come = self.come.load(Ordering::Acquire);
+            if self.open.load(Ordering::Acquire) > 0 {
+                self.changed.notified().await;
+                continue;
+            }
+            let patience = if come == 0 { first } else { between };
+            let waited = timeout(patience, self.changed.notified()).await;
+            if waited.is_err() && self.come.load(Ordering::Acquire) == come {
+                return;
+            }
+        }
+    }
+
+    /// Ready when the client has left all that there is for it unread for so long.
+    async fn stalled(&self, patience: Duration) {
+        loop {
+            while self.owing.load(Ordering::Acquire) == 0 {
+                self.owed.notified().await;
+            }
+            let asked = self.asked.load(Ordering::Acquire);
+            sleep(patience).await;
+            if self.owing.load(Ordering::Acquire) > 0 && self.asked.load(Ordering::Acquire) == asked {
+                return;
+            }
+        }
+    }
+}
+
+/// One stream, as long as anything of it is left: its request, its answer, the WebSocket that it has become.
+#[derive(Debug)]
+struct Open(Arc<Streams>);
+
+impl Open {
+    fn new(streams: &Arc<Streams>) -> Arc<Self> {
+        streams.come.fetch_add(1, Ordering::AcqRel);
+        if streams.open.fetch_add(1, Ordering::AcqRel) == 0 {
+            streams.changed.notify_one();
+        }
+        Arc::new(Self(Arc::clone(streams)))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if self.0.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.changed.notify_one();
+        }
+    }
+}
+
+pin_project! {
+    /// An answer under way.
+    struct Answer<F> {
+        #[pin]
+        answer: F,
+        // Until the answer is there.
+        open: Option<Arc<Open>>,
+    }
+}
+
+impl<F: Future<Output = Result<Response<Body>, Infallible>>> Future for Answer<F> {
+    type Output = Result<Response<Answering>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.answer.poll(context))?;
+        let open = this.open.take();
+        Poll::Ready(Ok(response.map(|body| Answering { body, open, owes: false })))
+    }
+}
+
+/// A body that says when a part of it has found room.
+#[derive(Debug)]
+struct Answering {
+    body: Body,
+    open: Option<Arc<Open>>,
+    owes: bool,
+}
+
+impl Answering {
+    /// Was asked for the next part, or will not be any more.
+    fn settle(&mut self) {
+        if let (true, Some(open)) = (std::mem::take(&mut self.owes), &self.open) {
+            open.0.owing.fetch_sub(1, Ordering::AcqRel);
+            open.0.asked.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}
+
+impl HttpBody for Answering {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.settle();
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if let (Some(_), Some(open)) = (&frame, &self.open) {
+            if open.0.owing.fetch_add(1, Ordering::AcqRel) == 0 {
+                open.0.owed.notify_one();
+            }
+            self.owes = true;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.settle();
+    }
+}
