@@ -152,6 +152,59 @@ test('a probe that swallows what comes down never displaces the link that works'
   await person.leaves();
 });
 
+test('the gateway can tell why a person is on polling', LIMIT, async () => {
+  const person = await visit(() => {
+    // WebSockets are refused, WebTransport stands and says nothing, event streams are never answered.
+    window.WebSocket = function () {
+      this.close = () => {};
+      setTimeout(() => this.onclose({ code: 1006 }));
+    };
+    WebTransport.prototype.createBidirectionalStream = async () => ({
+      writable: new WritableStream(),
+      readable: new ReadableStream(),
+    });
+    const { fetch } = window;
+    window.fetch = (url, options) => (/events$/.test(url) ? new Promise(() => {}) : fetch(url, options));
+  });
+  for (const [transport, outcome] of [['webtransport', 'silent'], ['websocket', 'refused'], ['sse', 'hung']]) {
+    await person.tells(transport, outcome);
+  }
+  await person.is('live', 'polling');
+  const told = await until(async () => {
+    const { transports } = await admin(`sessions/${await person.session()}`);
+    const told = transports.history.filter(({ by }) => by === 'client').map(({ transport, outcome }) => `${transport} ${outcome}`);
+    return told.includes('sse hung') && told;
+  });
+  for (const attempt of ['polling proven', 'webtransport silent', 'websocket refused']) assert.ok(told.includes(attempt), `${told}`);
+  await person.leaves();
+});
+
+test('a page moves when the gateway asks it to', LIMIT, async () => {
+  const person = await visit();
+  await person.is('live', 'webtransport');
+  for (const transport of ['websocket', 'polling']) {
+    await admin(`sessions/${await person.session()}/migrate`, { transports: [transport] });
+    await person.is('live', transport);
+  }
+  await person.tells('webtransport', 'drained');
+  await person.leaves();
+});
+
+test('what may be lost is shown, and counts for nothing', LIMIT, async () => {
+  const person = await visit();
+  await person.subscribes('volatile');
+  for (const transport of TRANSPORTS) {
+    await person.picks(transport);
+    const row = person.row('volatile', 'volatile').filter({ hasText: `"${transport}"` }).first();
+    await until(async () => {
+      await admin('volatile', { channel: 'volatile', data: { by: transport } });
+      return row.waitFor({ timeout: 1_000 }).then(() => true, () => false); // it may be lost
+    });
+    assert.equal(await row.getAttribute('data-transport'), transport);
+  }
+  await person.leaves();
+});
+
 test('a gateway that stops says goodbye over WebTransport', LIMIT, async () => {
   const stopping = await gateway();
   const person = await Person.visit(chromium, stopping.page);
@@ -198,6 +251,23 @@ test('what others say is shown as text, never as markup', LIMIT, async () => {
 });
 
 const visit = (prepare) => Person.visit(chromium, served.page, prepare);
+
+/** Asks the admin API. */
+async function admin(path, body) {
+  const post = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+  const response = await fetch(new URL(`api/v1/${path}`, served.admin), body && post);
+  const answer = await response.json();
+  assert.equal(response.status, 200, JSON.stringify(answer));
+  return answer;
+}
+
+/** Asks again until there is an answer; the test's limit ends it. */
+async function until(ask) {
+  for (;;) {
+    const answer = await ask();
+    if (answer) return answer;
+  }
+}
 
 /** A walk over the transports in which each follows each other. */
 const everyMove = () =>

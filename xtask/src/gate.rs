@@ -145,7 +145,7 @@ fn page(steps: &mut Steps, workspace: &Workspace, needs: &Needs) -> Result<()> {
     };
     steps.run("the executable", cargo().args(["build", "--bin", "throughline"]))?;
     let mut drive = Command::new(node);
-    drive.args(["--test", "--test-reporter=tap", "tests/page/page.test.mjs"]);
+    drive.args(["--test", "--test-reporter=tap", "tests/page/page.test.mjs", "tests/page/network.test.mjs"]);
     drive.env("THROUGHLINE", workspace.target.join("debug/throughline"));
     needs.tell(&mut drive);
     steps.tests(name, &mut drive)

@@ -195,6 +195,13 @@ fn install_debian_packages() -> Result<()> {
     if on_path("npm").is_none() {
         packages.push("npm");
     }
+    // A network that drops what it is told to.
+    if on_path("ip").is_none() {
+        packages.push("iproute2");
+    }
+    if on_path("nft").is_none() {
+        packages.push("nftables");
+    }
     install(packages)
 }
 
