@@ -151,3 +151,54 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds: u64 = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds.min(3_600)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use throughline_wire::UpFrame;
+
+    use super::*;
+    use crate::{
+        ProxyDial,
+        config::{Transport, Via},
+        transport::testing::{Certified, Link, Port, message, network_by, nobody},
+    };
+
+    fn pong() -> DownFrame {
+        DownFrame::Pong { nonce: Some(1), window_ms: None }
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_forwards_is_asked_in_absolute_form_and_told_who_asks() {
+        let proxy = Port::new(None).await;
+        let dial = ProxyDial::new(&proxy.url).unwrap().credentials("me", "secret").forward_plain_requests();
+        let network = Arc::new(network_by("http://gateway.example:7080/live", nobody(), Arc::new(dial)));
+        let mut link = Link::open(&network, Via::json(Transport::Polling), None, &[]);
+        link.poll(&[UpFrame::Ping { nonce: Some(1) }]);
+        let answer = message(Codec::Json, &[pong()]);
+        let head = proxy.answer(200, Codec::Json.media_type(), &answer).await;
+        assert_eq!(head[0], "post http://gateway.example:7080/live/v1/poll http/1.1");
+        assert!(head.contains(&"host: gateway.example:7080".to_owned()), "{head:?}");
+        assert!(head.iter().any(|line| line.starts_with("proxy-authorization: basic ")), "{head:?}");
+        assert_eq!(link.frames().await, [pong()]);
+    }
+
+    #[tokio::test]
+    async fn a_proxy_is_asked_for_a_tunnel_for_tls_and_for_websockets() {
+        for (url, transport, asked) in [
+            ("https://gateway.example", Transport::Polling, "connect gateway.example:443 http/1.1"),
+            ("http://gateway.example", Transport::WebSocket, "connect gateway.example:80 http/1.1"),
+        ] {
+            let proxy = Port::new(None).await;
+            let dial = ProxyDial::new(&proxy.url).unwrap().forward_plain_requests();
+            let tls = Certified::new("gateway.example").trusted();
+            let network = Arc::new(network_by(url, tls, Arc::new(dial)));
+            let mut link = Link::open(&network, Via::json(transport), None, &[]);
+            link.poll(&[UpFrame::Ping { nonce: Some(1) }]);
+            assert_eq!(proxy.answer(403, "text/plain", b"no").await[0], asked);
+            let End::Failed { reason, .. } = link.end().await else { panic!("it has not opened") };
+            assert!(reason.ends_with("the proxy refused CONNECT with status 403"), "{reason}");
+        }
+    }
+}

@@ -16,7 +16,9 @@ use crate::{config::Transport, core::session::End};
 /// When the gateway does not answer, or does not offer it.
 pub(super) async fn ask(network: &Network, transport: Transport) -> Result<TransportOffer, End> {
     let target = network.address.endpoint("negotiate");
-    let answer = Lane::default().get(network, &target).await?;
+    // Its connection has to last until the body is read.
+    let mut lane = Lane::default();
+    let answer = lane.get(network, &target).await?;
     let status = answer.status();
     if !status.is_success() {
         let retry_after = super::http::retry_after(answer.headers());
