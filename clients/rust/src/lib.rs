@@ -1,4 +1,4 @@
-//! A client of the Throughline protocol: one session over WebSocket, server-sent events and long-polling.
+//! A client of the Throughline protocol: one session over WebTransport, WebSocket, server-sent events and long-polling.
 //!
 //! ```no_run
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,7 +21,12 @@
 //! gateway holds the session. When it does not, what is unknown is said: [`Incoming::SessionLost`], then
 //! [`Incoming::Gap`]s where events are gone, and [`SendError::OutcomeUnknown`] for what had no reply.
 //!
-//! What it does not do: TLS (put a [`Dial`] under it), presence, volatile messages.
+//! An address may be `https`: [`Config::tls`] says which certificates are accepted beside those that the system
+//! accepts. What lies between is a [`Dial`]: TCP, or an HTTP proxy ([`ProxyDial`]), or whatever is put under the client.
+//! WebTransport runs over UDP. Its certificate may be one that the gateway made itself and names by hash in its offer;
+//! over plain `http` that is as trustworthy as everything else on the way.
+//!
+//! What it does not do: presence, volatile messages.
 //!
 //! How it is made: `core` thinks and does no I/O, `transport` moves bytes and does not think, `driver` joins them.
 

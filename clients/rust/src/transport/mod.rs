@@ -96,6 +96,7 @@ pub(crate) enum Say {
     /// On a duplex link.
     Message(Bytes),
     /// One frame that may be lost, on a duplex link: as a datagram where it fits into one, else as a message.
+    #[cfg_attr(not(test), allow(dead_code, reason = "the core has nothing to say yet that may be lost"))]
     Datagram(Bytes),
     /// Polls, in place of the poll before.
     Poll { attach: u64, message: Bytes },

@@ -359,7 +359,8 @@ const fn unmapped(code: VarInt) -> u64 {
 /// session's end what it said before is waited for.
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// When QUIC itself gives a silent gateway up: after anything that the core waits for.
+/// When QUIC itself gives a silent gateway up: after anything that the core waits for. The gateway has a time of its
+/// own, and the smaller counts.
 const IDLE: Duration = Duration::from_secs(180);
 
 /// How often a link at rest is heard of by what is between: much of what translates addresses forgets a UDP flow

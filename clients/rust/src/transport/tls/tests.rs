@@ -54,6 +54,7 @@ async fn polls_event_streams_and_websockets_run_over_tls_with_a_root_of_ones_own
 
     let mut websocket = Link::open(&network, Via::bincode(Transport::WebSocket), None, &[ping()]);
     let mut path = String::new();
+    #[allow(clippy::result_large_err, reason = "tungstenite's own")]
     let agree = |request: &server::Request, mut response: server::Response| {
         path = request.uri().to_string();
         let name = request.headers()["sec-websocket-protocol"].clone();

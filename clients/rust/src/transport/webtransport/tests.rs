@@ -244,7 +244,7 @@ async fn a_gateway_that_says_goodbye_is_heard_to_the_end_and_let_go() {
         transports: None,
         is_final: false,
     });
-    guest.say(Codec::Json, &[retry.clone()]).await;
+    guest.say(Codec::Json, std::slice::from_ref(&retry)).await;
     guest.down.finish().await.unwrap();
     assert_eq!(link.frames().await, [retry]);
     assert_eq!(link.end().await, End::Lost("the gateway ended the stream".into()));
