@@ -8,8 +8,8 @@
 //! acknowledgement of FIN, then the client closes. Only a client that does not is closed by force, since a page that
 //! is closed from this side is told neither code nor reason.
 //!
-//! What else the client opens is turned away all the while (`turn_away`). How the connection ended is for the same
-//! place to say: once the client has closed, every other call says that it was closed here.
+//! What else the client opens is turned away all the while. How the link ended is for those to say who wait for more
+//! streams, for datagrams and for signals: a read or a write that fails only knows that the connection is gone.
 
 use std::{
     future::{Future, poll_fn},
@@ -21,15 +21,22 @@ use std::{
 
 use bytes::{Buf, BufMut, Bytes};
 use throughline_link::{Fault, LinkEnd, Peer, Transmit, buffer::with_buffer};
-use throughline_wire::{CloseCode, Codec, ErrorCode, codec::FrameSplitter};
+use throughline_wire::{CloseCode, ErrorCode, codec::FrameSplitter};
 use tokio::time::Sleep;
 use wtransport::{
-    Connection, RecvStream, SendStream, VarInt,
-    error::{ConnectionError, SendDatagramError},
-    quinn::{self, ReadError, StoppedError, WriteError},
+    proto::{error::ErrorCode as Http3Code, ids::SessionId},
+    quinn::{
+        self, Connection, ConnectionError, ReadError, RecvStream, SendDatagramError, SendStream,
+        StoppedError, WriteError,
+    },
 };
 
-use crate::{Config, codes::stream_code};
+use crate::{
+    Config,
+    codes::stream_code,
+    handshake::Opened,
+    http3::{self, Signal, to_quinn},
+};
 
 /// Pieces and messages that one turn moves before other tasks have theirs.
 const TURN: u32 = 64;
@@ -37,24 +44,25 @@ const TURN: u32 = 64;
 /// Datagrams of one turn, beside that.
 const DATAGRAMS: u32 = 16;
 
+/// Streams that one turn takes only to refuse them.
+const STRANGERS: u32 = 8;
+
 /// The most that is read from the stream at once, in bytes.
 const PIECE_BYTES: usize = 16 * 1024;
 
 /// Sees a link to its end. A client that has already broken a rule is told by its peer, and not read.
-pub(crate) async fn converse<P: Peer>(
-    connection: &Connection,
-    (down, up): (SendStream, RecvStream),
-    peer: P,
-    codec: Codec,
-    fault: Option<Fault>,
-    config: &Config,
-) {
-    let mut turned_away = pin!(turn_away(connection));
-    let mut datagram = pin!(connection.receive_datagram());
+pub(crate) async fn converse<P: Peer>(opened: Opened, peer: P, config: &Config) {
+    let Opened { connection, mut signals, session, streams: (down, up), codec, is_codec_known, .. } = opened;
+    let connection = &connection;
+    let code = stream_code(CloseCode::UNSUPPORTED_DATA);
+    let mut both_ways = pin!(connection.accept_bi());
+    let mut one_way = pin!(connection.accept_uni());
+    let mut datagram = pin!(connection.read_datagram());
     let mut conversation = Conversation {
         connection,
         config,
         is_text: codec.is_text(),
+        session,
         down,
         up,
         frames: FrameSplitter::new(codec, config.max_message_bytes),
@@ -66,74 +74,65 @@ pub(crate) async fn converse<P: Peer>(
         fault: None,
         deadline: None,
     };
-    if let Some(fault) = fault {
-        conversation.refuse(fault);
+    if !is_codec_known {
+        conversation.refuse(Fault::WrongCodec);
     }
     poll_fn(|context| {
-        // First, since it may say that all else is over, and why.
-        if let Poll::Ready(error) = turned_away.as_mut().poll(context) {
-            conversation.disconnected(&error);
-            return Poll::Ready(());
-        }
-        let mut share = DATAGRAMS;
-        while let Poll::Ready(received) = datagram.as_mut().poll(context) {
-            match received {
-                Ok(received) => conversation.receive_datagram(&received),
-                Err(error) => {
-                    conversation.disconnected(&error);
-                    return Poll::Ready(());
+        // Whatever else the client opens is turned away: somebody has to take it, and it may be a great deal.
+        for share in (0..STRANGERS).rev() {
+            let both = match both_ways.as_mut().poll(context) {
+                Poll::Ready(Ok((down, up))) => {
+                    http3::refuse(down, up, code);
+                    both_ways.set(connection.accept_bi());
+                    true
                 }
+                Poll::Ready(Err(error)) => return conversation.disconnected(&error),
+                Poll::Pending => false,
+            };
+            let one = match one_way.as_mut().poll(context) {
+                Poll::Ready(Ok(up)) => {
+                    signals.add(up);
+                    one_way.set(connection.accept_uni());
+                    true
+                }
+                Poll::Ready(Err(error)) => return conversation.disconnected(&error),
+                Poll::Pending => false,
+            };
+            if !both && !one {
+                break;
             }
-            datagram.set(connection.receive_datagram());
-            share -= 1;
             if share == 0 {
                 context.waker().wake_by_ref();
-                break;
+            }
+        }
+        if let Poll::Ready(signal) = signals.poll(context, code) {
+            return conversation.signalled(signal);
+        }
+        for share in (0..DATAGRAMS).rev() {
+            match datagram.as_mut().poll(context) {
+                Poll::Ready(Ok(received)) => conversation.receive_datagram(&received),
+                Poll::Ready(Err(error)) => return conversation.disconnected(&error),
+                Poll::Pending => break,
+            }
+            datagram.set(connection.read_datagram());
+            if share == 0 {
+                context.waker().wake_by_ref();
             }
         }
         // The deadline is looked at last, since the turn may have set it: only so does it know whom to wake.
         if conversation.turn(context).is_break() || conversation.is_late(context) {
-            conversation.close_by_force();
-            return Poll::Ready(());
+            return conversation.close_by_force();
         }
         Poll::Pending
     })
     .await;
 }
 
-/// Turns away whatever the client opens beside its stream, for as long as there is a connection; then says how that
-/// ended. Somebody has to take them all: those that nobody takes would hold up the others.
-async fn turn_away(connection: &Connection) -> ConnectionError {
-    let code = stream_code(CloseCode::UNSUPPORTED_DATA);
-    let both_ways = async {
-        loop {
-            match connection.accept_bi().await {
-                Ok((mut down, up)) => {
-                    let _ = down.reset(code);
-                    up.stop(code);
-                }
-                Err(error) => break error,
-            }
-        }
-    };
-    let one_way = async {
-        loop {
-            match connection.accept_uni().await {
-                Ok(up) => up.stop(code),
-                Err(error) => break error,
-            }
-        }
-    };
-    tokio::select! {
-        error = both_ways => error,
-        error = one_way => error,
-    }
-}
-
 struct Conversation<'a, P> {
     connection: &'a Connection,
     config: &'a Config,
     is_text: bool,
+    session: SessionId,
     down: SendStream,
     up: RecvStream,
     frames: FrameSplitter,
@@ -156,7 +155,7 @@ enum Phase {
     Closing,
     /// FIN is, and is to be acknowledged.
     Finishing(Stopped),
-    /// It is the client's turn to close; or the connection is gone, and `turn_away` will say how.
+    /// It is the client's turn to close; or the connection is gone, and others will say how.
     Parting,
 }
 
@@ -195,8 +194,7 @@ impl<P: Peer> Conversation<'_, P> {
     fn write(&mut self, context: &mut Context<'_>, moves: &mut u32) -> Going {
         loop {
             while self.outgoing.has_remaining() {
-                let stream = Pin::new(self.down.quic_stream_mut());
-                match stream.poll_write(context, &self.outgoing) {
+                match Pin::new(&mut self.down).poll_write(context, &self.outgoing) {
                     Poll::Ready(Ok(written)) => self.outgoing.advance(written),
                     Poll::Ready(Err(WriteError::ConnectionLost(_))) => return self.part(),
                     Poll::Ready(Err(_)) => return OVER,
@@ -218,10 +216,9 @@ impl<P: Peer> Conversation<'_, P> {
                     *moves -= 1;
                 }
                 Phase::Closing => {
-                    let stream = self.down.quic_stream_mut();
                     // It fails where the stream was stopped, which the next step hears.
-                    let _ = stream.finish();
-                    self.phase = Phase::Finishing(Box::pin(stream.stopped()));
+                    let _ = self.down.finish();
+                    self.phase = Phase::Finishing(Box::pin(self.down.stopped()));
                     self.set_deadline(self.config.close_grace);
                 }
                 Phase::Finishing(stopped) => {
@@ -241,7 +238,7 @@ impl<P: Peer> Conversation<'_, P> {
     /// Asks the peer for more; says whether there was any.
     fn pull(&mut self, context: &mut Context<'_>) -> bool {
         let Some(peer) = &mut self.peer else { return false };
-        let (transmit, mut message) = with_buffer(|buffer| {
+        let (transmit, message) = with_buffer(|buffer| {
             let transmit = peer.poll_transmit(context, self.config.budget_bytes, buffer);
             if self.is_text && buffer.last().is_some_and(|&last| last != b'\n') {
                 buffer.put_u8(b'\n');
@@ -252,9 +249,9 @@ impl<P: Peer> Conversation<'_, P> {
             (Poll::Ready(Transmit::Message), _) => self.outgoing = message,
             (Poll::Ready(Transmit::Datagram), _) => {
                 let end = message.len() - usize::from(self.is_text && message.ends_with(b"\n"));
-                let sent = self.connection.send_datagram(&message[..end]);
+                let sent = self.connection.send_datagram(http3::datagram(self.session, &message[..end]));
                 if let Err(SendDatagramError::TooLarge | SendDatagramError::UnsupportedByPeer) = sent {
-                    self.outgoing = message.split_off(0);
+                    self.outgoing = message;
                 }
             }
             (Poll::Ready(Transmit::Close(advice)), _) => {
@@ -272,7 +269,7 @@ impl<P: Peer> Conversation<'_, P> {
     fn read(&mut self, context: &mut Context<'_>, moves: &mut u32) -> ControlFlow<(), bool> {
         let mut got_frame = false;
         while *moves > 0 && self.is_reading {
-            let piece = pin!(self.up.quic_stream_mut().read_chunk(PIECE_BYTES, true)).poll(context);
+            let piece = pin!(self.up.read_chunk(PIECE_BYTES, true)).poll(context);
             let Poll::Ready(piece) = piece else { break };
             *moves -= 1;
             match piece {
@@ -315,8 +312,9 @@ impl<P: Peer> Conversation<'_, P> {
     }
 
     fn receive_datagram(&mut self, datagram: &[u8]) {
-        if let (Phase::Open, Some(peer)) = (&self.phase, &mut self.peer) {
-            peer.receive_datagram(datagram);
+        let payload = http3::payload(self.session, datagram);
+        if let (Phase::Open, Some(peer), Some(payload)) = (&self.phase, &mut self.peer, payload) {
+            peer.receive_datagram(payload);
         }
     }
 
@@ -329,7 +327,7 @@ impl<P: Peer> Conversation<'_, P> {
         };
         self.fault = Some(code);
         self.is_reading = false;
-        let _ = self.up.quic_stream_mut().stop(to_quinn(stream_code(code)));
+        let _ = self.up.stop(to_quinn(stream_code(code)));
         if let Some(peer) = &mut self.peer {
             peer.refuse(fault);
         }
@@ -361,28 +359,45 @@ impl<P: Peer> Conversation<'_, P> {
         self.deadline = Some(Box::pin(tokio::time::sleep(after)));
     }
 
+    /// The client has said something beside its stream that ends the link.
+    fn signalled(&mut self, signal: Signal) -> Poll<()> {
+        let (code, end) = match signal {
+            Signal::Closed(code, reason) => {
+                tracing::debug!(code, reason, "closed by the client");
+                (Http3Code::NoError, self.left())
+            }
+            Signal::BrokenOff => (Http3Code::NoError, LinkEnd::Lost),
+            Signal::Breach(code) => (code, LinkEnd::Protocol),
+        };
+        self.end(end);
+        self.connection.close(to_quinn(code.to_code()), b"");
+        Poll::Ready(())
+    }
+
     /// The connection has ended by itself.
-    fn disconnected(&mut self, error: &ConnectionError) {
-        let reason = match error {
-            // One that closes on FIN may do so before it has acknowledged it.
-            ConnectionError::ApplicationClosed(_) if matches!(self.phase, Phase::Finishing(_)) => {
-                self.farewell.end
-            }
+    fn disconnected(&mut self, error: &ConnectionError) -> Poll<()> {
+        let end = match error {
             ConnectionError::ApplicationClosed(close) => {
-                let reason = String::from_utf8_lossy(close.reason());
-                tracing::debug!(code = close.code().into_inner(), %reason, "closed by the client");
-                LinkEnd::ClosedByClient
+                let reason = String::from_utf8_lossy(&close.reason);
+                tracing::debug!(code = close.error_code.into_inner(), %reason, "closed by the client");
+                self.left()
             }
-            ConnectionError::LocalH3Error(_) => LinkEnd::Protocol,
             _ => LinkEnd::Lost,
         };
-        self.end(reason);
+        self.end(end);
+        Poll::Ready(())
+    }
+
+    /// How a link ends whose client has left. One that closes on FIN may do so before it has acknowledged it.
+    fn left(&self) -> LinkEnd {
+        if matches!(self.phase, Phase::Finishing(_)) { self.farewell.end } else { LinkEnd::ClosedByClient }
     }
 
     /// The client had its time; a link that has not ended by now is lost.
-    fn close_by_force(&mut self) {
+    fn close_by_force(&mut self) -> Poll<()> {
         self.end(LinkEnd::Lost);
-        self.connection.close(VarInt::from_u32(self.farewell.code.0.into()), self.farewell.reason.as_bytes());
+        self.connection.close(u32::from(self.farewell.code.0).into(), self.farewell.reason.as_bytes());
+        Poll::Ready(())
     }
 
     fn end(&mut self, reason: LinkEnd) {
@@ -390,8 +405,4 @@ impl<P: Peer> Conversation<'_, P> {
             peer.end(reason);
         }
     }
-}
-
-fn to_quinn(code: VarInt) -> quinn::VarInt {
-    quinn::VarInt::from_u64(code.into_inner()).unwrap_or(quinn::VarInt::MAX)
 }

@@ -6,16 +6,24 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use throughline_wire::Codec;
 use tokio::time::timeout;
 use wtransport::{
-    Connection, RecvStream, SendStream,
-    endpoint::{IncomingSessionFuture, SessionRequest},
-    quinn,
+    proto::{
+        error::ErrorCode,
+        ids::SessionId,
+        session::{SessionRequest, SessionResponse},
+    },
+    quinn::{Connection, Incoming, RecvStream, SendStream},
 };
 
-use crate::Config;
+use crate::{
+    Config,
+    http3::{self, Asked, Signals, to_quinn},
+};
 
 /// A client that has opened its stream.
 pub(crate) struct Opened {
     pub(crate) connection: Connection,
+    pub(crate) signals: Signals,
+    pub(crate) session: SessionId,
     pub(crate) streams: (SendStream, RecvStream),
     pub(crate) codec: Codec,
     /// Whether `codec` is what the client asked for. One that knows none of ours is told so, in text.
@@ -24,35 +32,54 @@ pub(crate) struct Opened {
 }
 
 /// Sees a client through its handshake; `None` where it does not get there, in time or at all.
-pub(crate) async fn open(incoming: quinn::Incoming, config: &Config) -> Option<Opened> {
-    let session = IncomingSessionFuture::with_quic_incoming(incoming);
+pub(crate) async fn open(incoming: Incoming, config: &Config) -> Option<Opened> {
     timeout(config.handshake.timeout, async {
-        let request = session.await.ok()?;
-        if request.path().split('?').next() != Some(&config.path) {
-            tracing::debug!(path = request.path(), "no such path");
-            request.not_found().await;
-            return None;
-        }
-        let (codec, is_codec_known) = choose_codec(&request);
-        let headers = headers(&request);
-        let accepted = match codec {
-            Some(codec) => {
-                request.accept_with_headers([("wt-protocol", format!("\"{}\"", codec.name()))]).await
+        let connection = incoming.accept().ok()?.await.ok()?;
+        match ask(&connection, config).await {
+            Ok(opened) => opened,
+            Err(breach) => {
+                breach.close(&connection);
+                None
             }
-            None => request.accept().await,
-        };
-        let connection = accepted.ok()?;
-        let streams = connection.accept_bi().await.ok()?;
-        Some(Opened { connection, streams, codec: codec.unwrap_or(Codec::Json), is_codec_known, headers })
+        }
     })
     .await
     .ok()
     .flatten()
 }
 
+async fn ask(connection: &Connection, config: &Config) -> Result<Option<Opened>, http3::Breach> {
+    let Asked { request, mut signals } = http3::greet(connection).await?;
+    let Some(session) = signals.session() else { return Ok(None) };
+    if request.path().split('?').next() != Some(&config.path) {
+        tracing::debug!(path = request.path(), "no such path");
+        http3::answer(&mut signals, SessionResponse::not_found().headers()).await?;
+        let _ = signals.response().finish();
+        let _ = signals.response().stopped().await;
+        connection.close(to_quinn(ErrorCode::NoError.to_code()), b"");
+        return Ok(None);
+    }
+    let (codec, is_codec_known) = choose_codec(&request);
+    let mut response = SessionResponse::ok();
+    if let Some(codec) = codec {
+        response.add("wt-protocol", format!("\"{}\"", codec.name()));
+    }
+    http3::answer(&mut signals, response.headers()).await?;
+    let streams = http3::stream(connection, session).await?;
+    Ok(Some(Opened {
+        connection: connection.clone(),
+        signals,
+        session,
+        streams,
+        codec: codec.unwrap_or(Codec::Json),
+        is_codec_known,
+        headers: headers(&request),
+    }))
+}
+
 /// The first of the client's protocols that is one of ours, none where it named none, and whether that will do.
 fn choose_codec(request: &SessionRequest) -> (Option<Codec>, bool) {
-    let Some(offered) = request.headers().get("wt-available-protocols") else { return (None, true) };
+    let Some(offered) = request.get("wt-available-protocols") else { return (None, true) };
     let ours = [Codec::Json, Codec::Bincode];
     let chosen = protocols(offered).find_map(|name| ours.into_iter().find(|codec| codec.name() == name));
     (chosen, chosen.is_some() || protocols(offered).next().is_none())
@@ -68,6 +95,7 @@ fn protocols(list: &str) -> impl Iterator<Item = &str> {
 fn headers(request: &SessionRequest) -> HeaderMap {
     let mut headers: HeaderMap = request
         .headers()
+        .as_ref()
         .iter()
         .filter_map(|(name, value)| {
             Some((HeaderName::from_str(name).ok()?, HeaderValue::from_str(value).ok()?))

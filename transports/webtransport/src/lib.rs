@@ -1,7 +1,7 @@
 //! Links over WebTransport (draft-ietf-webtrans-http3, on HTTP/3).
 //!
 //! [`WebTransport::bind`] makes an [`Endpoint`] of a UDP socket, and [`Endpoint::serve`] accepts until it is told to
-//! stop. Each client is seen through its handshake (`handshake`), is given a peer at the gate once it has opened its
+//! stop. Each client is seen through its handshake (`handshake`, and `http3` below it), is given a peer at the gate once it has opened its
 //! stream, and is a link from then on, one future (`conversation`). What QUIC is to hold for each is in `quic`.
 //!
 //! Frames follow one another on the one bidirectional stream that the client opens: in the text codec each ends with
@@ -30,16 +30,17 @@ mod codes;
 mod config;
 mod conversation;
 mod handshake;
+mod http3;
 mod quic;
 
 use std::{
-    io,
+    io, mem,
     net::{SocketAddr, UdpSocket},
     sync::Arc,
     time::Duration,
 };
 
-use throughline_link::{Fault, Gate, LinkRequest, Opening, Shape};
+use throughline_link::{Gate, LinkRequest, Opening, Shape};
 use throughline_wire::CloseCode;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -159,7 +160,8 @@ async fn link<G: Gate>(
     _connection: OwnedSemaphorePermit,
 ) {
     let WebTransport { gate, config } = adapter;
-    let Some(opened) = handshake::open(incoming, &config).await else { return };
+    // In a box, so that the link does not keep the room that it took.
+    let Some(mut opened) = Box::pin(handshake::open(incoming, &config)).await else { return };
     drop(handshake);
     let peer = gate.open(LinkRequest {
         transport: WebTransport::<G>::NAME,
@@ -168,10 +170,9 @@ async fn link<G: Gate>(
         datagrams: true,
         opening: Opening::Message,
         remote: Some(opened.connection.remote_address()),
-        headers: opened.headers,
+        headers: mem::take(&mut opened.headers),
     });
-    let fault = (!opened.is_codec_known).then_some(Fault::WrongCodec);
-    conversation::converse(&opened.connection, opened.streams, peer, opened.codec, fault, &config).await;
+    conversation::converse(opened, peer, &config).await;
 }
 
 /// How long the last packets of a closed endpoint may take.
