@@ -7,7 +7,7 @@
 
 use std::io::Write as _;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use mio::{Events, Interest, Poll, Token, net::TcpListener};
 
 use crate::{
@@ -33,6 +33,7 @@ struct Peer {
 
 /// Serves until it is killed.
 pub(crate) fn run(transport: Transport) -> Result<()> {
+    ensure!(transport != Transport::Webtransport, "a bare writer of QUIC is nothing bare");
     let mut poll = Poll::new()?;
     let mut listener = TcpListener::bind("127.0.0.1:0".parse()?)?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
@@ -126,7 +127,7 @@ fn greeting(transport: Transport) -> Vec<u8> {
         Transport::Sse => {
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
         }
-        Transport::Polling => b"",
+        Transport::Polling | Transport::Webtransport => b"",
     };
     [
         head,
@@ -160,6 +161,7 @@ fn message(transport: Transport, frames: &str) -> Vec<u8> {
             message.extend_from_slice(frames.as_bytes());
             message
         }
+        Transport::Webtransport => format!("{frames}\n").into_bytes(),
         Transport::Sse => {
             let block = format!("data: {frames}\n\n");
             format!("{:X}\r\n{block}\r\n", block.len()).into_bytes()

@@ -93,6 +93,7 @@ impl Client {
             Transport::Websocket => UPGRADE.to_vec(),
             Transport::Sse => post("/v1/events", &self.hello()),
             Transport::Polling => post("/v1/poll", &self.hello()),
+            Transport::Webtransport => (self.hello() + "\n").into_bytes(),
         }
     }
 
@@ -118,6 +119,7 @@ impl Client {
             Transport::Websocket => self.take_websocket(bytes, said),
             Transport::Sse => self.take_stream(bytes, said),
             Transport::Polling => self.take_answers(bytes, said),
+            Transport::Webtransport => self.take_lines(bytes, said),
         }
     }
 
@@ -193,6 +195,12 @@ impl Client {
         }
     }
 
+    fn take_lines(&mut self, bytes: &[u8], said: &mut Said) -> Result<usize> {
+        let Some(last) = memchr::memrchr(b'\n', bytes) else { return Ok(0) };
+        self.take_message(&bytes[..last], said)?;
+        Ok(last + 1)
+    }
+
     fn take_message(&mut self, message: &[u8], said: &mut Said) -> Result<()> {
         for frame in message.split(|byte| *byte == b'\n').filter(|frame| !frame.is_empty()) {
             self.take_frame(frame, said)?;
@@ -258,10 +266,13 @@ impl Client {
     }
 
     fn say(&self, frame_text: &str, said: &mut Said) {
-        if self.transport == Transport::Websocket {
-            frame(frame_text.as_bytes(), &mut said.link);
-        } else {
-            said.post.extend_from_slice(&self.posted(frame_text));
+        match self.transport {
+            Transport::Websocket => frame(frame_text.as_bytes(), &mut said.link),
+            Transport::Webtransport => {
+                said.link.extend_from_slice(frame_text.as_bytes());
+                said.link.push(b'\n');
+            }
+            Transport::Sse | Transport::Polling => said.post.extend_from_slice(&self.posted(frame_text)),
         }
     }
 

@@ -24,8 +24,14 @@ pub(crate) fn run(server: &Server, plan: Plan) -> Result<()> {
     fleet.open((0..plan.clients).map(|name| Client::new(plan.transport, name, plan.acknowledge)))?;
     publish(&mut fleet, plan.warm_up, plan.outstanding)?;
     let (cpu, began) = (cpu_seconds(server.pid)?, Instant::now());
-    let mut waits = publish(&mut fleet, plan.events, plan.outstanding)?;
+    let waits = publish(&mut fleet, plan.events, plan.outstanding)?;
     let (cpu, seconds) = (cpu_seconds(server.pid)? - cpu, began.elapsed().as_secs_f64());
+    print(&plan, cpu, seconds, waits);
+    Ok(())
+}
+
+/// Prints what it took.
+pub(crate) fn print(plan: &Plan, cpu: f64, seconds: f64, mut waits: Vec<f64>) {
     waits.sort_unstable_by(f64::total_cmp);
     let result = json!({
         "deliveries": plan.events * plan.clients,
@@ -35,7 +41,6 @@ pub(crate) fn run(server: &Server, plan: Plan) -> Result<()> {
         "p99Ms": waits[waits.len() * 99 / 100],
     });
     println!("{result}");
-    Ok(())
 }
 
 /// Publishes events, never more than `outstanding` that some client does not have; gives the milliseconds that each

@@ -16,11 +16,11 @@ use crate::{
 };
 
 /// How long a client may leave an item unacknowledged.
-const ACK_DELAY: Duration = Duration::from_millis(200);
+pub(crate) const ACK_DELAY: Duration = Duration::from_millis(200);
 /// How many clients are let in at once, so that none waits in the listener's queue.
 const WAVE: usize = 64;
 /// How long anything may take before the scene is given up.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Clients, their connections, and those who publish to them.
 pub(crate) struct Fleet {

@@ -6,7 +6,7 @@
 //! they check that each event comes once and in order.
 //!
 //! Read on in [`ceiling`] for what the gateway is compared with, in [`client`] for what a client says, in [`fleet`] for
-//! how many of them run, and in the scenes: [`fanout`], [`resume`], [`memory`].
+//! how many of them run ([`webtransport`] for QUIC), and in the scenes: [`fanout`], [`resume`], [`memory`].
 
 mod ceiling;
 mod client;
@@ -16,6 +16,7 @@ mod memory;
 mod process;
 mod publishers;
 mod resume;
+mod webtransport;
 mod wire;
 
 use std::net::SocketAddr;
@@ -25,12 +26,19 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 fn main() -> anyhow::Result<()> {
     match Load::parse().scene {
         Scene::Ceiling { transport } => ceiling::run(transport),
-        Scene::Fanout { server, transport, clients, events, warm_up, outstanding, silent } => fanout::run(
-            &server,
-            fanout::Plan { transport, clients, events, warm_up, outstanding, acknowledge: !silent },
-        ),
+        Scene::Fanout { server, transport, clients, events, warm_up, outstanding, silent } => {
+            let plan =
+                fanout::Plan { transport, clients, events, warm_up, outstanding, acknowledge: !silent };
+            match transport {
+                Transport::Webtransport => webtransport::fanout(&server, plan),
+                _ => fanout::run(&server, plan),
+            }
+        }
         Scene::Resume { server, transport, clients, missed } => {
             resume::run(&server, transport, clients, missed)
+        }
+        Scene::Memory { server, kind: memory::Kind::Webtransport, warm_up, sessions } => {
+            webtransport::hold(&server, warm_up, sessions)
         }
         Scene::Memory { server, kind, warm_up, sessions } => memory::run(&server, kind, warm_up, sessions),
     }
@@ -117,4 +125,6 @@ enum Transport {
     Websocket,
     Sse,
     Polling,
+    /// Fan-out and memory alone; there is no ceiling of it.
+    Webtransport,
 }

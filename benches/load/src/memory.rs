@@ -5,14 +5,14 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 use serde_json::json;
 
 use crate::{Server, Transport, client::Client, fleet::Fleet, process::pss_bytes};
 
 /// How long the server has to come to rest.
-const REST: Duration = Duration::from_secs(3);
+pub(crate) const REST: Duration = Duration::from_secs(3);
 /// Connections over which sessions are opened that then have none.
 const DOORS: usize = 64;
 
@@ -27,6 +27,8 @@ pub(crate) enum Kind {
     Sse,
     /// A poll that waits, not the first of its connection.
     Poll,
+    /// An open WebTransport session on which nothing is said.
+    Webtransport,
 }
 
 /// Opens them, and prints what each costs.
@@ -39,6 +41,7 @@ pub(crate) fn run(server: &Server, kind: Kind, warm_up: usize, sessions: usize) 
             Kind::Websocket => open(fleet, Transport::Websocket, opened, count)?,
             Kind::Sse => open(fleet, Transport::Sse, opened, count)?,
             Kind::Poll => open(fleet, Transport::Polling, opened, count)?,
+            Kind::Webtransport => bail!("QUIC is not for this fleet"),
         }
         opened += count;
         fleet.run_for(REST)?;
@@ -46,9 +49,14 @@ pub(crate) fn run(server: &Server, kind: Kind, warm_up: usize, sessions: usize) 
     };
     let before = look(&mut fleet, warm_up)?;
     let after = look(&mut fleet, sessions)?;
+    print(before, after, sessions);
+    Ok(())
+}
+
+/// Prints what each of so many costs.
+pub(crate) fn print(before: u64, after: u64, sessions: usize) {
     let each = after.saturating_sub(before) as f64 / sessions as f64;
     println!("{}", json!({ "bytesEach": each, "sessions": sessions }));
-    Ok(())
 }
 
 /// Clients that stay; a poll that is answered is followed by one that waits.

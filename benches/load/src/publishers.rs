@@ -24,12 +24,7 @@ impl Publishers {
     /// This many, not connected yet.
     pub(crate) fn new(address: SocketAddr, count: usize) -> Self {
         let wires = (0..count).map(|_| None).collect();
-        let body = format!(r#"{{"channel":"bench","data":{}}}"#, payload());
-        let request = format!(
-            "POST /api/v1/publish HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        Self { address, wires, idle: (0..count).collect(), request: request.into_bytes() }
+        Self { address, wires, idle: (0..count).collect(), request: request() }
     }
 
     /// Publishes an event, if one of them is idle.
@@ -66,6 +61,16 @@ impl Publishers {
         ensure!(open, "the admin API closed a connection");
         Ok(true)
     }
+}
+
+/// Publishes an event.
+pub(crate) fn request() -> Vec<u8> {
+    let body = format!(r#"{{"channel":"bench","data":{}}}"#, payload());
+    let length = body.len();
+    format!(
+        "POST /api/v1/publish HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
 }
 
 /// What every event carries: 128 bytes of JSON.
