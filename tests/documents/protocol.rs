@@ -72,6 +72,8 @@ fn the_settings_are_those_of_the_code() {
         ("hold", session.poll_hold_ms),
         ("probe", session.probe_ms),
         ("links", session.links as u64),
+        ("volatiles", session.volatiles_per_second.into()),
+        ("volatileBytes", session.volatile_bytes as u64),
         ("reserve", session.reserve_items as u64),
     ];
     let written = numbers(&protocol("Settings"));
