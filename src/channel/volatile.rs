@@ -45,6 +45,7 @@ pub struct Ring {
 #[derive(Debug)]
 pub struct Volatile {
     said_ms: u64,
+    seq: u64,
     sender: Option<SessionId>,
     text: Bytes,
     binary: OnceLock<Bytes>,
@@ -56,7 +57,8 @@ impl Ring {
         Self { head, entries: VecDeque::new(), bytes: 0 }
     }
 
-    /// Adds one, said at `mono_ms` and `wall_ms`; returns its number.
+    /// Adds one, said at `mono_ms` and `wall_ms`; returns the number of the newest. One that a newer of its sender has
+    /// overtaken on the way here is dropped, so that those of one sender are in order.
     pub(super) fn say(
         &mut self,
         channel: &ChannelName,
@@ -64,18 +66,22 @@ impl Ring {
         mono_ms: u64,
         wall_ms: u64,
     ) -> u64 {
-        self.head += 1;
         let sender = volatile.sender.as_ref().map(|sender| sender.session);
+        let seq = volatile.seq.unwrap_or(self.head + 1);
+        if self.entries.iter().any(|earlier| earlier.sender == sender && earlier.seq >= seq) {
+            return self.head;
+        }
+        self.head += 1;
         let frame = DownFrame::Volatile(VolatileDown {
             channel: channel.clone(),
             name: volatile.name,
             time: wall_ms,
-            seq: volatile.seq.unwrap_or(self.head),
+            seq,
             sender: volatile.sender,
             payload: volatile.payload,
         });
         let text = encode(Codec::Json, &frame);
-        let entry = Volatile { said_ms: mono_ms, sender, text, binary: OnceLock::new() };
+        let entry = Volatile { said_ms: mono_ms, seq, sender, text, binary: OnceLock::new() };
         self.bytes += entry.cost();
         self.entries.push_back(entry);
         self.trim(mono_ms);
@@ -186,6 +192,17 @@ mod tests {
         ring.trim(2 * VOLATILE_MS);
         assert_eq!((ring.is_empty(), ring.bytes()), (true, 0));
         assert_eq!(say(&mut ring, 0, 1), 105);
+    }
+
+    #[test]
+    fn one_that_was_overtaken_by_a_newer_of_its_sender_is_dropped() {
+        let mut ring = Ring::default();
+        let mut say = |session: u8, seq: u64| {
+            let sender = Sender { user: None, session: SessionId::from_random([session; 16]) };
+            let volatile = NewVolatile { seq: Some(seq), sender: Some(sender), ..NewVolatile::default() };
+            ring.say(&ChannelName::parse("a").unwrap(), volatile, 0, 0)
+        };
+        assert_eq!([say(1, 5), say(1, 4), say(1, 5), say(2, 4), say(1, 6)], [1, 1, 1, 2, 3]);
     }
 
     #[test]
