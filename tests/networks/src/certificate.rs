@@ -24,6 +24,9 @@ impl Files {
 
     /// What tells the gateway of them.
     pub(crate) fn settings(&self) -> [String; 2] {
-        [format!("tls.certificate={}", self.certificate.display()), format!("tls.key={}", self.key.display())]
+        [
+            format!("tls.certificate_file={}", self.certificate.display()),
+            format!("tls.key_file={}", self.key.display()),
+        ]
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde_json::json;
-use throughline_client::{Incoming, Session, SubscribeFrom, Transport, Via};
+use throughline_client::{Incoming, Session, SubscribeFrom};
 
 use crate::figures::Figures;
 use crate::gateway::Admin;
@@ -47,11 +47,9 @@ pub async fn cold_start(admin: Admin, route: &Route, rounds: usize, watched: usi
     for round in 0..rounds {
         posts.push(route.bare_post().await?);
         let mut config = route.client()?;
-        config.first = Some(Via::json(Transport::Polling));
+        config.subscriptions = vec![(channel.clone(), SubscribeFrom::Last(1))];
         let begun = Instant::now();
         let (session, mut events) = Session::connect(config)?;
-        let (asking, wanted) = (session.clone(), channel.clone());
-        tokio::spawn(async move { asking.subscribe(wanted, SubscribeFrom::Last(1)).await });
         let first = async {
             while let Some(incoming) = events.next().await {
                 if let Incoming::Event { .. } = incoming {

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use throughline_client::{Config, Session, SubscribeFrom, Transport};
 
 use crate::gateway::Admin;
@@ -62,12 +62,11 @@ impl Scene<'_> {
     /// # Errors
     /// When it cannot be played: the session never ran on what it has to run on before the fault.
     pub async fn play(&self) -> Result<MidSession> {
-        let (session, events) = Session::connect(self.config.clone())?;
-        let arrivals = Arrivals::begin(events);
         let down = format!("{}-down", self.name);
-        let channel = channel_named(&down)?;
-        let subscribing = session.subscribe(channel, SubscribeFrom::Now);
-        tokio::time::timeout(PATIENCE, subscribing).await.context("the subscription takes too long")??;
+        let mut config = self.config.clone();
+        config.subscriptions = vec![(channel_named(&down)?, SubscribeFrom::Now)];
+        let (session, events) = Session::connect(config)?;
+        let arrivals = Arrivals::begin(events);
         if runs_on(&session, self.on).await.is_none() {
             bail!("the session runs on {:?}, not on {}", transport(&session), self.on);
         }

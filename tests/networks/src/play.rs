@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use futures_util::{StreamExt, future::join_all, stream};
 use throughline_client::{Session, SubscribeFrom};
 
 use crate::cold::{ColdStart, cold_start};
@@ -112,13 +113,18 @@ pub async fn play(options: &Options, say: &dyn Fn(&str)) -> Result<Plays> {
         let played = cold(options, &hostile).await;
         plays.cold.push((hostile, played.map_err(in_words)));
     }
-    for turn in in_mid_session().into_iter().filter(|turn| wanted(&format!("mid {} {}", turn.on, turn.name)))
-    {
-        say(&format!("mid-session, on {}: {}", turn.on, turn.name));
-        let busy = mid(options, &turn, true).await.map_err(in_words);
-        let idle = mid(options, &turn, false).await.map_err(in_words);
-        plays.mid.push((turn, [busy, idle]));
-    }
+    let turns = in_mid_session().into_iter().filter(|turn| wanted(&format!("mid {} {}", turn.on, turn.name)));
+    // They wait nearly all of their time, so some are played at once.
+    plays.mid = stream::iter(turns)
+        .map(async |turn: Turn| {
+            say(&format!("mid-session, on {}: {}", turn.on, turn.name));
+            let (busy, idle) = tokio::join!(mid(options, &turn, true), mid(options, &turn, false));
+            let played = [busy.map_err(in_words), idle.map_err(in_words)];
+            (turn, played)
+        })
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
     for way in WAYS.iter().filter(|way| wanted(&format!("proxy {}", way.name))) {
         say(&format!("through {}", way.name));
         plays.proxied.push((*way, proxied(options, way).await.map_err(in_words)));
@@ -163,21 +169,7 @@ async fn mid(options: &Options, turn: &Turn, is_busy: bool) -> Result<Vec<MidSes
         };
         scene.play().await
     };
-    let mut playing: Vec<_> = (0..options.sessions).map(|number| Box::pin(session(number))).collect();
-    let mut played = Vec::new();
-    // All run while the first is awaited: each sleeps nearly all of its time, so one task carries them.
-    std::future::poll_fn(|context| {
-        playing.retain_mut(|session| match session.as_mut().poll(context) {
-            std::task::Poll::Ready(result) => {
-                played.push(result);
-                false
-            }
-            std::task::Poll::Pending => true,
-        });
-        if playing.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-    })
-    .await;
-    played.into_iter().collect()
+    join_all((0..options.sessions).map(session)).await.into_iter().collect()
 }
 
 async fn proxied(options: &Options, way: &Way) -> Result<ThroughProxy> {
@@ -227,9 +219,10 @@ async fn through(options: &Options, way: &Way, folder: &std::path::Path) -> Resu
 
 /// A session that runs for a while: what came of its events and commands, and how many there were.
 async fn flow(gateway: &Gateway, route: &Route) -> Result<(Account, u64)> {
-    let (session, events) = Session::connect(route.client()?)?;
+    let mut config = route.client()?;
+    config.subscriptions = vec![(channel_named("flow-down")?, SubscribeFrom::Now)];
+    let (session, events) = Session::connect(config)?;
     let arrivals = Arrivals::begin(events);
-    session.subscribe(channel_named("flow-down")?, SubscribeFrom::Now).await?;
     let mut publisher = Publisher::new(gateway.admin(), "flow-down".to_owned());
     ensure!(session.connected().await, "the session ended");
     publisher.go_on(Duration::from_millis(20));
@@ -245,6 +238,8 @@ async fn flow(gateway: &Gateway, route: &Route) -> Result<(Account, u64)> {
 
 /// How many sessions of each cold start are watched for what they choose.
 const WATCHED: usize = 3;
+/// How many faults in mid-session are played at once.
+const AT_ONCE: usize = 3;
 /// The heartbeat, and the hold of a poll, in mid-session: 15 s and 25 s unless configured, scaled so that a run has its end.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(3);
 /// How long events and commands flow through a proxy.
