@@ -148,3 +148,81 @@ fn l11_numbers_on_a_link_have_no_other_hole() {
     let stream = world.come(websocket(2).after(1));
     assert_eq!(world.items(stream), ["2 event a 1", "3 event a 2", "4 event a 3", "5 event a 4"]);
 }
+
+/// The two transports that go both ways: to the session they are one.
+const PROBES: [fn() -> Arrival; 2] = [probe, webtransport_probe];
+
+#[test]
+fn l10_a_probe_whose_downward_half_is_swallowed_never_displaces_what_works() {
+    for standing_by in PROBES {
+        for works in [sse, websocket, webtransport] {
+            let mut world = subscribed();
+            let active = world.come(works(2).after(1));
+            world.prove_after_reading(active);
+            let swallowed = world.come(standing_by().after(1));
+            // All that it says arrives; what is written to it is swallowed, so it has no nonce to say.
+            world.read(swallowed);
+            for number in 3..6 {
+                assert_eq!(world.say(swallowed, attach(number, 1)), Err(ErrorCode::FrameNotAllowed));
+                world.say(swallowed, UpFrame::Pong { nonce: Some(number + 100) }).unwrap();
+                world.say(swallowed, UpFrame::Pong { nonce: None }).unwrap();
+                world.publish("a", 1);
+                assert_eq!(world.items(active).len(), 1, "what works goes on");
+                assert_eq!(world.session().active().map(|(id, _)| id), Some(active));
+            }
+            world.prove(active);
+            world.wait(14_999);
+            world.prove(active);
+            assert!(!world.read(swallowed).iter().any(|line| line.starts_with("close")), "it stands by");
+            world.wait(1);
+            assert_eq!(world.read(swallowed).last().map(String::as_str), Some("close silence"));
+            world.publish("a", 1);
+            assert_eq!(world.items(active), ["5 event a 4"]);
+            assert_eq!(world.session().incarnation(), 1);
+        }
+    }
+}
+
+#[test]
+fn l10_a_probe_that_says_nothing_at_all_is_forgotten_and_what_works_goes_on() {
+    for standing_by in PROBES {
+        let mut world = subscribed();
+        let mut parked = world.come(poll(2).after(1));
+        let silent = world.come(standing_by().after(1));
+        world.wait(15_000);
+        world.publish("a", 1);
+        assert_eq!(world.read(parked), ["2 event a 1"]);
+        assert_eq!(world.read(silent).last().map(String::as_str), Some("close silence"));
+        parked = world.come(poll(3).after(2));
+        world.publish("a", 1);
+        assert_eq!(world.read(parked), ["3 event a 2"], "and no number was lost on it");
+    }
+}
+
+#[test]
+fn l10_a_probe_on_webtransport_is_one_on_websocket() {
+    let story = |standing_by: fn() -> Arrival| {
+        let mut world = subscribed();
+        let parked = world.come(poll(2).after(1));
+        let standby = world.come(standing_by().after(1));
+        let mut told = vec![world.read(standby)];
+        told.push(vec![format!("{:?}", world.say(standby, attach(3, 1)))]);
+        world.publish("a", 2);
+        told.push(world.read(standby));
+        told.push(world.read(parked));
+        world.prove(standby);
+        world.say(standby, attach(3, 2)).unwrap();
+        told.push(world.read(standby));
+        let late = world.come(standing_by().after(3));
+        world.prove_after_reading(late);
+        world.say(late, attach(3, 3)).unwrap();
+        told.push(world.read(late));
+        world.cut(standby);
+        let copied = world.come(standing_by().after(3).of("copy"));
+        world.prove_after_reading(copied);
+        world.say(copied, attach(4, 3)).unwrap();
+        told.push(world.read(copied));
+        told
+    };
+    assert_eq!(story(webtransport_probe), story(probe));
+}

@@ -195,7 +195,7 @@ impl Client {
                 }
                 Verdict::Open
             }
-            DownFrame::Pong { .. } => Verdict::Open,
+            DownFrame::Pong { .. } | DownFrame::Volatile(_) => Verdict::Open,
             other => panic!("the core says no {other:?}"),
         }
     }

@@ -36,6 +36,8 @@ coverage! {
     GapInexact = "gap over a change of epoch",
     GapResent = "numbered event lost before it was sent again",
     CommandsHeld = "command ahead of its turn",
+    VolatileTold = "volatile told",
+    VolatileMissed = "volatile passed over",
 }
 
 /// How often each was met.

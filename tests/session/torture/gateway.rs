@@ -13,14 +13,14 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use throughline::{
-    channel::Listener,
+    channel::{Listener, VOLATILE_MS},
     session::{
         Ending, Goodbye, LinkId, Now, Opening, Output, Parting, ResumeTag, Session, SessionConfig, Via,
         encode_goodbye,
     },
 };
 use throughline_wire::{
-    Codec, DecodeLimits, DownFrame, ErrorCode, SessionId, UpFrame,
+    ChannelName, Codec, DecodeLimits, DownFrame, ErrorCode, SessionId, UpFrame,
     frame::{ErrorFrame, Hello, Resume, SessionName},
 };
 
@@ -48,6 +48,8 @@ pub(super) struct Hosted {
     bell: Arc<Bell>,
     pub(super) legs: Vec<Leg>,
     pub(super) requests: VecDeque<Request>,
+    /// The last volatile of each channel that was told.
+    heard: BTreeMap<ChannelName, u64>,
     /// The client object that attached last.
     instance: Box<str>,
     /// When it last had an active link, and when it was opened.
@@ -245,7 +247,8 @@ impl World {
         let (legs, requests) = (Vec::new(), VecDeque::new());
         let instance = hello.instance.clone();
         let (ending, last_active, opened) = (None, self.time, self.time);
-        let hosted = Hosted { session, bell, legs, requests, instance, last_active, opened, ending };
+        let heard = BTreeMap::new();
+        let hosted = Hosted { session, bell, legs, requests, heard, instance, last_active, opened, ending };
         self.gateway.sessions.push(hosted);
         Ok((index, link))
     }
@@ -398,9 +401,12 @@ impl World {
             // L7, L10: items are for the newest link alone.
             let codec = self.network.conns.get(&conn).map_or(Codec::Json, |conn| conn.codec);
             let mut frames = codec.down_frames(&buffer, DecodeLimits::default());
-            let speaks = frames.any(|frame| matches!(frame, Ok(DownFrame::Items(_))));
+            let speaks =
+                frames.any(|frame| matches!(frame, Ok(DownFrame::Items(_) | DownFrame::Volatile(_))));
             assert!(!speaks, "items on {link:?}, which is not the active link");
         }
+        self.check_volatiles(index, conn, &buffer);
+        let hosted = &mut self.gateway.sessions[index];
         let tag = (kind == Kind::Plain).then(|| {
             let mut tag = String::new();
             hosted.session.write_resume_tag(link, &mut tag);
@@ -439,6 +445,25 @@ impl World {
             }
         }
         self.settle(index);
+    }
+
+    /// What is not kept is told while it is news, of channels that are held, once and in order over all links.
+    fn check_volatiles(&mut self, index: usize, conn: usize, message: &[u8]) {
+        let Some(codec) = self.network.conns.get(&conn).map(|conn| conn.codec) else { return };
+        let now = self.now();
+        let hosted = &mut self.gateway.sessions[index];
+        for frame in codec.down_frames(message, DecodeLimits::default()) {
+            let Ok(DownFrame::Volatile(said)) = frame else { continue };
+            assert!(now.wall_ms - said.time < VOLATILE_MS, "{said:?} is no news");
+            let is_held = hosted.session.subscriptions().any(|(name, _)| *name == said.channel);
+            assert!(is_held, "{said:?} of a channel that is not held");
+            let last = hosted.heard.insert(said.channel.clone(), said.seq);
+            assert!(last.is_none_or(|last| last < said.seq), "{said:?} after {last:?}");
+            self.coverage.met(Met::VolatileTold);
+            if last.is_some_and(|last| last + 1 < said.seq) {
+                self.coverage.met(Met::VolatileMissed);
+            }
+        }
     }
 
     fn drop_leg(&mut self, index: usize, leg: usize) {

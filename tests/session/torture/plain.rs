@@ -63,7 +63,7 @@ impl Plain {
                 let known = [ErrorCode::Forbidden, ErrorCode::TooManySubscriptions];
                 assert!(known.contains(&error.code) && !error.fatal, "{error:?} to a plain client");
             }
-            DownFrame::Ack { .. } | DownFrame::Retry(_) => {}
+            DownFrame::Ack { .. } | DownFrame::Retry(_) | DownFrame::Volatile(_) => {}
             other => panic!("the core says no {other:?} to a plain client"),
         }
     }

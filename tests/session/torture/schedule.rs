@@ -63,6 +63,7 @@ enum Step {
     Flush,
     Connect,
     Publish,
+    Whisper,
     Trim,
     BeginEpoch,
     Cut,
@@ -90,6 +91,7 @@ const WEIGHTS: &[(Step, u64)] = &[
     (Step::Flush, 18),
     (Step::Connect, 12),
     (Step::Publish, 16),
+    (Step::Whisper, 6),
     (Step::Trim, 3),
     (Step::BeginEpoch, 3),
     (Step::Cut, 5),
@@ -225,6 +227,7 @@ impl World {
                     self.truth.publish(channel, wall, &mut self.random);
                 }
             }
+            Step::Whisper => self.truth.whisper(channel, self.now()),
             Step::Trim => self.trim(channel),
             Step::BeginEpoch => self.begin_epoch(channel),
             Step::Cut => self.each_of(1, |conn| !conn.is_cut, Self::cut),

@@ -5,7 +5,10 @@
 
 use std::sync::Arc;
 
-use throughline::channel::{Channel, NewEvent, Retention};
+use throughline::{
+    channel::{Channel, NewEvent, NewVolatile, Retention},
+    session::Now,
+};
 use throughline_wire::{ChannelName, Epoch, Json, Payload, Position};
 
 use super::random::Random;
@@ -82,6 +85,13 @@ impl Truth {
         assert_eq!(position, history.position(history.head()), "an event gets the next offset");
         history.compare();
         history.channel.wake();
+    }
+
+    /// Says something that is not kept.
+    pub(super) fn whisper(&self, index: usize, now: Now) {
+        let channel = &self.channels[index].channel;
+        channel.say(NewVolatile::default(), now.mono_ms, now.wall_ms);
+        channel.wake();
     }
 
     /// Lets time do what it does to logs.
