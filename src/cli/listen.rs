@@ -1,22 +1,28 @@
 //! `throughline listen`: a client for the terminal. Shows what a session hears, and how it travels.
 
-use std::io::{self, Write as _};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use throughline_client::{
-    Codec, Config, Event, Events, Incoming, LinkChange, Session, SubscribeFrom, Transport, Via,
+    Attempt, Codec, Config, Event, Events, Incoming, LinkChange, Session, SubscribeFrom, Transport, Via,
 };
-use throughline_wire::{ChannelName, Gap, Payload, Position, Token};
+use throughline_wire::{AttemptOutcome, ChannelName, Gap, Payload, Position, Token};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The channels.
     #[arg(value_name = "CHANNEL", required = true)]
     channels: Vec<String>,
-    /// Use this transport and no other. By default the best that works.
-    #[arg(long, value_enum)]
-    transport: Option<TransportName>,
+    /// Use this transport and no other, or the best that works: what was tried, and why it is where it is, goes to
+    /// the standard error.
+    #[arg(long, value_enum, default_value_t = TransportName::Auto)]
+    transport: TransportName,
     /// The form of messages. Server-sent events are in `json` only.
     #[arg(long, value_enum)]
     codec: Option<CodecName>,
@@ -26,6 +32,12 @@ pub(super) struct Arguments {
     /// The gateway.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7080", env = "THROUGHLINE_URL")]
     url: String,
+    /// Accept the certificates that these roots (a PEM file) have signed, beside those that the system accepts.
+    #[arg(long, value_name = "FILE")]
+    root: Option<PathBuf>,
+    /// Accept the certificate with this SHA-256 (hexadecimal), whoever signed it.
+    #[arg(long, value_name = "HASH")]
+    certificate_hash: Option<String>,
     /// The user's credential.
     #[arg(long, value_name = "TOKEN")]
     auth: Option<String>,
@@ -33,6 +45,8 @@ pub(super) struct Arguments {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum TransportName {
+    Auto,
+    Webtransport,
     Websocket,
     Polling,
     Sse,
@@ -64,20 +78,25 @@ async fn listen(arguments: Arguments) -> anyhow::Result<()> {
     let mut signal = std::pin::pin!(signal());
     let (session, mut events) = Session::connect(arguments.config()?)?;
     let mut screen = Screen { via: None };
-    let subscribing = async {
-        for channel in channels {
+    // All at once, so that all of them travel in the message that opens the session.
+    let subscriptions = channels.into_iter().map(|channel| {
+        let session = &session;
+        async move {
             let name = channel.clone();
-            session.subscribe(channel, from).await.with_context(|| format!("{name} is not to be had"))?;
+            let subscribed = session.subscribe(channel, from).await;
+            subscribed.map(drop).with_context(|| format!("{name} is not to be had"))
         }
-        Ok(())
-    };
+    });
+    let subscribing = futures_util::future::try_join_all(subscriptions);
     // Both at once: what is heard is shown while further channels are asked for.
     let mut subscribing = std::pin::pin!(subscribing);
     let mut subscribed = false;
+    let mut state = session.state();
+    let mut told = Told::default();
     let ended = loop {
         tokio::select! {
             result = &mut subscribing, if !subscribed => match result {
-                Ok(()) => subscribed = true,
+                Ok(_) => subscribed = true,
                 Err(error) => break Err(error),
             },
             more = show_next(&mut screen, &mut events) => match more {
@@ -85,6 +104,7 @@ async fn listen(arguments: Arguments) -> anyhow::Result<()> {
                 Ok(false) => break Ok(()),
                 Err(error) => break Err(error),
             },
+            Ok(()) = state.changed() => told.tell(&state.borrow_and_update().history),
             () = &mut signal => break Ok(()),
         }
     };
@@ -112,14 +132,23 @@ impl Arguments {
             CodecName::Json => Codec::Json,
             CodecName::Bincode => Codec::Bincode,
         });
-        let transport = self.transport.map(|transport| match transport {
-            TransportName::Websocket => Transport::WebSocket,
-            TransportName::Polling => Transport::Polling,
-            TransportName::Sse => Transport::Sse,
-        });
+        let transport = match self.transport {
+            TransportName::Auto => None,
+            TransportName::Webtransport => Some(Transport::WebTransport),
+            TransportName::Websocket => Some(Transport::WebSocket),
+            TransportName::Polling => Some(Transport::Polling),
+            TransportName::Sse => Some(Transport::Sse),
+        };
         let mut config = Config::new(&self.url);
         config.client_name = "throughline listen".into();
         config.auth = self.auth.as_deref().map(Token::new);
+        if let Some(file) = &self.root {
+            let pem = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
+            config.tls.trust_pem(&pem)?;
+        }
+        if let Some(hash) = &self.certificate_hash {
+            config.tls.accept_hash(hash)?;
+        }
         if let Some(transport) = transport {
             let via = Via { transport, codec: codec.unwrap_or(Codec::Json) };
             if !via.is_possible() {
@@ -149,7 +178,7 @@ impl Screen {
                 write!(out, "{transport} #{number} {}@{}", event.channel, event.offset)?;
                 write_event(&mut out, event)?;
             }
-            Incoming::Gap { number, gap } => writeln!(out, "- #{number} {}", Told(gap))?,
+            Incoming::Gap { number, gap } => writeln!(out, "- #{number} {}", Missing(gap))?,
             Incoming::Subscribed { number, subscribed } => {
                 let Position { epoch, offset } = subscribed.position;
                 let recovered = if subscribed.recovered { "" } else { ", not all that was missed is held" };
@@ -162,9 +191,10 @@ impl Screen {
             Incoming::Unsubscribed { unsubscribed, .. } => {
                 writeln!(out, "- unsubscribed {} ({})", unsubscribed.channel, unsubscribed.reason.as_str())?;
             }
-            Incoming::Link(LinkChange::Up { via, session, resumed }) => {
+            Incoming::Link(LinkChange::Up { via, session, resumed, why }) => {
                 let how = if *resumed { "resumed" } else { "opened" };
                 writeln!(out, "- {via}: session {session} {how}")?;
+                writeln!(io::stderr(), "on {via}: {why}")?;
                 self.via = Some(*via);
             }
             Incoming::Link(LinkChange::Down { via, reason, retry_in }) => {
@@ -201,10 +231,29 @@ fn printable(json: &str) -> String {
     })
 }
 
-/// A gap in words.
-struct Told<'a>(&'a Gap);
+/// How far what was tried is told.
+#[derive(Default)]
+struct Told {
+    until: Option<Duration>,
+}
 
-impl std::fmt::Display for Told<'_> {
+impl Told {
+    /// Tells how transports did since the last time. What is proven is told when the session is on it.
+    fn tell(&mut self, history: &Arc<[Attempt]>) {
+        for attempt in history.iter().filter(|attempt| Some(attempt.at) > self.until) {
+            let Attempt { via, outcome, reason, took, .. } = attempt;
+            if *outcome != AttemptOutcome::Proven {
+                eprintln!("{via}: {} after {} ms: {reason}", outcome.as_str(), took.as_millis());
+            }
+        }
+        self.until = history.last().map(|attempt| attempt.at);
+    }
+}
+
+/// A gap in words.
+struct Missing<'a>(&'a Gap);
+
+impl std::fmt::Display for Missing<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Gap { channel, from, to, exact, reason } = self.0;
         let channel = channel.as_ref().map_or("items", ChannelName::as_str);

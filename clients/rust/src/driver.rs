@@ -108,6 +108,12 @@ impl Driver {
 
     /// Runs until the session is closed, or until the application has dropped its last handle.
     pub(crate) async fn run(mut self) {
+        // What was asked for before the first message goes out travels in it.
+        while self.core.has_room()
+            && let Ok(request) = self.requests.try_recv()
+        {
+            self.request(request);
+        }
         loop {
             self.deliver();
             self.core.settle(self.now());

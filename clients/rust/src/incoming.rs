@@ -1,6 +1,6 @@
 //! What an application hears, in order.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use throughline_wire::{Epoch, ErrorCode, Event, Gap, RetryReason, SessionId, Subscribed, Unsubscribed};
 
@@ -66,6 +66,8 @@ pub enum LinkChange {
         session: SessionId,
         /// Whether it is the session of the link before.
         resumed: bool,
+        /// Why this transport, for a person.
+        why: Arc<str>,
     },
     /// No link carries the session.
     Down {

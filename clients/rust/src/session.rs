@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{
     address::Address,
     config::{Config, Via},
-    core::{Outcome, session::Core},
+    core::{Outcome, negotiation::history::Attempt, session::Core},
     driver::{Control, Driver, Request},
     error::{ConfigError, MigrateError, SendError, SubscribeError},
     incoming::Incoming,
@@ -171,6 +171,11 @@ impl Session {
     /// How the session stands, now and whenever that changes.
     pub fn state(&self) -> watch::Receiver<State> {
         self.state.clone()
+    }
+
+    /// What was tried lately, and how it went: why the session runs on what it runs on.
+    pub fn history(&self) -> Arc<[Attempt]> {
+        Arc::clone(&self.state.borrow().history)
     }
 
     /// Waits until a link carries the session. Returns whether one does: not when the client is

@@ -1,8 +1,10 @@
 //! What an application may know of its session at any moment.
 
+use std::sync::Arc;
+
 use throughline_wire::{SessionId, Token};
 
-use crate::config::Via;
+use crate::{config::Via, core::negotiation::history::Attempt};
 
 /// How a session stands.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -12,6 +14,10 @@ pub struct State {
     pub phase: Phase,
     /// What the link runs on.
     pub via: Option<Via>,
+    /// Why it runs on that, for a person; empty before a link was up.
+    pub why: Arc<str>,
+    /// What was tried lately, and how it went, oldest first: at most 32 attempts.
+    pub history: Arc<[Attempt]>,
     /// The session's public name; absent before the first `welcome` and between a lost session and the next.
     pub session: Option<SessionId>,
     /// Its token: a secret.

@@ -64,6 +64,10 @@ impl Candidates {
                 order.push(via);
             }
         }
+        if order.is_empty() {
+            // Nothing else is wanted: then it is tried, whatever was said of it.
+            order.extend(self.listed.iter().map(|candidate| candidate.via));
+        }
         order
     }
 
@@ -134,6 +138,13 @@ impl Candidates {
         }
     }
 
+    /// It turned out not to be there: it is not tried until it is offered again.
+    pub(crate) fn withdraw(&mut self, via: Via) {
+        if let Some(candidate) = self.of_mut(via.transport) {
+            candidate.offered = Offered::No;
+        }
+    }
+
     /// It failed: it is left alone for a while.
     pub(crate) fn blame(&mut self, now: Time, via: Via, timing: &Timing, random: &mut Random) {
         let draw = random.next();
@@ -199,6 +210,7 @@ mod tests {
         assert_eq!(candidates.order(), [WEBSOCKET, SSE, POLLING]);
         candidates.recall(offer("webtransport"));
         assert_eq!(candidates.order(), [WEBTRANSPORT, WEBSOCKET, SSE, POLLING]);
+        assert_eq!(Candidates::new(&[WEBTRANSPORT], false).order(), [WEBTRANSPORT], "nothing else is wanted");
         assert_eq!(Candidates::new(&[WEBTRANSPORT, POLLING], true).order(), [WEBTRANSPORT, POLLING]);
     }
 

@@ -19,7 +19,7 @@ pub(crate) mod pace;
 mod tests;
 pub(crate) mod verdict;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use throughline_wire::{AttemptOutcome, frame::TransportOffer};
 
@@ -111,6 +111,8 @@ pub(crate) struct Negotiation {
     /// What was proven before this client was made, or has been since.
     verdict: Option<Transport>,
     news: Option<Option<Transport>>,
+    /// Why the session is on what it is on, for a person.
+    pub(crate) why: Arc<str>,
     /// How far down the list the next attempt looks.
     rotation: usize,
     /// Whether an attempt was ever made.
@@ -140,6 +142,7 @@ impl Negotiation {
             carried: None,
             verdict: transport,
             news: None,
+            why: "".into(),
             rotation: 0,
             begun: false,
             is_asked: false,
@@ -247,7 +250,16 @@ impl Negotiation {
             Mode::Up { link: before } => Some(before),
             _ => None,
         };
-        self.history.note(now, via, AttemptOutcome::Proven, took, "it carries the session");
+        let why = match before.and_then(|before| Some((before, self.uses.get(&before)?.via))) {
+            Some((before, silent)) if self.hedged == Some(before) => {
+                format!("{} fell silent", silent.transport)
+            }
+            Some(_) if self.is_asked => "the gateway asked for it".to_owned(),
+            Some((_, before)) => format!("it is proven, and preferred to {}", before.transport),
+            None => "it was welcomed first".to_owned(),
+        };
+        self.history.note(now, via, AttemptOutcome::Proven, took, &why);
+        self.why = why.into();
         (self.carried, self.rotation) = (Some(via), 0);
         // Whoever has not said hello yet says it as a probe.
         self.uses
@@ -286,14 +298,24 @@ impl Negotiation {
         let was_up = used.reached == Reached::Up;
         let took = now.saturating_sub(if was_up { used.at } else { used.since });
         self.history.note(now, used.via, outcome, took, reason);
-        use AttemptOutcome as O;
-        let blameless = matches!(outcome, O::Proven | O::Late | O::Drained | O::Preferred | O::Unsupported);
         if was_up && took >= self.timing.settled {
             self.candidates.forgive(used.via);
         }
-        // What failed while nothing else worked may not be at fault; what broke after a long life is not.
-        let blamed = if was_up { outcome == O::Silent || took < self.timing.settled } else { !used.carries };
-        if blameless || !blamed || used.via.transport == Transport::Polling {
+        use AttemptOutcome as O;
+        let blamed = match outcome {
+            O::Late | O::Preferred | O::Proven => false,
+            O::Unsupported => {
+                self.candidates.withdraw(used.via);
+                false
+            }
+            // A gateway that stops is no fault of the transport; a probe that it sends away must wait all the same.
+            O::Drained => !was_up && !used.carries,
+            O::Silent if was_up => true,
+            // What broke after a long life is not to blame, nor what failed while nothing else worked.
+            _ if was_up => took < self.timing.settled,
+            _ => !used.carries,
+        };
+        if !blamed || used.via.transport == Transport::Polling {
             return;
         }
         self.candidates.blame(now, used.via, &self.timing, &mut self.random);
@@ -517,9 +539,16 @@ impl Negotiation {
     }
 
     fn expires_at(&self, used: &Use) -> Option<Time> {
-        // One that waits for the session's token is not to blame.
-        let waits = used.reached == Reached::Opened;
-        (!used.carries && used.reached < Reached::Up && !waits).then(|| used.at + self.timing.probe)
+        if used.carries {
+            return None;
+        }
+        match used.reached {
+            // Its transport gives up by itself after as long, and knows better why.
+            Reached::Begun => Some(used.at + self.timing.probe + self.timing.stagger),
+            // It waits for the session's token.
+            Reached::Opened | Reached::Up => None,
+            Reached::Greeted | Reached::Welcomed => Some(used.at + self.timing.probe),
+        }
     }
 
     fn give_up(&self, link: LinkKey) -> Decision {

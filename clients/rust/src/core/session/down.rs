@@ -1,5 +1,7 @@
 //! What the gateway's frames mean.
 
+use std::sync::Arc;
+
 use throughline_wire::{
     AttemptOutcome, Command, DownFrame, ErrorCode, Item, ReplyError, RetryReason, UpFrame,
     frame::{ErrorFrame, Items, Retry, Welcome},
@@ -149,6 +151,9 @@ impl Core {
     fn handle_welcome(&mut self, now: Time, key: LinkKey, welcome: Welcome) {
         self.guidance = Guidance { window_ms: welcome.window_ms, backoff: welcome.backoff };
         self.heartbeat = Time::from_millis(welcome.heartbeat_ms.clamp(1, 3_600_000));
+        if self.links.get(&key).is_some_and(|link| !link.greeted) {
+            return self.protocol_error(now, key, "welcomed before hello");
+        }
         self.negotiation.welcomed(now, key);
         if let Some(offers) = &welcome.transports {
             self.negotiation.offered(now, offers);
@@ -259,7 +264,12 @@ impl Core {
         self.attempts = 0;
         if let Some(known) = &self.known {
             let session = known.id;
-            self.inbox.note(Incoming::Link(LinkChange::Up { via, session, resumed }));
+            self.inbox.note(Incoming::Link(LinkChange::Up {
+                via,
+                session,
+                resumed,
+                why: Arc::clone(&self.negotiation.why),
+            }));
         }
     }
 

@@ -218,6 +218,24 @@ impl Core {
         self.inbox.note(Incoming::Link(LinkChange::Down { via, reason: reason.into(), retry_in: wait }));
     }
 
+    /// Waits for the next attempt where nobody is left that could open the session, however that came about.
+    pub(super) fn wait_if_alone(&mut self, now: Time) {
+        let links = &self.links;
+        if self.standing != Standing::Opening
+            || self.active.is_some()
+            || self.negotiation.goes_on(false, |link| links.contains_key(&link))
+        {
+            return;
+        }
+        self.drop_probes(MigrateError::NoLink);
+        self.negotiation.turn();
+        self.negotiation.rest();
+        self.advised = false;
+        self.attempts = self.attempts.saturating_add(1);
+        let random = self.random.next();
+        self.standing = Standing::Waiting { until: now + self.guidance.wait(self.attempts, random) };
+    }
+
     /// N4: ends this link and attaches again at once, with fresh state.
     pub(super) fn attach_afresh(&mut self, now: Time, key: LinkKey) {
         if let Some(link) = self.links.get_mut(&key).filter(|link| link.is_polling()) {

@@ -17,7 +17,10 @@ pub(crate) mod testing;
 mod tests;
 mod up;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use throughline_wire::{
     Command, ErrorCode, SessionId, Token,
@@ -173,6 +176,8 @@ impl Core {
                 Standing::Closed => Phase::Closed,
             },
             via: self.active.and_then(|key| self.links.get(&key)).map(|link| link.via),
+            why: Arc::clone(&self.negotiation.why),
+            history: self.negotiation.history.attempts(),
             session: self.known.as_ref().map(|known| known.id),
             token: self.known.as_ref().map(|known| known.token.clone()),
             incarnation: self.known.as_ref().map(|known| known.incarnation),
@@ -291,6 +296,7 @@ impl Core {
             }
             self.move_if_due(now);
             self.negotiate(now);
+            self.wait_if_alone(now);
             // What was given up may have to be replaced at once.
             if !matches!(self.standing, Standing::Waiting { until } if until <= now) {
                 break;

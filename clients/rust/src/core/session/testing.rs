@@ -16,6 +16,7 @@ use crate::{
     incoming::Incoming,
 };
 
+pub(crate) const WEBTRANSPORT: Via = Via::json(Transport::WebTransport);
 pub(crate) const WEBSOCKET: Via = Via::json(Transport::WebSocket);
 pub(crate) const POLLING: Via = Via::json(Transport::Polling);
 pub(crate) const SSE: Via = Via::json(Transport::Sse);

@@ -31,11 +31,13 @@ pub(super) fn subscribe(name: &str) -> Command {
 fn happen(bench: &mut Bench, what: u8, how: u8) {
     let links: Vec<_> = bench.core.links.keys().copied().collect();
     let link = (!links.is_empty()).then(|| links[usize::from(how) % links.len()]);
-    let vias = [WEBSOCKET, POLLING, SSE];
+    let vias = [WEBSOCKET, POLLING, SSE, WEBTRANSPORT];
     let next = bench.core.inbox.received() + 1;
-    match (what % 12, link) {
+    match (what % 14, link) {
+        (12, Some(link)) => bench.core.handle_opened(bench.now, link),
+        (13, _) => bench.core.network_changed(bench.now),
         (0, Some(link)) => bench.core.handle_ended(bench.now, link, lost()),
-        (1, _) => drop(bench.migrate(vias[usize::from(how) % 3])),
+        (1, _) => drop(bench.migrate(vias[usize::from(how) % 4])),
         (2, _) => drop(bench.command(send())),
         (3, Some(link)) => bench.down(link, [items(next, [subscribed("a", None, u64::from(how))])]),
         (4, Some(link)) => {
@@ -76,9 +78,14 @@ proptest! {
 
     #[test]
     fn whatever_happens_the_core_never_spins_and_always_waits_for_something(
+        negotiate: bool,
         steps in proptest::collection::vec((any::<u8>(), any::<u8>()), 1..200),
     ) {
-        let mut bench = Bench::new(&[WEBSOCKET, POLLING, SSE]);
+        let mut config = crate::Config::new("https://gateway");
+        config.transports = vec![WEBTRANSPORT, WEBSOCKET, SSE, POLLING];
+        config.negotiate = negotiate;
+        let mut bench = Bench::with(config);
+        bench.hangs = true;
         bench.run();
         let mut attach = 0;
         for (what, how) in steps {
@@ -91,6 +98,10 @@ proptest! {
             let deadline = bench.core.deadline();
             prop_assert!(deadline.is_some(), "nothing to wait for: {:?}", bench.core);
             prop_assert!(deadline > Some(bench.now), "spins at {:?}: {:?}", bench.now, bench.core);
+            let links = &bench.core.links;
+            // L10: no probe that was not proven carries the session, nor did it say that it attaches.
+            prop_assert!(links.values().all(|link| link.carries || link.is_attached() || link.attach.is_none()));
+            prop_assert!(links.len() <= 8, "{} links", links.len());
         }
     }
 }

@@ -205,7 +205,7 @@ fn people_can_watch_links_come_and_go() {
     bench.pass(Duration::from_secs(1));
     bench.core.handle_ended(bench.now, link, lost());
     let session = welcome(1, true).session;
-    let up = LinkChange::Up { via: WEBSOCKET, session, resumed: false };
+    let up = LinkChange::Up { via: WEBSOCKET, session, resumed: false, why: "it was welcomed first".into() };
     let down = LinkChange::Down { via: WEBSOCKET, reason: "cut".into(), retry_in: Time::ZERO };
     assert_eq!(bench.taken(), [Incoming::Link(up), Incoming::Link(down)]);
 }
