@@ -5,4 +5,5 @@ mod datagrams;
 mod goodbye;
 mod handshake;
 mod hostile;
+mod http3;
 mod support;
