@@ -3,9 +3,11 @@
 mod admin;
 mod attacks;
 mod bad_input;
+mod certificates;
 mod commands;
 mod config;
 mod kit;
 mod metrics;
 mod strangers;
+mod tls;
 mod volatile;

@@ -44,6 +44,8 @@ pub(super) fn run(settings: &Settings) -> anyhow::Result<()> {
 
 async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let mut signals = signals()?;
+    // Heard before anybody is told that there is somebody to signal.
+    let nudge = reload_signal(settings)?;
     let mut sockets = Sockets::bind(settings).await?;
     let certificates = gateway::certificates(settings, &sockets)?;
     let gateway = gateway::gateway(settings, sockets.clients_address.ip().is_loopback())?;
@@ -80,7 +82,6 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     });
     listeners.push(tokio::spawn(listener::serve(sockets.admin, admin, connections, stop.clone())));
     if let Some(certificates) = certificates {
-        let nudge = reload_signal()?;
         let handle = handle.clone();
         tokio::spawn(async move { handle.keep_certificates(certificates, SystemTime::now, nudge).await });
     }
@@ -130,11 +131,12 @@ fn signals() -> anyhow::Result<mpsc::Receiver<&'static str>> {
     Ok(signals)
 }
 
-/// Notified by SIGHUP: look at the certificate files now.
-fn reload_signal() -> anyhow::Result<Arc<Notify>> {
+/// Notified by SIGHUP: look at the certificate files now. Without any SIGHUP ends the process, as when its terminal is
+/// closed.
+fn reload_signal(settings: &Settings) -> anyhow::Result<Arc<Notify>> {
     let nudge = Arc::new(Notify::new());
     #[cfg(unix)]
-    {
+    if !settings.tls.certificate_file.is_empty() {
         use tokio::signal::unix::{SignalKind, signal};
         let mut hangups = signal(SignalKind::hangup()).context("signals cannot be heard")?;
         let nudge = Arc::clone(&nudge);

@@ -1,10 +1,12 @@
 //! What the tests here share: a gateway in this process, the command as another, and plain HTTP to both.
 
 pub(crate) mod http;
+pub(crate) mod http2;
 pub(crate) mod issued;
 pub(crate) mod panics;
 pub(crate) mod process;
 pub(crate) mod running;
+pub(crate) mod secure;
 pub(crate) mod speech;
 pub(crate) mod websocket;
 

@@ -1,0 +1,124 @@
+//! Clients that speak HTTP/2 over TLS, WebSocket among it.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{body::Incoming, client::conn::http2, ext::Protocol, upgrade::Upgraded};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::version::TLS13;
+use serde_json::{Value, json};
+use tokio::{task::JoinHandle, time::timeout};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Message, protocol::Role},
+};
+
+use super::{
+    PATIENCE,
+    secure::connect,
+    speech::{Heard, frames, hello},
+};
+
+/// One connection.
+pub(crate) struct Caller {
+    address: SocketAddr,
+    sender: http2::SendRequest<Full<Bytes>>,
+    /// Ends with the connection; says whether it was closed as it should be.
+    pub(crate) connection: JoinHandle<Result<(), hyper::Error>>,
+}
+
+impl Caller {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        Self::with_window(address, 64 * 1024).await
+    }
+
+    /// A client that grants this much before it reads.
+    pub(crate) async fn with_window(address: SocketAddr, window: u32) -> Self {
+        let stream = connect(address, &[b"h2"], &[&TLS13]).await;
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+        let mut http = http2::Builder::new(TokioExecutor::new());
+        http.initial_stream_window_size(window);
+        let (sender, connection) = http.handshake(TokioIo::new(stream)).await.expect("a preface");
+        Self { address, sender, connection: tokio::spawn(connection) }
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> http::request::Builder {
+        Request::builder().method(method).uri(format!("https://{}{path}", self.address))
+    }
+
+    pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>) -> http::Response<Incoming> {
+        let answer = timeout(PATIENCE, self.sender.send_request(request)).await;
+        answer.expect("in time").expect("an answer")
+    }
+
+    pub(crate) async fn get(&mut self, path: &str) -> (StatusCode, Bytes) {
+        let request = self.request(Method::GET, path).body(Full::default()).expect("legal");
+        let answer = self.send(request).await;
+        let status = answer.status();
+        (status, answer.into_body().collect().await.expect("a body").to_bytes())
+    }
+
+    /// Opens a WebSocket; its session listens to this channel.
+    pub(crate) async fn socket(&mut self, channel: &str) -> Socket {
+        // By then the server has said that it takes them.
+        self.get("/healthz").await;
+        let request = self
+            .request(Method::CONNECT, "/v1/websocket")
+            .extension(Protocol::from_static("websocket"))
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-protocol", "throughline.v1.json");
+        let answer = self.send(request.body(Full::default()).expect("legal")).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        let stream = hyper::upgrade::on(answer).await.expect("a stream");
+        let stream = WebSocketStream::from_raw_socket(TokioIo::new(stream), Role::Client, None).await;
+        let mut socket = Socket { stream };
+        let subscribe = json!({"type": "subscribe", "channel": channel});
+        socket.say(&[hello(), json!({"type": "commands", "first": 1, "items": [subscribe]})]).await;
+        socket.until(|frame| item(frame, "subscribed").is_some()).await;
+        socket
+    }
+}
+
+/// A WebSocket that is a stream of a connection.
+pub(crate) struct Socket {
+    stream: WebSocketStream<TokioIo<Upgraded>>,
+}
+
+impl Socket {
+    async fn say(&mut self, said: &[Value]) {
+        self.stream.send(Message::text(frames(said))).await.expect("it is open");
+    }
+
+    /// Waits for the next event, which has to be this one.
+    pub(crate) async fn hear(&mut self, data: &str) {
+        let frame = self.until(|frame| item(frame, "event").is_some()).await;
+        assert_eq!(item(&frame, "event").expect("one")["data"].to_string(), data);
+        let count = frame["items"].as_array().map_or(0, Vec::len) as u64;
+        let last = frame["first"].as_u64().expect("a number") + count - 1;
+        self.say(&[json!({"type": "ack", "upTo": last})]).await;
+    }
+
+    /// Waits for a frame.
+    pub(crate) async fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let message = timeout(PATIENCE, self.stream.next()).await.expect("in time");
+            let message = message.expect("it is open").expect("a message").into_data();
+            if let Some(frame) = Heard::read(&message).0.into_iter().find(&wanted) {
+                return frame;
+            }
+        }
+    }
+
+    /// Closes, as a client does that has had enough.
+    pub(crate) async fn close(mut self) {
+        self.stream.close(None).await.expect("it is open");
+        while let Some(Ok(_)) = timeout(PATIENCE, self.stream.next()).await.expect("in time") {}
+    }
+}
+
+fn item<'a>(frame: &'a Value, of_type: &str) -> Option<&'a Value> {
+    frame["items"].as_array()?.iter().find(|item| item["type"] == of_type)
+}
