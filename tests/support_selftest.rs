@@ -1,6 +1,8 @@
 //! The scaffolding of the other tests does what they rely on.
 
 mod support;
+#[path = "support/udp_selftest.rs"]
+mod udp;
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use support::fault_plan::{Direction, Fault, Plan};
 use support::fault_proxy::FaultProxy;
 use support::random::Random;
+use support::upgrades::Upgrades;
 
 /// Both ends of one connection through the proxy.
 struct Pair {
@@ -272,6 +275,46 @@ async fn a_stalled_and_slow_connection_loses_nothing() {
     client.read_to_end(&mut heard).await.expect("an orderly end");
     assert_eq!(heard.len(), 50_000);
     assert_eq!(proxy.counters().stalls, 1);
+}
+
+/// A pair whose client has asked for a WebSocket, and whose gateway has said yes and more.
+async fn upgraded(upgrades: Upgrades) -> Pair {
+    let mut pair = Pair::join(Plan { upgrades, ..Plan::peaceful() }).await;
+    let asks = b"GET /v1/websocket HTTP/1.1\r\nUpgrade: websocket\r\n\r\n";
+    pair.client.write_all(asks).await.expect("written");
+    pair.gateway.read_exact(&mut vec![0; asks.len()]).await.expect("it goes up");
+    pair.gateway.write_all(YES).await.expect("written");
+    pair.client.read_exact(&mut [0; YES.len()]).await.expect("the answer comes down");
+    pair
+}
+
+const YES: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
+
+#[tokio::test]
+async fn swallowed_passes_of_a_websocket_the_answer_down_and_everything_up() {
+    let Pair { proxy, mut client, mut gateway, .. } = upgraded(Upgrades::Swallow).await;
+    gateway.write_all(b"hello").await.expect("it still believes in the connection");
+    proxy.until(|counters| counters.swallowed == 5).await;
+    client.write_all(b"still here").await.expect("written");
+    gateway.read_exact(&mut [0; 10]).await.expect("it goes up");
+    assert!(hears_nothing(&client));
+    drop(upgraded(Upgrades::Pass).await);
+}
+
+#[tokio::test]
+async fn refused_a_request_for_a_websocket_never_comes_to_the_gateway() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let plan = Plan { upgrades: Upgrades::Refuse, ..Plan::peaceful() };
+    let proxy = FaultProxy::start(listener.local_addr().expect("bound"), plan).await.expect("a free port");
+    let mut client = TcpStream::connect(proxy.address()).await.expect("the proxy listens");
+    client.write_all(b"GET / HTTP/1.1\r\nupgrade: websocket\r\n\r\n").await.expect("written");
+    let mut heard = String::new();
+    client.read_to_string(&mut heard).await.expect("an orderly end");
+    assert!(heard.starts_with("HTTP/1.1 403 "), "{heard}");
+    assert_eq!(proxy.counters().refused, 1);
+    let mut other = TcpStream::connect(proxy.address()).await.expect("the proxy listens");
+    other.write_all(b"POST / HTTP/1.1\r\n\r\n").await.expect("written");
+    proxy.until(|counters| counters.bytes_up == 19).await;
 }
 
 #[tokio::test]

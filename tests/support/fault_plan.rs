@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::random::Random;
+use super::upgrades::Upgrades;
 
 /// What happens to a connection in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +83,8 @@ pub(crate) struct Plan {
     pub(crate) stall_percent: u64,
     /// For how long. Default: 50 ms.
     pub(crate) stall_for: Duration,
+    /// What becomes of requests for a WebSocket. Default: they pass.
+    pub(crate) upgrades: Upgrades,
     /// What every piece of data waits before it is passed on. Default: nothing.
     pub(crate) delay: Duration,
     /// At most so many connections at once; one more is reset at the door. Default: 256.
@@ -104,6 +107,7 @@ impl Plan {
             half_open_for: Duration::from_secs(1),
             stall_percent: 0,
             stall_for: Duration::from_millis(50),
+            upgrades: Upgrades::Pass,
             delay: Duration::ZERO,
             connections: 256,
             half_open: 64,

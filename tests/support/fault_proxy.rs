@@ -4,7 +4,8 @@
 //! there to be withheld: always while something is being said.
 //!
 //! A byte is forwarded as soon as it is there; only what is meant to wait waits. Everything is bounded: connections,
-//! half-open ones, buffers. Left out: UDP, loss and reordering of packets, which TCP would hide.
+//! half-open ones, buffers. Left out: loss and reordering of packets, which TCP would hide; UDP has a
+//! [proxy of its own](super::udp_proxy).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::fault_plan::{Direction, Fate, Fault, Plan};
+use super::upgrades::{Upgrades, asks_for_websocket, end_of_head, refuse};
 
 /// What has happened so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +32,12 @@ pub(crate) struct Counters {
     pub(crate) cuts: u64,
     /// Cuts that left an end in the belief that the connection stands.
     pub(crate) half_open: u64,
+    /// Requests for a WebSocket refused.
+    pub(crate) refused: u64,
+    /// WebSockets of which something was swallowed that came down.
+    pub(crate) swallows: u64,
+    /// Bytes that were.
+    pub(crate) swallowed: u64,
     /// Pauses made.
     pub(crate) stalls: u64,
     /// Bytes passed from clients to the gateway.
@@ -183,7 +191,17 @@ async fn carry(shared: Arc<Shared>, client: TcpStream, number: u64, permit: Owne
     let _ = (client.set_nodelay(true), gateway.set_nodelay(true));
     let plan = lock(&shared.plan).clone();
     let cut_asked = shared.admit(number);
-    let mut connection = Connection { client, gateway, fate: plan.fate(number), plan, shared };
+    let hinders = plan.upgrades != Upgrades::Pass && asks_for_websocket(&client).await.unwrap_or(false);
+    if hinders && plan.upgrades == Upgrades::Refuse {
+        lock(&shared.live).remove(&number);
+        shared.count(|counters| {
+            counters.live -= 1;
+            counters.refused += 1;
+        });
+        return refuse(client).await;
+    }
+    let fate = plan.fate(number);
+    let mut connection = Connection { client, gateway, fate, swallows: hinders, plan, shared };
     let stop = connection.forward(cut_asked).await;
     lock(&connection.shared.live).remove(&number);
     connection.shared.count(|counters| counters.live -= 1);
@@ -196,6 +214,8 @@ struct Connection {
     client: TcpStream,
     gateway: TcpStream,
     fate: Fate,
+    /// Whether nothing comes down after the first head.
+    swallows: bool,
     plan: Plan,
     shared: Arc<Shared>,
 }
@@ -217,8 +237,9 @@ impl Connection {
         let (gateway_reads, gateway_writes) = self.gateway.split();
         let (plan, shared) = (&self.plan, &*self.shared);
         let fate = |direction| self.fate.of(direction);
-        let up = Pump { direction: Direction::Up, fate: fate(Direction::Up), plan, shared };
-        let down = Pump { direction: Direction::Down, fate: fate(Direction::Down), plan, shared };
+        let up = Pump { direction: Direction::Up, fate: fate(Direction::Up), swallows: false, plan, shared };
+        let swallows = self.swallows;
+        let down = Pump { direction: Direction::Down, fate: fate(Direction::Down), swallows, plan, shared };
         let both = async {
             let (up, down) = (up.run(client_reads, gateway_writes), down.run(gateway_reads, client_writes));
             tokio::pin!(up, down);
@@ -278,6 +299,8 @@ struct Pump<'a> {
     direction: Direction,
     /// What happens, if it is the bytes of this direction that are counted.
     fate: Option<Fate>,
+    /// Whether nothing passes after the first head.
+    swallows: bool,
     plan: &'a Plan,
     shared: &'a Shared,
 }
@@ -287,11 +310,14 @@ impl Pump<'_> {
     async fn run(self, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> Stop {
         let mut buffer = vec![0; BUFFER_BYTES];
         let mut passed = 0;
+        let mut swallowed = 0;
         loop {
             let Ok(read) = from.read(&mut buffer).await else { return Stop::Broken };
             if read == 0 {
                 return if to.shutdown().await.is_ok() { Stop::Done } else { Stop::Broken };
             }
+            let read =
+                if self.swallows { self.swallow(passed, &mut swallowed, &buffer[..read]) } else { read };
             let (passing, cut) = self.cut(passed, read);
             self.wait(passed, passing).await;
             if to.write_all(&buffer[..passing]).await.is_err() {
@@ -315,6 +341,19 @@ impl Pump<'_> {
             Ok(left) if left < read => (left, Some(fault)),
             _ => (read, None),
         }
+    }
+
+    /// How many of the bytes that were read may pass, where only the first head may.
+    fn swallow(&self, passed: u64, swallowed: &mut u64, read: &[u8]) -> usize {
+        // A gateway sends the head that upgrades in one piece.
+        let passing = if passed == 0 { end_of_head(read).unwrap_or(read.len()) } else { 0 };
+        let bytes = (read.len() - passing) as u64;
+        self.shared.count(|counters| {
+            counters.swallows += u64::from(*swallowed == 0 && bytes > 0);
+            counters.swallowed += bytes;
+        });
+        *swallowed += bytes;
+        passing
     }
 
     /// Waits where the plan says so.

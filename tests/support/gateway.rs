@@ -33,15 +33,52 @@ impl TestGateway {
     /// Starts the gateway that `build` puts together.
     pub(crate) async fn start(build: impl FnOnce(Builder) -> Builder) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
-        let address = listener.local_addr().expect("bound above");
-        let config = GatewayConfig {
-            origins: OriginPolicy { is_loopback: true, ..OriginPolicy::default() },
-            ..GatewayConfig::default()
-        };
-        let gateway = build(Gateway::builder().config(config)).build();
-        let handle = gateway.handle();
+        Self::serve(listener, &gateway(build), CancellationToken::new())
+    }
+
+    /// Starts one that serves WebTransport as well, on the UDP port of the same number.
+    #[cfg(feature = "webtransport")]
+    pub(crate) async fn start_with_webtransport(build: impl FnOnce(Builder) -> Builder) -> Self {
+        let gateway = gateway(build);
+        let certificates = throughline::certificates::Certificates::development(
+            ["localhost", "127.0.0.1"],
+            std::time::SystemTime::now(),
+        );
+        let (listener, socket) = both_ports().await;
         let stop = CancellationToken::new();
-        tokio::spawn(listener::serve(listener, gateway, listener::ListenerConfig::default(), stop.clone()));
-        Self { address, handle, _running: stop.drop_guard() }
+        let serving = gateway
+            .serve_webtransport(socket, &certificates.expect("legal names"), None, stop.clone())
+            .expect("a socket and a certificate that QUIC can use");
+        tokio::spawn(serving);
+        Self::serve(listener, &gateway, stop)
+    }
+
+    fn serve(listener: TcpListener, gateway: &Gateway, stop: CancellationToken) -> Self {
+        let address = listener.local_addr().expect("it is bound");
+        let config = listener::ListenerConfig::default();
+        tokio::spawn(listener::serve(listener, gateway.clone(), config, stop.clone()));
+        Self { address, handle: gateway.handle(), _running: stop.drop_guard() }
+    }
+}
+
+fn gateway(build: impl FnOnce(Builder) -> Builder) -> Gateway {
+    let config = GatewayConfig {
+        origins: OriginPolicy { is_loopback: true, ..OriginPolicy::default() },
+        ..GatewayConfig::default()
+    };
+    build(Gateway::builder().config(config)).build()
+}
+
+/// A port number that is free for both TCP and UDP.
+#[cfg(feature = "webtransport")]
+async fn both_ports() -> (TcpListener, std::net::UdpSocket) {
+    loop {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        // A client's socket may have the UDP port of this number.
+        if let Ok(socket) = std::net::UdpSocket::bind(address) {
+            socket.set_nonblocking(true).expect("a socket's mode can be set");
+            return (listener, socket);
+        }
     }
 }

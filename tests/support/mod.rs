@@ -7,6 +7,10 @@
 
 pub(crate) mod fault_plan;
 pub(crate) mod fault_proxy;
+#[cfg(feature = "webtransport")]
+pub(crate) mod front;
 #[cfg(feature = "gateway")]
 pub(crate) mod gateway;
 pub(crate) mod random;
+pub(crate) mod udp_proxy;
+pub(crate) mod upgrades;
