@@ -47,6 +47,8 @@ class Link {
 
 /** A connection on which frames go both ways. */
 class DuplexLink extends Link {
+  isDuplex = true;
+
   say(frames) {
     if (this.isOver || !this.isOpen) return;
     const { session } = this;

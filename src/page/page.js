@@ -3,6 +3,7 @@
 const ROWS = 300; // what the list keeps
 const SHOWN_ATTEMPTS = 6;
 const TRANSPORTS = { webtransport: 'WebTransport', websocket: 'WebSocket', sse: 'SSE', polling: 'polling' };
+/** How it went, and then: after how long. */
 const OUTCOMES = {
   proven: 'works',
   refused: 'refused',
@@ -90,15 +91,10 @@ function why() {
 function attemptRow(attempt) {
   const { name, outcome, tookMs, at: when } = attempt;
   const took = tookMs < 1_000 ? `${tookMs} ms` : `${(tookMs / 1_000).toFixed(1)} s`;
+  const how = outcome === 'unsupported' ? session.choice.whyNot(name) : `${OUTCOMES[outcome]} after ${took}`;
   const row = document.createElement('li');
   Object.assign(row.dataset, { transport: name, outcome });
-  const how = outcome === 'unsupported' ? session.choice.whyNot(name) : OUTCOMES[outcome];
-  row.append(
-    span('when', new Date(when).toLocaleTimeString()),
-    span('transport', TRANSPORTS[name] ?? name),
-    span('how', how),
-    span('took', outcome === 'unsupported' ? '' : took),
-  );
+  row.append(span('transport', TRANSPORTS[name] ?? name), span('when', new Date(when).toLocaleTimeString()), span('how', how));
   row.attempt = attempt;
   return row;
 }

@@ -391,7 +391,7 @@ class Session {
     if (this.state === 'connecting' && link.name !== 'polling' && now - link.beganAt > JOIN_MS) this.giveUp(link);
     if (this.state === 'waiting') this.report.state();
     if (this.state !== 'live') return;
-    if (this.isLate(link, now)) this.doubt();
+    if (this.isLate(link, now)) this.overdue(link, now);
     this.tryBetter();
   }
 
@@ -401,19 +401,21 @@ class Session {
     return name !== 'polling' && now > dueAt + LATE_MS;
   }
 
-  /** Asks whether the link still works, and polls beside one that does not say so. */
+  /** Asks a link that is late whether it still works, and polls beside one that does not say so, or cannot. */
+  overdue(link, now) {
+    if (link.isDuplex && !link.askedAt) return this.doubt();
+    if (link.isDuplex && now <= link.askedAt + LATE_MS) return;
+    this.note(`${link.name}: silent; polling beside it`);
+    link.isSilent = true;
+    this.pollBeside(link);
+  }
+
+  /** Something was late, the machine woke, or the network changed: asks for a sign of life. */
   doubt() {
-    const link = this.active;
-    if (this.state !== 'live' || link.name === 'polling') return;
-    const now = Date.now();
-    if (link.write && !link.askedAt) {
-      link.askedAt = now;
-      link.say([{ type: 'ping', nonce: now }]);
-    } else if (!link.write || now - link.askedAt > LATE_MS) {
-      this.note(`${link.name}: silent; polling beside it`);
-      link.isSilent = true;
-      this.pollBeside(link);
-    }
+    const { active: link, state } = this;
+    if (state !== 'live' || !link.isDuplex || link.askedAt) return;
+    link.askedAt = Date.now();
+    link.say([{ type: 'ping', nonce: link.askedAt }]);
   }
 
   /** A link has not come up in time. */

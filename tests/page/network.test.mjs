@@ -79,13 +79,13 @@ test('a page goes on by WebSocket while UDP is blocked, and moves back up', { ..
   await Promise.all([person.leaves(), other.leaves()]);
 });
 
-test('`throughline listen` on WebTransport loses nothing while UDP is blocked for ten seconds', { ...LIMIT, skip }, async () => {
+test('`throughline listen` on WebTransport loses nothing while UDP is blocked for ten seconds', { ...LIMIT, skip }, async (context) => {
   const listener = new Listener('heard');
-  await listener.subscribed;
+  context.after(() => listener.stop());
+  await listener.says(() => listener.lines.some((line) => line.includes('subscribed')));
   await whileBlocked((n) => publish('heard', { n }));
   publish('heard', { n: EVENTS + 1 });
-  await listener.heard(EVENTS + 1);
-  await listener.stop();
+  await listener.says(() => listener.numbers.length > EVENTS);
   assert.deepEqual(listener.numbers, Array.from({ length: EVENTS + 1 }, (_, n) => n + 1), 'all, once, in order');
 });
 
@@ -95,12 +95,16 @@ const visit = () => Person.visit(chromium, served.page);
 async function whileBlocked(act) {
   const port = Number(new URL(served.page).port);
   const end = Date.now() + BLOCKED_MS;
+  let dropped;
   net.blockUdp(port);
-  for (let n = 1; n <= EVENTS; n += 1) {
-    await act(n);
-    await pass(Math.max(0, (end - Date.now()) / (EVENTS - n + 1)));
+  try {
+    for (let n = 1; n <= EVENTS; n += 1) {
+      await act(n);
+      await pass(Math.max(0, (end - Date.now()) / (EVENTS - n + 1)));
+    }
+  } finally {
+    dropped = net.healUdp();
   }
-  const dropped = net.healUdp();
   assert.ok(dropped > 0, 'datagrams were dropped');
 }
 
@@ -111,30 +115,31 @@ function publish(channel, data) {
 /** `throughline listen`, as a process. */
 class Listener {
   numbers = [];
-  waiting = [];
+  lines = [];
 
   constructor(channel) {
     const [program, ...command] = [...net.enter, told('THROUGHLINE'), 'listen', '--transport', 'webtransport'];
     this.process = spawn(program, [...command, '--url', served.page, channel], { stdio: ['ignore', 'pipe', 'inherit'] });
-    this.subscribed = new Promise((subscribed) => {
-      createInterface({ input: this.process.stdout }).on('line', (line) => {
-        console.log(`# ${line}`);
-        if (/subscribed/.test(line)) subscribed();
-        const [, number] = /\{"n":(\d+)\}/.exec(line) ?? [];
-        if (number) this.numbers.push(Number(number));
-        this.waiting = this.waiting.filter(({ count, done }) => this.numbers.length < count || done());
-      });
+    this.output = createInterface({ input: this.process.stdout });
+    this.output.on('line', (line) => {
+      console.log(`# ${line}`);
+      this.lines.push(line);
+      const [, number] = /^webtransport #.*\{"n":(\d+)\}/.exec(line) ?? [];
+      if (number) this.numbers.push(Number(number));
     });
+    this.ended = once(this.output, 'close').then(() => {
+      throw new Error('it ended before it had said what was waited for');
+    });
+    this.ended.catch(() => {}); // in the end it does
   }
 
-  heard(count) {
-    return new Promise((done) => {
-      if (this.numbers.length >= count) done();
-      else this.waiting.push({ count, done });
-    });
+  /** Waits until it has said enough. */
+  async says(enough) {
+    while (!enough()) await Promise.race([once(this.output, 'line'), this.ended]);
   }
 
   async stop() {
+    if (this.process.exitCode !== null) return;
     const gone = once(this.process, 'exit');
     this.process.kill('SIGINT');
     await gone;
