@@ -70,7 +70,7 @@ pub async fn cold_start(admin: Admin, route: &Route, rounds: usize, watched: usi
             let via = via.map_or_else(|| "none".to_owned(), |via| via.transport.to_string());
             *chosen.entry(via).or_default() += 1;
         }
-        session.close().await;
+        let _ = tokio::time::timeout(SETTLES, session.close()).await;
         if failed == ENOUGH {
             break;
         }

@@ -1,8 +1,9 @@
 //! Requests, each on a connection of its own: a bare POST is what every client's first event is held against.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, client::conn::http1, header};
@@ -20,13 +21,15 @@ pub(crate) struct Answer {
 /// Connects, posts, and reads the answer to its end.
 pub(crate) async fn post(to: SocketAddr, path: &str, media_type: &str, body: String) -> Result<Answer> {
     let request = Request::post(path).header(header::CONTENT_TYPE, media_type);
-    send(connect(to).await?, request.header(header::HOST, to.to_string()).body(body.into())?).await
+    let request = request.header(header::HOST, to.to_string()).body(body.into())?;
+    in_time(async { send(connect(to).await?, request).await }).await
 }
 
 /// Connects, gets, and reads the answer to its end.
 pub(crate) async fn get(from: SocketAddr, path: &str) -> Result<Answer> {
     let request = Request::get(path).header(header::HOST, from.to_string());
-    send(connect(from).await?, request.body(Full::default())?).await
+    let request = request.body(Full::default())?;
+    in_time(async { send(connect(from).await?, request).await }).await
 }
 
 /// The same over a connection that stands, whatever it is.
@@ -40,8 +43,16 @@ pub(crate) async fn send(connection: Box<dyn Connection>, request: Request<Full<
     Ok(Answer { status, body })
 }
 
+/// Bounds what may hang.
+pub(crate) async fn in_time<T>(what: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(PATIENCE, what).await.unwrap_or_else(|_| Err(anyhow!("a request takes too long")))
+}
+
 async fn connect(to: SocketAddr) -> Result<Box<dyn Connection>> {
     let connection = TcpStream::connect(to).await.context("the connection stands")?;
     connection.set_nodelay(true)?;
     Ok(Box::new(connection))
 }
+
+/// How long a request may take, its connection included.
+const PATIENCE: Duration = Duration::from_secs(15);

@@ -102,7 +102,7 @@ impl Scene<'_> {
             Some(sender) => sender.stop(self.admin, PATIENCE).await?.0,
             None => Account::default(),
         };
-        session.close().await;
+        let _ = tokio::time::timeout(FLOWS_FOR, session.close()).await;
         let healed = healed.map(|at| at.saturating_duration_since(due));
         Ok(MidSession { healed, on, back, down, up })
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use futures_util::{StreamExt, future::join_all, stream};
 use throughline_client::{Session, SubscribeFrom};
 
@@ -167,7 +167,8 @@ async fn mid(options: &Options, turn: &Turn, is_busy: bool) -> Result<Vec<MidSes
             is_busy,
             heartbeat: HEARTBEAT,
         };
-        scene.play().await
+        let played = tokio::time::timeout(SCENE_TAKES, scene.play()).await;
+        played.unwrap_or_else(|_| bail!("it takes longer than {} s", SCENE_TAKES.as_secs()))
     };
     join_all((0..options.sessions).map(session)).await.into_iter().collect()
 }
@@ -232,7 +233,7 @@ async fn flow(gateway: &Gateway, route: &Route) -> Result<(Account, u64)> {
     let mut account = arrivals.account(published, PATIENCE).await;
     let (up, sent) = sender.stop(gateway.admin(), PATIENCE).await?;
     account += up;
-    session.close().await;
+    let _ = tokio::time::timeout(FLOWS_FOR, session.close()).await;
     Ok((account, published + sent))
 }
 
@@ -240,6 +241,8 @@ async fn flow(gateway: &Gateway, route: &Route) -> Result<(Account, u64)> {
 const WATCHED: usize = 3;
 /// How many faults in mid-session are played at once.
 const AT_ONCE: usize = 3;
+/// How long one fault in mid-session may be played.
+const SCENE_TAKES: Duration = Duration::from_secs(90);
 /// The heartbeat, and the hold of a poll, in mid-session: 15 s and 25 s unless configured, scaled so that a run has its end.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(3);
 /// How long events and commands flow through a proxy.

@@ -83,17 +83,16 @@ impl Route {
         let connector = self.trust.as_deref().map(connector).transpose()?;
         let dial = self.dial()?;
         let begun = Instant::now();
-        let connection = match self.by {
-            By::Forwarding(proxy) => TcpDial.dial(&proxy.ip().to_string(), proxy.port()).await?,
-            By::Itself | By::Tunnel(_) => dial.dial(&host, port).await?,
-        };
-        let answer = match connector {
-            None => http::send(connection, request).await?,
-            Some(connector) => {
-                let name = ServerName::from(self.gateway.ip());
-                http::send(Box::new(connector.connect(name, connection).await?), request).await?
-            }
-        };
+        let answer = http::in_time(async {
+            let connection = match self.by {
+                By::Forwarding(proxy) => TcpDial.dial(&proxy.ip().to_string(), proxy.port()).await?,
+                By::Itself | By::Tunnel(_) => dial.dial(&host, port).await?,
+            };
+            let Some(connector) = connector else { return http::send(connection, request).await };
+            let name = ServerName::from(self.gateway.ip());
+            http::send(Box::new(connector.connect(name, connection).await?), request).await
+        })
+        .await?;
         let took = begun.elapsed();
         ensure!(answer.status == 200, "a bare POST is answered with {}", answer.status);
         Ok(took)
