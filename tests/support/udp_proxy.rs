@@ -381,4 +381,4 @@ const LARGEST_DATAGRAM: usize = 65_536;
 /// How long a test waits for something that happens at once.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Sets the chances of noise apart from those of fates.
-const NOISE: u64 = 0x6e6f_6973_65;
+const NOISE: u64 = 0x006e_6f69_7365;

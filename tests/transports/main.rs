@@ -6,4 +6,7 @@ mod support;
 mod cell;
 mod handlers;
 mod matrix;
+mod negotiation;
+mod probes;
 mod replay;
+mod traffic;

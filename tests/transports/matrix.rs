@@ -9,6 +9,8 @@ const WS_JSON: Via = Via::json(Transport::WebSocket);
 const WS_BINCODE: Via = Via::bincode(Transport::WebSocket);
 const POLL_JSON: Via = Via::json(Transport::Polling);
 const POLL_BINCODE: Via = Via::bincode(Transport::Polling);
+const WT_JSON: Via = Via::json(Transport::WebTransport);
+const WT_BINCODE: Via = Via::bincode(Transport::WebTransport);
 const SSE: Via = Via::json(Transport::Sse);
 
 /// Declares a test for each cell.
@@ -45,4 +47,26 @@ cells! {
     sse_to_websocket_bincode: SSE => WS_BINCODE, 19;
     sse_to_polling_json: SSE => POLL_JSON, 20;
     sse_to_polling_bincode: SSE => POLL_BINCODE, 21;
+    webtransport_json: WT_JSON, 22;
+    webtransport_bincode: WT_BINCODE, 23;
+    webtransport_json_to_websocket_json: WT_JSON => WS_JSON, 24;
+    webtransport_json_to_websocket_bincode: WT_JSON => WS_BINCODE, 25;
+    webtransport_json_to_polling_json: WT_JSON => POLL_JSON, 26;
+    webtransport_json_to_polling_bincode: WT_JSON => POLL_BINCODE, 27;
+    webtransport_json_to_sse: WT_JSON => SSE, 28;
+    webtransport_bincode_to_websocket_json: WT_BINCODE => WS_JSON, 29;
+    webtransport_bincode_to_websocket_bincode: WT_BINCODE => WS_BINCODE, 30;
+    webtransport_bincode_to_polling_json: WT_BINCODE => POLL_JSON, 31;
+    webtransport_bincode_to_polling_bincode: WT_BINCODE => POLL_BINCODE, 32;
+    webtransport_bincode_to_sse: WT_BINCODE => SSE, 33;
+    websocket_json_to_webtransport_json: WS_JSON => WT_JSON, 34;
+    websocket_json_to_webtransport_bincode: WS_JSON => WT_BINCODE, 35;
+    websocket_bincode_to_webtransport_json: WS_BINCODE => WT_JSON, 36;
+    websocket_bincode_to_webtransport_bincode: WS_BINCODE => WT_BINCODE, 37;
+    polling_json_to_webtransport_json: POLL_JSON => WT_JSON, 38;
+    polling_json_to_webtransport_bincode: POLL_JSON => WT_BINCODE, 39;
+    polling_bincode_to_webtransport_json: POLL_BINCODE => WT_JSON, 40;
+    polling_bincode_to_webtransport_bincode: POLL_BINCODE => WT_BINCODE, 41;
+    sse_to_webtransport_json: SSE => WT_JSON, 42;
+    sse_to_webtransport_bincode: SSE => WT_BINCODE, 43;
 }

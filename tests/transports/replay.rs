@@ -15,18 +15,21 @@ use throughline::{
     upstream::Intent,
 };
 use throughline_client::{
-    Config, Events, Incoming, LinkChange, Session, SubscribeFrom, Transport, Via,
+    Config, Events, Incoming, LinkChange, Session, SubscribeFrom, Timing, Transport, Via,
     wire::{ChannelName, GapReason, Json, Meta, Payload, item::Accepted},
 };
 use tower::Service;
 
 use super::support::{
     fault_plan::{Fault, Plan},
-    fault_proxy::FaultProxy,
+    front::Front,
     gateway::{TestGateway, quick_sessions},
+    udp_proxy::Noise,
 };
 
-const EVERY: [Via; 5] = [
+const EVERY: [Via; 7] = [
+    Via::json(Transport::WebTransport),
+    Via::bincode(Transport::WebTransport),
     Via::json(Transport::WebSocket),
     Via::bincode(Transport::WebSocket),
     Via::json(Transport::Polling),
@@ -52,19 +55,20 @@ fn event(number: u64, bytes: usize) -> NewEvent {
     }
 }
 
-/// A session that is subscribed, behind a proxy, and away.
+/// A session that is subscribed, behind proxies, and away.
 struct Away {
     gateway: TestGateway,
-    proxy: FaultProxy,
+    front: Front,
     session: Session,
     events: Events,
 }
 
 async fn away(via: Via, memory: MemoryConfig) -> Away {
-    let gateway = TestGateway::start(|builder| builder.session(quick_sessions()).memory(memory)).await;
-    let proxy = FaultProxy::start(gateway.address, Plan::peaceful()).await.expect("a free port");
-    let config = Config { negotiate: false, ..Config::new(format!("http://{}", proxy.address())).only(via) };
-    let (session, mut events) = Session::connect(config).expect("a legal configuration");
+    let gateway =
+        TestGateway::start_with_webtransport(|builder| builder.session(quick_sessions()).memory(memory))
+            .await;
+    let front = Front::peaceful(gateway.address).await;
+    let (session, mut events) = connect(&front, via);
     session.subscribe(channel(), SubscribeFrom::Now).await.expect("everybody may");
     gateway.handle.publish(&channel(), event(0, 0)).await.expect("there is room");
     loop {
@@ -72,10 +76,26 @@ async fn away(via: Via, memory: MemoryConfig) -> Away {
             break;
         }
     }
-    // No connection gets through until the test says so.
-    proxy.follow(Plan { cut_after_bytes: 0..=0, cut_percent: 100, half_open_percent: 0, ..Plan::cutting(1) });
-    proxy.cut_all(Fault::Reset);
-    Away { gateway, proxy, session, events }
+    // No connection gets through until the test says so, and no datagram.
+    let nothing = Plan { cut_after_bytes: 0..=0, cut_percent: 100, half_open_percent: 0, ..Plan::cutting(1) };
+    front.tcp.follow(nothing);
+    front.udp.block();
+    cut(&front, &session).await;
+    Away { gateway, front, session, events }
+}
+
+fn connect(front: &Front, via: Via) -> (Session, Events) {
+    let timing = Timing { connect: Duration::from_secs(1), ..Timing::default() };
+    let config = Config { negotiate: false, timing, ..Config::new(front.url()).only(via) };
+    Session::connect(config).expect("a legal configuration")
+}
+
+/// Cuts the link. QUIC hears of no reset, so the client is told.
+async fn cut(front: &Front, session: &Session) {
+    front.tcp.cut_all(Fault::Reset);
+    if front.udp.cut_all(Fault::Reset) > 0 {
+        session.cut().await;
+    }
 }
 
 impl Away {
@@ -86,7 +106,8 @@ impl Away {
     }
 
     fn come_back(&self) {
-        self.proxy.follow(Plan::peaceful());
+        self.front.tcp.follow(Plan::peaceful());
+        self.front.udp.heal();
     }
 
     /// Reads until the event at `offset`; gives the offsets that came and the gaps that were told.
@@ -149,14 +170,12 @@ async fn when_the_log_is_trimmed_what_is_held_is_replayed_and_the_gap_names_what
 #[tokio::test]
 async fn a_cut_before_the_first_event_is_recovered() {
     for via in EVERY {
-        let gateway = TestGateway::start(|builder| builder.session(quick_sessions())).await;
-        let proxy = FaultProxy::start(gateway.address, Plan::peaceful()).await.expect("a free port");
-        let config =
-            Config { negotiate: false, ..Config::new(format!("http://{}", proxy.address())).only(via) };
-        let (session, events) = Session::connect(config).expect("a legal configuration");
+        let gateway = TestGateway::start_with_webtransport(|builder| builder.session(quick_sessions())).await;
+        let front = Front::peaceful(gateway.address).await;
+        let (session, events) = connect(&front, via);
         session.subscribe(channel(), SubscribeFrom::Now).await.expect("everybody may");
-        proxy.cut_all(Fault::Reset);
-        let mut away = Away { gateway, proxy, session, events };
+        cut(&front, &session).await;
+        let mut away = Away { gateway, front, session, events };
         away.publish(3, 0).await;
         let (offsets, gaps) = away.read_until(3).await;
         assert_eq!((offsets, gaps.len()), (vec![1, 2, 3], 0), "{via}");
@@ -171,7 +190,8 @@ async fn a_lost_first_answer_leaves_one_session_and_applies_no_command_twice() {
         let applied = Applied::default();
         let handler = applied.clone();
         let sessions = throughline::session::SessionConfig { provisional_ms: 300, ..quick_sessions() };
-        let gateway = TestGateway::start(|builder| builder.session(sessions).handler(handler)).await;
+        let gateway =
+            TestGateway::start_with_webtransport(|builder| builder.session(sessions).handler(handler)).await;
         // The request goes up whole; of the answer nothing, or not all, comes down.
         let losing = Plan {
             cut_after_bytes: 0..=300,
@@ -179,10 +199,15 @@ async fn a_lost_first_answer_leaves_one_session_and_applies_no_command_twice() {
             counted_up_percent: 0,
             ..Plan::cutting(3)
         };
-        let proxy = FaultProxy::start(gateway.address, losing).await.expect("a free port");
-        let config =
-            Config { negotiate: false, ..Config::new(format!("http://{}", proxy.address())).only(via) };
-        let (session, mut events) = Session::connect(config).expect("a legal configuration");
+        // Of a flow, QUIC's handshake comes down, so that the request goes up at all.
+        let losing_flows = Plan { cut_after_bytes: 2_500..=4_500, ..losing.clone() };
+        let (tcp, udp) = match via.transport {
+            // What is on offer is asked for over TCP.
+            Transport::WebTransport => (Plan::peaceful(), losing_flows),
+            _ => (losing, Plan::peaceful()),
+        };
+        let front = Front::start(gateway.address, tcp, udp, Noise::default()).await;
+        let (session, mut events) = connect(&front, via);
         let sender = session.clone();
         let sent = tokio::spawn(async move {
             for number in 0..20 {
@@ -193,8 +218,11 @@ async fn a_lost_first_answer_leaves_one_session_and_applies_no_command_twice() {
                     .expect("it gets through in the end");
             }
         });
-        proxy.until(|counters| counters.cuts >= 3).await;
-        proxy.follow(Plan::peaceful());
+        match via.transport {
+            Transport::WebTransport => drop(front.udp.until(|counters| counters.cuts >= 3).await),
+            _ => drop(front.tcp.until(|counters| counters.cuts >= 3).await),
+        }
+        front.follow(Plan::peaceful());
         sent.await.expect("the sender does not panic");
         let commands = applied.0.lock().expect("nobody panics").clone();
         assert_eq!(commands.len(), 20, "{via}: each once");
