@@ -4,6 +4,7 @@ mod admin;
 mod attacks;
 mod bad_input;
 mod certificates;
+mod client_transports;
 mod commands;
 mod config;
 mod kit;

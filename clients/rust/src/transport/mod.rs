@@ -149,10 +149,20 @@ pub(crate) struct LinkTask {
 /// How many things a link may have to say before it counts as stuck.
 const SAY_QUEUE: usize = 1_024;
 
+/// How much may wait to be said before what may be lost is dropped.
+const WHISPERS: usize = 16;
+
 impl LinkTask {
     /// Says something. Returns whether the link can take it.
     pub(crate) fn say(&self, say: Say) -> bool {
         self.say.try_send(say).is_ok()
+    }
+
+    /// Says something that may be lost: it is, where the link has enough to say.
+    pub(crate) fn whisper(&self, say: Say) {
+        if self.say.max_capacity() - self.say.capacity() < WHISPERS {
+            let _ = self.say.try_send(say);
+        }
     }
 }
 

@@ -4,8 +4,8 @@
 //! may hang is bounded by the time that a connection may take; once the session stands, its silence is the core's
 //! to judge, so QUIC's own idle time-out is longer than anything the core waits for, and only clears up.
 //!
-//! wtransport's tasks keep a connection as long as it lives. So a [`Connected`] closes its endpoint when it is dropped:
-//! that is what makes dropping a link a hard cut.
+//! wtransport's tasks keep a connection as long as it lives. So a [`Socket`] closes all that goes over it when it is
+//! dropped: that is what makes dropping a link a hard cut.
 
 use std::{io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
@@ -52,19 +52,19 @@ struct Session {
     down: RecvStream,
 }
 
-/// A connection with its endpoint, both closed when it is dropped.
+/// A connection on a socket of its own.
 struct Connected {
-    endpoint: Dropped,
+    socket: Socket,
     connection: Connection,
 }
 
-/// An endpoint that is closed when it is dropped.
-struct Dropped {
+/// A UDP socket, and what goes over it: closed with this code when it is dropped.
+struct Socket {
     endpoint: Endpoint<Client>,
     code: VarInt,
 }
 
-impl Drop for Dropped {
+impl Drop for Socket {
     fn drop(&mut self) {
         self.endpoint.close(self.code, b"");
     }
@@ -97,12 +97,10 @@ async fn open(network: &Network, codec: Codec, offer: Option<TransportOffer>) ->
     };
     let shaking = async {
         let connected = race(&target, codec, &tls, &addresses).await?;
-        let stream = async { Ok(connected.connection.open_bi().await?.await) };
-        match stream.await {
-            Ok(Ok((up, down))) => Ok(Session { connected, up, down }),
-            Ok(Err(error)) => Err(failed(AttemptOutcome::Lost, format!("{target}: {error}"))),
-            Err(error) => Err(end_of(&error)),
-        }
+        let stream = connected.connection.open_bi().await.map_err(|error| end_of(&error))?;
+        let lost = |error| failed(AttemptOutcome::Lost, format!("{target}: {error}"));
+        let (up, down) = stream.await.map_err(lost)?;
+        Ok(Session { connected, up, down })
     };
     match time::timeout(2 * network.connect, shaking).await {
         Ok(Ok(session)) => Ok(session),
@@ -156,7 +154,7 @@ async fn connect(
         .dns_resolver(Resolved(address))
         .build();
     let endpoint = Endpoint::client(config).map_err(|error| not_connected(target, &error))?;
-    let endpoint = Dropped { endpoint, code: VarInt::from_u32(0) };
+    let socket = Socket { endpoint, code: VarInt::from_u32(0) };
     // A name is resolved to the address; an address stands for itself, so it has to be that one.
     let authority = match target.host.parse::<std::net::IpAddr>() {
         Ok(_) => address.to_string(),
@@ -165,7 +163,7 @@ async fn connect(
     let options = ConnectOptions::builder(format!("https://{authority}{}", target.path))
         .add_header("wt-available-protocols", format!("\"{}\"", codec.name()))
         .build();
-    let connection = endpoint.endpoint.connect(options).await.map_err(|error| match error {
+    let connection = socket.endpoint.connect(options).await.map_err(|error| match error {
         ConnectingError::ConnectionError(error) => match end_of(&error) {
             End::Lost(reason) => failed(AttemptOutcome::Lost, format!("{target}: {reason}")),
             end => end,
@@ -175,7 +173,7 @@ async fn connect(
         }
         error => failed(AttemptOutcome::Blocked, format!("{target}: {error}")),
     })?;
-    Ok(Connected { endpoint, connection })
+    Ok(Connected { socket, connection })
 }
 
 fn quic() -> QuicTransportConfig {
@@ -207,7 +205,7 @@ async fn converse(
     sayings: mpsc::Receiver<Say>,
     reporter: &Reporter,
 ) -> End {
-    let Connected { endpoint, connection } = &mut session.connected;
+    let Connected { socket, connection } = &mut session.connected;
     let reading = read(&mut session.down, connection, network, codec, reporter);
     tokio::pin!(reading);
     let end = tokio::select! {
@@ -220,7 +218,7 @@ async fn converse(
         }
     };
     let code = if matches!(end, End::Protocol(_)) { CloseCode::PROTOCOL_ERROR } else { CloseCode::NORMAL };
-    endpoint.code = VarInt::from(code.0);
+    socket.code = VarInt::from(code.0);
     end
 }
 
