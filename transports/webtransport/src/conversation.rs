@@ -1,15 +1,16 @@
 //! One open link and its peer.
 //!
-//! A turn writes, pulls and reads, then takes datagrams, until there is nothing to do or others have waited long
-//! enough; each kind has its own share of a turn, so that none starves another. While a write is under way nothing is
-//! pulled, so whatever comes meanwhile goes out as one, and no more than one message is held here.
+//! A turn refuses what else the client has opened, looks for signals, takes datagrams, and then writes, pulls and reads
+//! until there is nothing to do or others have waited long enough; each kind has its own share of a turn, so that none
+//! starves another. While a write is under way nothing is pulled, so whatever comes meanwhile goes out as one, and no
+//! more than one message is held here.
 //!
 //! A link that closes does so in steps, each within its time: the last frames, then FIN, then the client's
 //! acknowledgement of FIN, then the client closes. Only a client that does not is closed by force, since a page that
 //! is closed from this side is told neither code nor reason.
 //!
-//! What else the client opens is turned away all the while. How the link ended is for those to say who wait for more
-//! streams, for datagrams and for signals: a read or a write that fails only knows that the connection is gone.
+//! How the link ended is for those to say who wait for more streams, for datagrams and for signals: a read or a write
+//! that fails only knows that the connection is gone.
 
 use std::{
     future::{Future, poll_fn},
