@@ -5,6 +5,8 @@
 //! protocol, and closes the link. A post is the same with `session` in place of `hello`.
 
 mod bind;
+#[cfg(test)]
+mod tests;
 
 use std::{
     future::Future as _,
