@@ -329,6 +329,27 @@ mod tests {
     }
 
     #[test]
+    fn volatiles_have_a_bound_of_their_own_and_are_booked_until_they_are_no_news() {
+        let config = MemoryConfig { budget_bytes: 160_000, ..MemoryConfig::default() };
+        let broker = Memory::new(config, clock, draw);
+        let said_at = at(5_000).mono_ms;
+        let channel = open(&broker, "a").unwrap();
+        let key = channel.listen(Arc::new(Somebody));
+        let say = |bytes: usize| {
+            let payload = Payload::Bytes(vec![0; bytes].into());
+            broker.volatile(&name("a"), NewVolatile { payload, ..NewVolatile::default() })
+        };
+        assert!(say(20_000), "the first has room");
+        assert!(!say(1), "past a sixteenth of the budget they are dropped");
+        broker.maintain(at(said_at + crate::channel::VOLATILE_MS));
+        assert_eq!(broker.usage().volatile_bytes(), 0);
+        assert!(say(1));
+        channel.unlisten(key);
+        assert!(say(20_000) && say(20_000), "nobody hears it, and it costs nothing");
+        assert_eq!(channel.said(), 2);
+    }
+
+    #[test]
     fn journals_count_against_the_budget_too() {
         let config = MemoryConfig { budget_bytes: 100_000, ..MemoryConfig::default() };
         let broker = Memory::new(config, clock, draw);
