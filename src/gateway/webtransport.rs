@@ -54,6 +54,25 @@ impl Gateway {
     ///
     /// To stop without cutting anybody off, call [`Handle::shutdown`] first.
     ///
+    /// ```no_run
+    /// # use std::{io, sync::Arc, time::SystemTime};
+    /// # use throughline::{Gateway, certificates::Certificates, gateway::bind_udp};
+    /// # use tokio_util::sync::CancellationToken;
+    /// # fn offer(gateway: &Gateway) -> io::Result<()> {
+    /// let now = SystemTime::now();
+    /// let certificates = Certificates::development(["localhost"], now).map_err(io::Error::other)?;
+    /// let socket = bind_udp(([127, 0, 0, 1], 7080).into())?;
+    /// let stop = CancellationToken::new();
+    /// tokio::spawn(gateway.serve_webtransport(socket, &certificates, None, stop.clone())?);
+    ///
+    /// let handle = gateway.handle();
+    /// tokio::spawn(async move {
+    ///     handle.keep_certificates(certificates, SystemTime::now, Arc::default()).await;
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// [`GatewayConfig::origins`]: super::GatewayConfig::origins
     /// [`Handle::keep_certificates`]: super::Handle::keep_certificates
     /// [`Handle::shutdown`]: super::Handle::shutdown

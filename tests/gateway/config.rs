@@ -123,6 +123,16 @@ fn what_is_printed_is_a_file_that_says_the_defaults_key_by_key() {
 }
 
 #[test]
+fn every_key_is_in_the_operators_document() {
+    let document =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md")).unwrap();
+    for (path, _) in keys(&describe().parse().unwrap(), "") {
+        let is_there = [format!("`{path}`"), format!("`{path} ")].iter().any(|key| document.contains(key));
+        assert!(is_there, "{path} is not in docs/operations.md");
+    }
+}
+
+#[test]
 fn the_printed_example_of_a_token_key_is_one() {
     let printed = describe();
     let at = printed.find("# [[token_keys]]").unwrap();
