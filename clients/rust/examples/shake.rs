@@ -36,10 +36,9 @@ async fn main() {
     let codec = if codec == "bincode" { Codec::Bincode } else { Codec::Json };
     let shaky = Arc::new(Shaky { bytes, cuts: Arc::default(), state: AtomicU64::new(1) });
     let mut config = Config::new(url);
-    match Transport::parse(&transport) {
-        Some(transport) => config = config.only(Via { transport, codec }),
-        // Whatever works: by polling first, then the best that can be proven.
-        None => {}
+    // Otherwise whatever works: by polling first, then the best that can be proven.
+    if let Some(transport) = Transport::parse(&transport) {
+        config = config.only(Via { transport, codec });
     }
     config.dial = Arc::clone(&shaky) as Arc<dyn Dial>;
 

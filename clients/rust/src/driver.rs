@@ -9,7 +9,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use throughline_wire::{Command, Token};
+use throughline_wire::{ChannelName, Command, Payload, Token};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::Instant,
@@ -45,6 +45,21 @@ pub(crate) enum Control {
     Close { done: oneshot::Sender<()> },
 }
 
+/// Something that the application says and nobody keeps.
+#[derive(Debug)]
+pub(crate) struct Volatile {
+    pub(crate) channel: ChannelName,
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) payload: Payload,
+}
+
+/// Where the application's wishes come in.
+pub(crate) struct Wishes {
+    pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) controls: mpsc::Receiver<Control>,
+    pub(crate) volatiles: mpsc::Receiver<Volatile>,
+}
+
 /// How many reports links may be ahead of the driver: past it connections are not read.
 const REPORTS: usize = 64;
 
@@ -56,6 +71,7 @@ pub(crate) struct Driver {
     network: Arc<Network>,
     requests: mpsc::Receiver<Request>,
     controls: mpsc::Receiver<Control>,
+    volatiles: mpsc::Receiver<Volatile>,
     reports: mpsc::Receiver<(LinkKey, Report)>,
     reporter: mpsc::Sender<(LinkKey, Report)>,
     incoming: mpsc::Sender<Incoming>,
@@ -71,6 +87,7 @@ enum News {
     Request(Option<Request>),
     Control(Option<Control>),
     Report(Option<(LinkKey, Report)>),
+    Volatile(Volatile),
     /// The application has room again.
     Room,
     Time,
@@ -80,8 +97,7 @@ impl Driver {
     pub(crate) fn new(
         core: Core,
         network: Network,
-        requests: mpsc::Receiver<Request>,
-        controls: mpsc::Receiver<Control>,
+        wishes: Wishes,
         incoming: mpsc::Sender<Incoming>,
         state: watch::Sender<State>,
     ) -> Self {
@@ -93,8 +109,9 @@ impl Driver {
             origin,
             started: Instant::now(),
             network: Arc::new(network),
-            requests,
-            controls,
+            requests: wishes.requests,
+            controls: wishes.controls,
+            volatiles: wishes.volatiles,
             reports,
             reporter,
             incoming,
@@ -147,6 +164,9 @@ impl Driver {
                         self.report(link, report);
                     }
                 }
+                News::Volatile(Volatile { channel, name, payload }) => {
+                    self.core.say_volatile(self.now(), channel, name, payload);
+                }
                 News::Room | News::Time => {}
             }
         }
@@ -187,6 +207,7 @@ impl Driver {
         tokio::select! {
             report = self.reports.recv() => News::Report(report),
             control = self.controls.recv() => News::Control(control),
+            Some(volatile) = self.volatiles.recv() => News::Volatile(volatile),
             request = self.requests.recv(), if has_room => News::Request(request),
             _ = self.incoming.reserve(), if is_behind && !self.incoming.is_closed() => News::Room,
             () = timer => News::Time,
@@ -277,6 +298,11 @@ impl Driver {
                 }
                 Output::Transmit { link, message } => {
                     self.say(link, |codec| Say::Message(encode(codec, &message)));
+                }
+                Output::Volatile { link, message } => {
+                    if let Some(task) = self.links.get(&link) {
+                        task.whisper(Say::Datagram(encode(task.via.codec, &message)));
+                    }
                 }
                 Output::Close { link, in_peace: true } => self.say(link, |_| Say::Goodbye),
                 Output::Close { link, in_peace: false } => drop(self.links.remove(&link)),

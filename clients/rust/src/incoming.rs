@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use throughline_wire::{Epoch, ErrorCode, Event, Gap, RetryReason, SessionId, Subscribed, Unsubscribed};
+use throughline_wire::{
+    Epoch, ErrorCode, Event, Gap, RetryReason, SessionId, Subscribed, Unsubscribed, frame::VolatileDown,
+};
 
 use crate::config::Via;
 
@@ -44,6 +46,8 @@ pub enum Incoming {
         /// Of which channel, and why.
         unsubscribed: Unsubscribed,
     },
+    /// Something was said that is not kept: it has no number, and is dropped rather than late.
+    Volatile(VolatileDown),
     /// The session changed links. For people to watch: nothing has to be done about it.
     Link(LinkChange),
     /// The session is lost. Unless [`is_final`](LostReason::is_final), a new one takes its place: subscriptions are

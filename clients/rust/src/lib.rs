@@ -26,7 +26,7 @@
 //! WebTransport runs over UDP. Its certificate may be one that the gateway made itself and names by hash in its offer;
 //! over plain `http` that is as trustworthy as everything else on the way.
 //!
-//! What it does not do: presence, volatile messages.
+//! What it does not do: presence.
 //!
 //! How it is made: `core` thinks and does no I/O, `transport` moves bytes and does not think, `driver` joins them.
 

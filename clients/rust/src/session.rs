@@ -17,7 +17,7 @@ use crate::{
     address::Address,
     config::{Config, Via},
     core::{Outcome, negotiation::history::Attempt, session::Core},
-    driver::{Control, Driver, Request},
+    driver::{Control, Driver, Request, Volatile, Wishes},
     error::{ConfigError, MigrateError, SendError, SubscribeError},
     incoming::Incoming,
     state::{Phase, State},
@@ -33,6 +33,7 @@ use crate::{
 pub struct Session {
     requests: mpsc::Sender<Request>,
     controls: mpsc::Sender<Control>,
+    volatiles: mpsc::Sender<Volatile>,
     state: watch::Receiver<State>,
 }
 
@@ -70,11 +71,21 @@ impl Session {
         };
         let (requests, taken) = mpsc::channel(64);
         let (controls, controlled) = mpsc::channel(16);
+        let (volatiles, said) = mpsc::channel(64);
         let (incoming, events) = mpsc::channel(config.incoming.max(1));
         let core = Core::new(config, seed, wall());
         let (state_to, state) = watch::channel(core.state());
-        tokio::spawn(Driver::new(core, network, taken, controlled, incoming, state_to).run());
-        Ok((Self { requests, controls, state }, Events { incoming: events }))
+        tokio::spawn(
+            Driver::new(
+                core,
+                network,
+                Wishes { requests: taken, controls: controlled, volatiles: said },
+                incoming,
+                state_to,
+            )
+            .run(),
+        );
+        Ok((Self { requests, controls, volatiles, state }, Events { incoming: events }))
     }
 
     /// Subscribes to a channel; its events come by [`Events`], after a [`Subscribed`](Incoming::Subscribed).
@@ -134,6 +145,15 @@ impl Session {
     /// Waits only while [`Config::commands`] commands have no reply.
     pub async fn begin_send(&self, send: Send) -> Sending {
         Sending { outcome: self.begin(Command::Send(send)).await }
+    }
+
+    /// Says something that matters now or not at all: a cursor, "is typing". As a datagram where the link has them.
+    /// Never waits: it is dropped where there is no link, or where the link has enough to write. Returns whether it
+    /// went as far as that.
+    ///
+    /// The session has to hold the channel, and the gateway takes at most 4 KiB.
+    pub fn send_volatile(&self, channel: ChannelName, name: Option<&str>, payload: Payload) -> bool {
+        self.volatiles.try_send(Volatile { channel, name: name.map(Into::into), payload }).is_ok()
     }
 
     /// Moves the live session to another transport, and stays on it. Nothing is lost on the way: the link there is

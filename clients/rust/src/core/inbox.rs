@@ -10,6 +10,9 @@ use throughline_wire::{Item, Position, Positions};
 
 use crate::incoming::Incoming;
 
+/// How many things may wait for the application before what need not be heard is dropped.
+const HINTS: usize = 64;
+
 /// What to do with an item of some number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Verdict {
@@ -143,6 +146,13 @@ impl Inbox {
             return;
         }
         self.backlog.push_back(Waiting { incoming, counted: None, bytes: 0 });
+    }
+
+    /// Queues something that need not be heard: dropped while the application has enough to do.
+    pub(crate) fn hint(&mut self, incoming: Incoming) {
+        if self.backlog.len() < HINTS {
+            self.backlog.push_back(Waiting { incoming, counted: None, bytes: 0 });
+        }
     }
 
     /// Whether something waits for the application.

@@ -8,6 +8,7 @@
 //! - [`outbox`] numbers commands and keeps each until its reply;
 //! - [`inbox`] counts items, keeps the place in each channel, and what the application has not taken yet;
 //! - [`link`] is what is known of one link;
+//! - [`volatile`] is what is said and not kept;
 //! - [`backoff`] is the arithmetic of coming back.
 //!
 //! Whoever drives the core changes it with as many `handle_*` calls as there is news, then calls
@@ -26,6 +27,7 @@ pub(crate) mod outbox;
 pub(crate) mod output;
 pub(crate) mod random;
 pub(crate) mod session;
+pub(crate) mod volatile;
 
 pub(crate) use output::{Outcome, Output};
 

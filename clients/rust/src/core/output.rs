@@ -21,6 +21,8 @@ pub(crate) enum Output {
     Post { link: LinkKey, post: u64, message: Vec<UpFrame> },
     /// Say this on a duplex link.
     Transmit { link: LinkKey, message: Vec<UpFrame> },
+    /// Say this on a duplex link, as a datagram where it has them; drop it where the link has enough to write.
+    Volatile { link: LinkKey, message: Vec<UpFrame> },
     /// End a link: at once, or in peace after what was said on it is written.
     Close { link: LinkKey, in_peace: bool },
     /// Remember what worked with this gateway, or forget it.

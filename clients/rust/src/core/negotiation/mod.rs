@@ -165,7 +165,9 @@ impl Negotiation {
             Some(remembered) => {
                 (Round::Led { join: self.timing.join_first, is_first: true }, Some(remembered))
             }
-            None if first && !is_known => (Round::Cold, self.candidates.polling().or(order.first().copied())),
+            None if first && !is_known => {
+                (Round::Cold, self.candidates.polling().or_else(|| order.first().copied()))
+            }
             None => (Round::Led { join, is_first: false }, self.next_in_turn(&order)),
         };
         self.mode = Mode::Opening { round, lead, joined: false, quiet_since: now };
@@ -407,6 +409,10 @@ impl Negotiation {
             self.uses.remove(&link);
         }
         match self.mode {
+            // One that was never confirmed: there is nothing to keep beside a hedge.
+            Mode::Resting | Mode::Opening { .. } if self.overdue.is_some() => {
+                self.overdue.take().map(|link| Decision::Drop { link, outcome: AttemptOutcome::Silent })
+            }
             Mode::Resting => None,
             Mode::Opening { .. } => self.decide_opening(now),
             Mode::Up { link } => self.decide_up(now, link),
@@ -456,10 +462,12 @@ impl Negotiation {
                 _ => Some(Decision::Drop { link, outcome: AttemptOutcome::Silent }),
             };
         }
-        let late = self
-            .uses
-            .iter()
-            .find(|(link, used)| **link != active && !used.carries && self.candidates.rank(used.via) > rank);
+        // Late is what is no better than the link there is, and a stream whose attach another has overtaken: as a probe
+        // it may be tried anew. A poll is on its way to take over.
+        let late = self.uses.iter().find(|(link, used)| {
+            let overtaken = used.carries && used.via.transport != Transport::Polling;
+            **link != active && (overtaken || (!used.carries && self.candidates.rank(used.via) > rank))
+        });
         if let Some(link) = late.map(|(link, _)| *link) {
             return Some(Decision::Drop { link, outcome: AttemptOutcome::Late });
         }

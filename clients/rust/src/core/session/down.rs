@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use throughline_wire::{
     AttemptOutcome, Command, DownFrame, ErrorCode, Item, ReplyError, RetryReason, UpFrame,
-    frame::{ErrorFrame, Items, Retry, Welcome},
+    frame::{ErrorFrame, Items, Retry, VolatileDown, Welcome},
     item::{UnsubscribeReason, Unsubscribed},
 };
 
@@ -14,7 +14,7 @@ use crate::{
         Time,
         backoff::{Guidance, appointment},
         inbox::Verdict,
-        link::Stage,
+        link::{Link, Stage},
         names::LinkKey,
         outbox::Owner,
     },
@@ -115,11 +115,21 @@ impl Core {
                     self.negotiation.pace.measure(now.saturating_sub(asked));
                 }
             }
-            DownFrame::Volatile(_) | DownFrame::Extension => {}
+            DownFrame::Volatile(volatile) => self.handle_volatile(now, key, volatile),
+            DownFrame::Extension => {}
         }
         let stream = self.links.get(&key).is_some_and(|link| !link.is_polling());
         if stream && !is_welcome && attached {
             self.confirm(now, key, true);
+        }
+    }
+
+    /// Something that is not kept: of a channel that is held, and newer than the last of its sender.
+    fn handle_volatile(&mut self, now: Time, key: LinkKey, volatile: VolatileDown) {
+        let is_held = self.inbox.positions().contains_key(&volatile.channel);
+        let is_attached = self.links.get(&key).is_some_and(Link::is_attached);
+        if is_held && is_attached && self.volatiles.is_news(now, &volatile) {
+            self.inbox.hint(Incoming::Volatile(volatile));
         }
     }
 
@@ -176,6 +186,10 @@ impl Core {
         };
         // L12: only a welcome of a later attach than the last one is followed.
         if attach <= self.followed {
+            // A later one has overtaken it while it was on its way.
+            if link.stage == Stage::Opening {
+                self.drop_link(key, MigrateError::Replaced);
+            }
             return;
         }
         if let Some(limits) = welcome.limits {
@@ -241,6 +255,7 @@ impl Core {
             self.drop_link(stranger, MigrateError::NoLink);
         }
         self.negotiation.begin_anew();
+        self.volatiles.forget_all();
         let said = self.links.get(&key).map_or(0, |link| link.stated.commands);
         self.inbox.renumber(welcome.next.max(1));
         self.outbox.restart(welcome.received.min(said.max(self.outbox.low() - 1)));
@@ -331,6 +346,7 @@ impl Core {
                 }
             }
             Item::Unsubscribed(unsubscribed) => {
+                self.volatiles.forget(&unsubscribed.channel);
                 if let Some((owner, _)) = unsubscribed.command.and_then(|number| self.outbox.reply(number)) {
                     self.tell_owner(owner, Outcome::Unsubscribed);
                 }

@@ -23,7 +23,7 @@ use std::{
 };
 
 use throughline_wire::{
-    Command, ErrorCode, SessionId, Token,
+    ChannelName, Command, ErrorCode, Payload, SessionId, Token, UpFrame,
     frame::{Limits, TransportOffer},
 };
 
@@ -40,6 +40,7 @@ use super::{
     },
     outbox::{Outbox, Owner, size_of},
     random::Random,
+    volatile::Volatiles,
 };
 use crate::{
     config::{Config, Via},
@@ -118,6 +119,7 @@ pub(crate) struct Core {
     ack_at: Option<Time>,
     planned: Option<Planned>,
     negotiation: Negotiation,
+    volatiles: Volatiles,
     /// The time since the Unix epoch when the client was made.
     wall: Time,
 }
@@ -130,7 +132,7 @@ impl Core {
         let verdict = verdict.filter(|verdict| verdict.is_valid(wall));
         let mut outbox = Outbox::default();
         for (channel, from) in &config.subscriptions {
-            let (channel, from) = (channel.clone(), from.clone());
+            let (channel, from) = (channel.clone(), *from);
             outbox
                 .push(Command::Subscribe { channel, from, token: None, presence: false }, Owner::Configured);
         }
@@ -158,6 +160,7 @@ impl Core {
             ack_at: None,
             planned: None,
             negotiation: Negotiation::new(&config, verdict, random.next()),
+            volatiles: Volatiles::default(),
             wall,
             random,
             config,
@@ -210,6 +213,26 @@ impl Core {
         self.outbox.push(command, Owner::Application(ticket));
     }
 
+    /// Says something that is not kept: on the link there is, or not at all.
+    pub(crate) fn say_volatile(
+        &mut self,
+        now: Time,
+        channel: ChannelName,
+        name: Option<Box<str>>,
+        payload: Payload,
+    ) {
+        let Some((key, link)) = self.active.and_then(|key| Some((key, self.links.get(&key)?))) else {
+            return;
+        };
+        let volatile = self.volatiles.number(self.wall + now, channel, name, payload);
+        if link.is_duplex() {
+            self.outputs
+                .push_back(Output::Volatile { link: key, message: vec![UpFrame::Volatile(volatile)] });
+        } else {
+            self.volatiles.wait(volatile);
+        }
+    }
+
     /// Moves the session to another transport, while the link it has goes on.
     pub(crate) fn migrate(&mut self, now: Time, via: Via, ticket: Ticket) {
         let refusal = match self.standing {
@@ -250,7 +273,7 @@ impl Core {
             self.standing = Standing::Waiting { until: now };
         } else if let Some((key, link)) = self.active.and_then(|key| Some((key, self.links.get(&key)?))) {
             if link.is_duplex() {
-                let message = vec![throughline_wire::UpFrame::Auth { token }];
+                let message = vec![UpFrame::Auth { token }];
                 self.outputs.push_back(Output::Transmit { link: key, message });
             } else {
                 self.auth_by_post(now, key);

@@ -205,12 +205,16 @@ impl Core {
         let active = self.active == Some(key);
         let commands = active && self.outbox.has_run(self.outbox.taken(), ahead);
         let ping = std::mem::take(&mut link.ping_by_post);
-        if !commands && !due && !ping && link.pong.is_none() && !link.attach_by_post {
+        let volatiles = active && self.volatiles.is_waiting();
+        if !commands && !due && !ping && !volatiles && link.pong.is_none() && !link.attach_by_post {
             return;
         }
         let name = SessionName { token: known.token, incarnation: known.incarnation, link: link.name };
         let mut message = vec![UpFrame::Session(name)];
         message.extend(self.negotiation.history.tell(now).map(UpFrame::Tried));
+        if volatiles {
+            message.extend(self.volatiles.drain().map(UpFrame::Volatile));
+        }
         if let Some(nonce) = link.pong {
             message.push(UpFrame::Pong { nonce });
         }
@@ -450,6 +454,7 @@ impl Core {
         let posts_wait = link.ping_by_post
             || link.pong.is_some()
             || link.attach_by_post
+            || self.volatiles.is_waiting()
             || (active && self.outbox.has_run(self.outbox.taken(), self.limits.commands_ahead));
         let ack = self.ack_at.filter(|_| active && !link.is_polling());
         let post = match link.posts.in_flight {
