@@ -72,8 +72,8 @@ impl Needs {
     }
 }
 
-/// The proxies that stand in the way in `cargo xtask networks`.
-pub(crate) struct Proxies([(&'static str, Found); 5]);
+/// The proxies that stand in the way in `cargo xtask networks`, and the other systems beside us.
+pub(crate) struct Proxies([(&'static str, Found); 6]);
 
 impl Proxies {
     /// Finds what is there and, if it may, installs what is not.
@@ -89,13 +89,20 @@ impl Proxies {
             if !succeeds("python3", &["-c", "import ensurepip, venv"]) {
                 packages.push("python3-venv");
             }
+            if node().is_none() {
+                packages.push("nodejs");
+            }
+            if on_path("npm").is_none() {
+                packages.push("npm");
+            }
             install(packages)?;
         }
         let [squid, tinyproxy, haproxy, nginx] =
             wanted.map(|package| (package, on_path_of_root(package).ok_or_else(|| debian(package, package))));
         let python = Python { venv: tools.join("mitmproxy"), may_install };
         let mitmdump = ("mitmdump", python.program("MITMDUMP", "mitmdump", MITMPROXY)?);
-        Ok(Self([squid, tinyproxy, haproxy, nginx, mitmdump]))
+        let peers = ("peers", peers(&tools.join("peers"), may_install)?);
+        Ok(Self([squid, tinyproxy, haproxy, nginx, mitmdump, peers]))
     }
 
     /// What is missing, one line each.
@@ -175,6 +182,25 @@ impl Npm {
         succeed(install.arg(&self.prefix).arg(requirement))?;
         Ok(Ok(modules))
     }
+}
+
+/// A folder with other systems' clients and servers, and the program that runs them.
+fn peers(folder: &Path, may_install: bool) -> Result<Found> {
+    let is_there = folder.join("node_modules").is_dir();
+    let missing = "other systems' clients: `npm install` in a copy of tests/networks/peers";
+    if node().is_none() || !is_there && !may_install {
+        return Ok(Err(missing.to_owned()));
+    }
+    std::fs::create_dir_all(folder)?;
+    for file in ["package.json", "peer.mjs"] {
+        std::fs::copy(Path::new("tests/networks/peers").join(file), folder.join(file))?;
+    }
+    if may_install {
+        let mut install = Command::new("npm");
+        install.args(["install", "--no-package-lock", "--no-audit", "--no-fund", "--silent", "--prefix"]);
+        succeed(install.arg(folder))?;
+    }
+    Ok(Ok(folder.to_owned()))
 }
 
 /// Installs the Debian packages whose programs are not there, in one go, and nothing when all are.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use throughline_networks::{Options, Programs, Report, play};
+use throughline_networks::{Options, Peers, Programs, Report, play};
 
 /// What to play, and where things are.
 #[derive(Parser)]
@@ -37,6 +37,9 @@ struct Arguments {
     /// mitmdump.
     #[arg(long)]
     mitmdump: Option<PathBuf>,
+    /// The folder that holds peer.mjs and what it imports.
+    #[arg(long)]
+    peers: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -60,6 +63,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
             nginx: arguments.nginx,
             mitmdump: arguments.mitmdump,
         },
+        peers: arguments.peers.map(|folder| Peers { folder, rounds: if arguments.quick { 3 } else { 10 } }),
         rounds: if arguments.quick { 5 } else { 20 },
         sessions: if arguments.quick { 1 } else { 5 },
         only: arguments.only,

@@ -15,6 +15,7 @@ use crate::ledger::Account;
 use crate::line::Line;
 use crate::midsession::{MidSession, Scene};
 use crate::network::Network;
+use crate::peers::{PeerRows, Peers};
 use crate::proxies::{Kind, Programs, Proxy};
 use crate::route::{By, Route};
 use crate::traffic::{Arrivals, Publisher, Sender, channel_named};
@@ -26,6 +27,8 @@ pub struct Options {
     pub gateway: PathBuf,
     /// The proxies' programs.
     pub programs: Programs,
+    /// Other systems, if they are on this machine.
+    pub peers: Option<Peers>,
     /// Rounds of each cold start.
     pub rounds: usize,
     /// Sessions that each fault falls on in mid-session, all at once.
@@ -46,6 +49,8 @@ pub struct Plays {
     pub mid: Vec<(Turn, [Played<Vec<MidSession>>; 2])>,
     /// Real proxies.
     pub proxied: Vec<(Way, Played<ThroughProxy>)>,
+    /// Other systems.
+    pub peers: Option<PeerRows>,
 }
 
 /// A way through a proxy.
@@ -128,6 +133,9 @@ pub async fn play(options: &Options, say: &dyn Fn(&str)) -> Result<Plays> {
     for way in WAYS.iter().filter(|way| wanted(&format!("proxy {}", way.name))) {
         say(&format!("through {}", way.name));
         plays.proxied.push((*way, proxied(options, way).await.map_err(in_words)));
+    }
+    if let Some(peers) = options.peers.as_ref().filter(|_| wanted("peers")) {
+        plays.peers = Some(peers.play(say).await);
     }
     Ok(plays)
 }

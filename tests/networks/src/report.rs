@@ -3,11 +3,14 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use throughline_client::Transport;
+
 use crate::cold::ColdStart;
 use crate::hostile::{Hostile, Turn};
 use crate::ledger::Account;
 use crate::line::Line;
 use crate::midsession::MidSession;
+use crate::peers::{PEERS, PeerRows, PeerStart};
 use crate::play::{HEARTBEAT, Options, Played, Plays, ThroughProxy, Way};
 
 /// The document, and what is to be said of it in short.
@@ -67,6 +70,9 @@ impl Report {
             for (way, played) in &plays.proxied {
                 report.proxied(way, played, &line);
             }
+        }
+        if let Some(peers) = &plays.peers {
+            report.peers(plays, peers);
         }
         report.line("\n## What is missed\n");
         if report.misses.is_empty() {
@@ -196,6 +202,60 @@ impl Report {
     }
 }
 
+impl Report {
+    /// Other systems beside ours: no bar is theirs.
+    fn peers(&mut self, plays: &Plays, peers: &PeerRows) {
+        self.line("\n## Other systems\n");
+        self.line(PEERS_BESIDE);
+        self.line(&format!("Versions: {}.\n", peers.versions.join(", ")));
+        let names = PEERS.join(" | ");
+        self.line(&format!(
+            "| first event on a cold start | ours | {names} |\n| --- | --- | --- | --- | --- |"
+        ));
+        for (name, starts) in &peers.cold {
+            let ours = plays.cold.iter().find(|(hostile, _)| hostile.name == *name);
+            let ours =
+                ours.and_then(|(_, played)| played.as_ref().ok()).map_or_else(String::new, first_event);
+            let mut text = format!("| {name} | {ours} |");
+            for start in starts {
+                let said = match start {
+                    Ok(PeerStart { first_event: Some(first), failed: 0 }) => first.to_string(),
+                    Ok(PeerStart { first_event: Some(first), failed }) => {
+                        format!("{first}, {failed} without")
+                    }
+                    Ok(PeerStart { first_event: None, .. }) => "none in 15 s".to_owned(),
+                    Err(error) => error.clone(),
+                };
+                let _ = write!(text, " {said} |");
+            }
+            self.line(&text);
+        }
+        self.line(&format!(
+            "\n| events flow again after | ours, busy | {names} |\n| --- | --- | --- | --- | --- |"
+        ));
+        for (name, silences) in &peers.silences {
+            let ours =
+                plays.mid.iter().find(|(turn, _)| turn.name == *name && turn.on == Transport::WebSocket);
+            let ours = ours.and_then(|(_, [busy, _])| busy.as_ref().ok()).map(|sessions| {
+                ms(sessions
+                    .iter()
+                    .map(|session| session.healed)
+                    .try_fold(Duration::ZERO, |most, time| time.map(|time| most.max(time))))
+            });
+            let mut text = format!("| {name} | {} |", ours.unwrap_or_default());
+            for silence in silences {
+                let said = match silence {
+                    Ok(Some(time)) => ms(Some(*time)),
+                    Ok(None) => "not in 60 s".to_owned(),
+                    Err(error) => error.clone(),
+                };
+                let _ = write!(text, " {said} |");
+            }
+            self.line(&text);
+        }
+    }
+}
+
 fn first_event(cold: &ColdStart) -> String {
     let failed = if cold.failed > 0 { format!(", {} without", cold.failed) } else { String::new() };
     cold.first_event.map_or_else(|| "none".to_owned(), |first| first.to_string()) + &failed
@@ -246,4 +306,9 @@ reordered has to be 0.
 
 const PROXIES: &str = "Each proxy is a process with a configuration made for it, as near as can be to the one that it comes with; UDP does not pass. A row counts
 only if the proxy's own log has lines about it.
+";
+
+const PEERS_BESIDE: &str = "Their own servers and clients, as their documentation sets them up, over the same networks; their servers say something at once, and every
+100 ms. In mid-session the clock starts when the next of these was due. What they lose meanwhile is not counted: they promise nothing about
+it. They do not use UDP.
 ";
