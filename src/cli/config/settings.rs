@@ -122,7 +122,7 @@ settings! {
         /// `anonymous`.
         listen: String = String::new(), "IP:port";
         /// Where clients find it, if that is neither the host and the port number that they called nor `webtransport.listen`:
-        /// "https://rt.example.com:7080/v1/webtransport".
+        /// `https://rt.example.com:7080/v1/webtransport`.
         url: String = String::new(), "URL";
     }
     /// TLS on the clients' listener, and the certificate of WebTransport. Without files clients connect in the clear.
