@@ -47,6 +47,22 @@ async fn a_client_that_takes_no_datagrams_gets_all_on_the_stream() {
     hears(&mut page, "down\n").await;
 }
 
+/// More of them than one turn takes, in one packet: nothing else comes that would wake the link again.
+#[tokio::test(start_paused = true)]
+async fn a_burst_of_datagrams_arrives_whole() {
+    let gate = ScriptedGate::default();
+    let running = Running::start(gate.clone(), Bounds::default());
+    let page = running.open(Codec::Json, Bytes::from_static(b"hello")).await;
+    let mut script = gate.next().await;
+    script.next().await;
+    for n in 0..100_u8 {
+        page.browser.send_datagram(&[n]);
+    }
+    for n in 0..100_u8 {
+        assert_eq!(script.next().await, Event::ReceivedDatagram(Bytes::copy_from_slice(&[n])));
+    }
+}
+
 /// The trap: one loop that takes everything in turn holds up the rest.
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_datagrams_and_streams_does_not_hold_up_frames() {
