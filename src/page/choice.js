@@ -31,6 +31,12 @@ class Choice {
     for (const name of missing) this.note({ name, beganAt: Date.now() }, 'unsupported');
   }
 
+  /** The gateway asks for one of these, and may say where it is now. */
+  ask(transports) {
+    this.asked = transports.map(({ name }) => name);
+    for (const offer of transports) if (offer.url) this.offers.set(offer.name, offer);
+  }
+
   /** Wants this one, or the best (`auto`). Whoever picks one wants it now. */
   pick(transport) {
     this.wanted = transport;

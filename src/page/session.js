@@ -310,7 +310,7 @@ class Session {
   /** The gateway asks for a move to one of these. */
   asked({ transports, delayMs, spreadMs }) {
     setTimeout(() => {
-      this.choice.asked = transports.map(({ name }) => name);
+      this.choice.ask(transports);
       this.tryBetter();
     }, delayMs + Math.random() * spreadMs);
   }
