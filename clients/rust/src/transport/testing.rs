@@ -14,6 +14,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpListener,
     sync::mpsc,
+    time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
 use wtransport::{
@@ -130,7 +131,7 @@ impl Gate {
 
     /// Waits until no client has a connection.
     pub(super) async fn wait_idle(&self) {
-        self.endpoint.wait_idle().await;
+        timeout(PATIENCE, self.endpoint.wait_idle()).await.expect("clients are gone when they are dropped");
     }
 }
 
@@ -167,7 +168,7 @@ impl Guest {
 
     /// The code that the client closes with.
     pub(super) async fn code(&self) -> u64 {
-        match self.connection.accept_uni().await {
+        match timeout(PATIENCE, self.connection.accept_uni()).await.expect("the client closes") {
             Err(ConnectionError::ApplicationClosed(close)) => close.code().into_inner(),
             other => panic!("the client closes, and not {other:?}"),
         }
@@ -329,3 +330,6 @@ impl Link {
         assert!(self.task.say(Say::Poll { attach: 1, message: encode(self.codec, frames) }));
     }
 }
+
+/// How long anything is waited for that would come at once.
+const PATIENCE: Duration = Duration::from_secs(20);
