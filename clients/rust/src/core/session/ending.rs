@@ -185,7 +185,7 @@ impl Core {
         let before =
             self.links.iter().filter(|(_, link)| link.is_attached()).max_by_key(|(_, link)| link.attach);
         if let Some(before) = before.map(|(key, _)| *key) {
-            return self.fall_back(before);
+            return self.fall_back(now, before);
         }
         // Another way in is being tried beside this one.
         let links = &self.links;
@@ -248,13 +248,18 @@ impl Core {
     }
 
     /// An older link carries the session again: what the newer one was told counts for nothing (L5).
-    fn fall_back(&mut self, key: LinkKey) {
+    fn fall_back(&mut self, now: Time, key: LinkKey) {
         let taken = self.outbox.taken();
+        let patience = self.negotiation.pace.patience(&self.config.timing);
         if let Some(link) = self.links.get_mut(&key) {
             link.said = taken;
             self.active = Some(key);
             self.standing = Standing::Up;
+            let is_late = link.pinged.is_some_and(|at| at + patience <= now);
             self.negotiation.fell_back(key);
+            if is_late {
+                self.negotiation.overdue(key);
+            }
         }
     }
 
