@@ -134,11 +134,12 @@ impl Driver {
         loop {
             self.deliver();
             self.core.settle(self.now());
-            self.perform();
+            // Whoever hears of an outcome finds the state that it came with.
             self.state.send_if_modified(|state| {
                 let news = self.core.state();
                 std::mem::replace(state, news.clone()) != news
             });
+            self.perform();
             if self.core.is_closed() {
                 break;
             }
