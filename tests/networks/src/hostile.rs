@@ -90,6 +90,8 @@ pub struct Turn {
     strike: Option<(Whom, Strike)>,
     /// Whether the UDP flows that there are are silenced.
     silences_flows: bool,
+    /// How long an idle session is left alone after it, before something is published.
+    pub quiet: Duration,
 }
 
 impl Turn {
@@ -125,6 +127,7 @@ pub fn in_mid_session() -> Vec<Turn> {
         after,
         strike,
         silences_flows: false,
+        quiet: Duration::ZERO,
     };
     let switch = |on, before: &Hostile| Turn {
         silences_flows: true,
@@ -139,6 +142,14 @@ pub fn in_mid_session() -> Vec<Turn> {
     let reset = |on, before: &Hostile| {
         turn("all connections reset", on, before, before.clone(), Some((Whom::All, Strike::Reset)))
     };
+    let idle = |name, on, before: &Hostile, after| {
+        let mut cutting = before.clone();
+        cutting.tcp.idle_cut = Some(after);
+        Turn { quiet: 4 * after, ..turn(name, on, before, cutting, None) }
+    };
+    let (thirty, ten) =
+        ("idle connections cut after 6 s (30 s, scaled)", "idle connections cut after 2 s (10 s, scaled)");
+    let seconds = Duration::from_secs;
     let silenced = Hostile::new("", Dropped, Upgrades::Silenced);
     let unanswered = Hostile::new("", Dropped, Upgrades::Unanswered).holding_streams();
     vec![
@@ -167,5 +178,10 @@ pub fn in_mid_session() -> Vec<Turn> {
         reset(Sse, &no_upgrade),
         switch(Polling, &only_post),
         reset(Polling, &only_post),
+        idle(thirty, WebSocket, &no_udp, seconds(6)),
+        idle(thirty, Sse, &no_upgrade, seconds(6)),
+        idle(thirty, Polling, &only_post, seconds(6)),
+        idle(ten, WebSocket, &no_udp, seconds(2)),
+        idle(ten, Polling, &only_post, seconds(2)),
     ]
 }

@@ -36,6 +36,8 @@ pub struct Scene<'a> {
     pub heal: &'a dyn Fn(&Network),
     /// Whether events and commands flow when it does.
     pub is_busy: bool,
+    /// How long an idle session is left alone after the strike, before something is published.
+    pub quiet: Duration,
     /// The longest time between two signs of life on an idle link: a heartbeat, or the hold of a poll.
     pub heartbeat: Duration,
 }
@@ -85,8 +87,11 @@ impl Scene<'_> {
             let sign = self.sign_of_life().await?;
             tokio::time::sleep_until((sign + self.heartbeat / 2).into()).await;
             self.strike();
+            tokio::time::sleep(self.quiet).await;
+            let expected = Instant::now() + self.line.delay;
             publisher.publish().await?;
-            (0, sign + self.heartbeat)
+            // After a while it is the event itself that is due.
+            (0, if self.quiet.is_zero() { sign + self.heartbeat } else { expected })
         };
         let healed = arrivals.came(first, PATIENCE).await;
         let on = transport(&session);

@@ -173,6 +173,7 @@ async fn mid(options: &Options, turn: &Turn, is_busy: bool) -> Result<Vec<MidSes
             strike: &|network| turn.strike(network),
             heal: &|network| turn.heal(network),
             is_busy,
+            quiet: turn.quiet,
             heartbeat: HEARTBEAT,
         };
         let played = tokio::time::timeout(SCENE_TAKES, scene.play()).await;

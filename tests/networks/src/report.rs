@@ -302,6 +302,7 @@ fault strikes. The clock starts when something was due and stayed away: on a bus
 after the strike, a round trip after it was sent; on an idle one the next heartbeat, one interval after the last. It stops at the first
 event that was published after the strike: the bar is 2,000 ms. What went down and up is counted at the end; what was lost, doubled or
 reordered has to be 0.
+Where idle connections are cut, an idle session is left alone for four such times, and it is the event published then that is due.
 ";
 
 const PROXIES: &str = "Each proxy is a process with a configuration made for it, as near as can be to the one that it comes with; UDP does not pass. A row counts
