@@ -1,6 +1,8 @@
 //! Documents that say what the code does: their tables are compared with it, and their links lead somewhere.
 
 mod links;
+#[cfg(feature = "cli")]
+mod negotiation;
 mod protocol;
 
 use std::path::{Path, PathBuf};
