@@ -275,7 +275,7 @@ impl Core {
         self.negotiation.up(now, key);
         // L7: the gateway ends writing to older links; nothing more is wanted from them.
         self.drop_others(key);
-        self.standing = Standing::Up;
+        self.stand(Standing::Up);
         self.attempts = 0;
         if let Some(known) = &self.known {
             let session = known.id;

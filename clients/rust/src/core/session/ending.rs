@@ -190,7 +190,7 @@ impl Core {
         // Another way in is being tried beside this one.
         let links = &self.links;
         if self.negotiation.goes_on(wait.is_some(), |link| links.contains_key(&link)) {
-            self.standing = Standing::Opening;
+            self.stand(Standing::Opening);
             return;
         }
         self.negotiation.rest();
@@ -212,7 +212,7 @@ impl Core {
         let attempt = self.attempts.saturating_add(self.strikes);
         let random = self.random.next();
         let wait = wait.unwrap_or_else(|| self.guidance.wait(attempt, random));
-        self.standing = Standing::Waiting { until: now + wait };
+        self.stand(Standing::Waiting { until: now + wait });
         let via = link.via;
         tracing::debug!(%via, reason, ?wait, attempt, "a link is lost");
         self.inbox.note(Incoming::Link(LinkChange::Down { via, reason: reason.into(), retry_in: wait }));
@@ -233,7 +233,7 @@ impl Core {
         self.advised = false;
         self.attempts = self.attempts.saturating_add(1);
         let random = self.random.next();
-        self.standing = Standing::Waiting { until: now + self.guidance.wait(self.attempts, random) };
+        self.stand(Standing::Waiting { until: now + self.guidance.wait(self.attempts, random) });
     }
 
     /// N4: ends this link and attaches again at once, with fresh state.
@@ -253,9 +253,9 @@ impl Core {
         let patience = self.negotiation.pace.patience(&self.config.timing);
         if let Some(link) = self.links.get_mut(&key) {
             link.said = taken;
-            self.active = Some(key);
-            self.standing = Standing::Up;
             let is_late = link.pinged.is_some_and(|at| at + patience <= now);
+            self.active = Some(key);
+            self.stand(Standing::Up);
             self.negotiation.fell_back(key);
             if is_late {
                 self.negotiation.overdue(key);
@@ -297,7 +297,7 @@ impl Core {
             self.inbox.note(Incoming::Link(change));
         }
         self.drop_all();
-        self.standing = Standing::NeedsCredentials;
+        self.stand(Standing::NeedsCredentials);
     }
 
     fn drop_all(&mut self) {

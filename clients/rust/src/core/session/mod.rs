@@ -256,7 +256,7 @@ impl Core {
             && !self.advised
         {
             let random = self.random.next();
-            self.standing = Standing::Waiting { until: until.min(now + self.guidance.wait(1, random)) };
+            self.stand(Standing::Waiting { until: until.min(now + self.guidance.wait(1, random)) });
         }
         self.ask_for_life(now);
     }
@@ -270,7 +270,7 @@ impl Core {
     pub(crate) fn authenticate(&mut self, now: Time, token: Token) {
         self.config.auth = Some(token.clone());
         if self.standing == Standing::NeedsCredentials {
-            self.standing = Standing::Waiting { until: now };
+            self.stand(Standing::Waiting { until: now });
         } else if let Some((key, link)) = self.active.and_then(|key| Some((key, self.links.get(&key)?))) {
             if link.is_duplex() {
                 let message = vec![UpFrame::Auth { token }];
@@ -290,6 +290,13 @@ impl Core {
             self.standing = Standing::Closing { until: now + self.config.timing.goodbye };
         } else {
             self.stop(None);
+        }
+    }
+
+    /// How the session stands from now on. A goodbye is not undone by what still comes while it is said.
+    fn stand(&mut self, standing: Standing) {
+        if !matches!(self.standing, Standing::Closing { .. }) {
+            self.standing = standing;
         }
     }
 

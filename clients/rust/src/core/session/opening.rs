@@ -26,7 +26,7 @@ use crate::{
 impl Core {
     /// Begins to look for a link for a session that has none.
     pub(super) fn attempt(&mut self, now: Time) {
-        self.standing = Standing::Opening;
+        self.stand(Standing::Opening);
         self.negotiation.attempt(now, self.known.is_some());
     }
 

@@ -181,8 +181,11 @@ impl Core {
         let timing = &self.config.timing;
         // What rebuilds or opens a session is never parked.
         let parks = stated.resume && stated.positions.is_none();
-        let patience = if parks { timing.poll_hold + timing.poll_grace } else { timing.welcome };
+        let grace = self.negotiation.pace.silence(timing.poll_grace);
         let Some(link) = self.links.get_mut(&key) else { return };
+        // One that is late is hedged by another at once, which may take longer: the network may have become slower.
+        let grace = grace * 4_u32.pow(link.late_polls.min(LATE_POLLS));
+        let patience = if parks { timing.poll_hold + grace } else { timing.welcome };
         if link.poll.is_some() {
             link.hedged_polls += 1;
         }

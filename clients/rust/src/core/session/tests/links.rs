@@ -200,6 +200,31 @@ fn a_goodbye_is_said_and_all_who_wait_hear_of_it() {
 }
 
 #[test]
+fn a_goodbye_is_not_undone_by_what_still_comes() {
+    // Advice on the link that it was said on.
+    let (mut bench, link) = Bench::up(SSE);
+    bench.run();
+    bench.core.close(bench.now);
+    bench.run();
+    bench.down(link, [retry(RetryReason::Overload, 60_000, false)]);
+    bench.pass(Duration::from_secs(1));
+    bench.run();
+    assert!(bench.core.is_closed());
+    // The first words of a link that was to take over.
+    let (mut bench, _) = Bench::up(POLLING);
+    bench.run();
+    bench.migrate(SSE);
+    let (newer, _) = bench.opening();
+    bench.core.close(bench.now);
+    bench.run();
+    bench.welcome(newer, welcome(1, true));
+    bench.down(newer, [items(1, [])]);
+    bench.pass(Duration::from_secs(1));
+    bench.run();
+    assert!(bench.core.is_closed());
+}
+
+#[test]
 fn people_can_watch_links_come_and_go() {
     let (mut bench, link) = Bench::up(WEBSOCKET);
     bench.pass(Duration::from_secs(1));
