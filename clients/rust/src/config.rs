@@ -185,7 +185,8 @@ pub struct Timing {
     pub welcome: Duration,
     /// How long the gateway holds a poll. Default: 25 s.
     pub poll_hold: Duration,
-    /// How long a poll may take beyond that. Default: 5 s.
+    /// How long a poll may take beyond that before another takes its place, which has four times as long. Stretched on
+    /// a slow network, up to 5 s. Default: 1 s.
     pub poll_grace: Duration,
     /// For the answer of a post, at most: one that is late goes out again on another connection. Default: 10 s.
     pub post: Duration,
@@ -223,7 +224,7 @@ impl Default for Timing {
             connect: Duration::from_secs(5),
             welcome: Duration::from_secs(10),
             poll_hold: Duration::from_secs(25),
-            poll_grace: Duration::from_secs(5),
+            poll_grace: Duration::from_secs(1),
             post: Duration::from_secs(10),
             doubt: Duration::from_millis(750),
             pong: Duration::from_millis(750),

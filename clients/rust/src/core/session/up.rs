@@ -179,8 +179,8 @@ impl Core {
             message.extend(self.negotiation.history.tell(now).map(UpFrame::Tried));
         }
         let timing = &self.config.timing;
-        // What rebuilds or opens a session is never parked.
-        let parks = stated.resume && stated.positions.is_none();
+        // What rebuilds or opens a session is never parked, nor is the first of a link: a welcome answers it.
+        let parks = !first && stated.resume && stated.positions.is_none();
         let grace = self.negotiation.pace.silence(timing.poll_grace);
         let Some(link) = self.links.get_mut(&key) else { return };
         // One that is late is hedged by another at once, which may take longer: the network may have become slower.
@@ -440,7 +440,7 @@ impl Core {
             if link.poll.is_some_and(|poll| poll.until <= now) {
                 link.poll = None;
                 link.late_polls += 1;
-                if link.late_polls >= LATE_POLLS || !link.is_attached() {
+                if link.late_polls >= LATE_POLLS || !link.confirmed {
                     self.fail(now, key, "polls are not answered");
                     continue;
                 }
