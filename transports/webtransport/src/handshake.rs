@@ -51,8 +51,10 @@ pub(crate) async fn open(incoming: Incoming, config: &Config) -> Option<Opened> 
 async fn ask(connection: &Connection, config: &Config) -> Result<Option<Opened>, http3::Breach> {
     let Asked { request, mut signals } = http3::greet(connection).await?;
     let Some(session) = signals.session() else { return Ok(None) };
-    if request.path().split('?').next() != Some(&config.path) {
-        tracing::debug!(path = request.path(), "no such path");
+    // Without its query, in which there may be what nobody should read in a log.
+    let path = request.path().split('?').next().unwrap_or_default();
+    if path != config.path {
+        tracing::debug!(path, "no such path");
         http3::answer(&mut signals, SessionResponse::not_found().headers()).await?;
         let _ = signals.response().finish();
         let _ = signals.response().stopped().await;

@@ -32,6 +32,8 @@ use wtransport::{
     quinn::{self, Connection, RecvStream, SendStream},
 };
 
+use crate::fields;
+
 /// A client that has asked for a session.
 pub(crate) struct Asked {
     pub(crate) request: SessionRequest,
@@ -101,6 +103,9 @@ async fn request(connection: &Connection) -> Result<(SessionRequest, (SendStream
         };
         let code = match frame.kind() {
             FrameKind::Headers => {
+                if !fields::are_decodable(frame.payload()) {
+                    return Err(Breach(ErrorCode::Decompression));
+                }
                 match SessionRequest::try_from(Headers::with_frame(&frame).map_err(Breach)?) {
                     Ok(request) => return Ok((request, (send, receive))),
                     Err(HeadersParseError::MethodNotConnect) => ErrorCode::RequestRejected,

@@ -29,9 +29,11 @@
 mod codes;
 mod config;
 mod conversation;
+mod fields;
 mod handshake;
 mod http3;
 mod quic;
+mod refusals;
 
 use std::{
     io, mem,
@@ -44,10 +46,12 @@ use throughline_link::{Gate, LinkRequest, Opening, Shape};
 use throughline_wire::CloseCode;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wtransport::quinn::{self, AsyncUdpSocket, Runtime, TokioRuntime};
+
+use crate::refusals::Refusals;
 
 pub use config::{BufferConfig, Config, HandshakeConfig};
 
@@ -121,11 +125,14 @@ impl<G: Gate> Endpoint<G> {
         let connections = Arc::new(Semaphore::new(config.connections.min(Semaphore::MAX_PERMITS)));
         let handshakes = Arc::new(Semaphore::new(config.handshake.pending.min(Semaphore::MAX_PERMITS)));
         let all = connections.available_permits();
+        let mut refusals = Refusals::default();
         while let Some(Some(incoming)) = stop.run_until_cancelled(self.quic.accept()).await {
             let places =
                 (Arc::clone(&connections).try_acquire_owned(), Arc::clone(&handshakes).try_acquire_owned());
             let (Ok(connection), Ok(handshake)) = places else {
-                tracing::warn!("a client was refused: no room for its connection or its handshake");
+                if let Some(clients) = refusals.count(Instant::now()) {
+                    tracing::warn!(clients, "refused: there was no room for a connection or a handshake");
+                }
                 incoming.refuse();
                 continue;
             };
@@ -135,6 +142,9 @@ impl<G: Gate> Endpoint<G> {
                 continue;
             }
             links.spawn(link(self.adapter.clone(), incoming, handshake, connection));
+        }
+        if !stop.is_cancelled() {
+            tracing::error!("the UDP socket failed: WebTransport is not served any more");
         }
         // To forget how to serve would leave new clients without an answer.
         let refusing = async {

@@ -57,6 +57,24 @@ async fn streams_that_never_say_what_they_are_hold_up_nothing() {
     assert_eq!(heard[1], Event::ReceivedDatagram(Bytes::from_static(b"and here")));
 }
 
+/// They would overflow what decodes them.
+#[tokio::test(start_paused = true)]
+async fn a_request_with_an_integer_of_too_many_bytes_is_a_breach_of_protocol() {
+    let running = Running::start(ScriptedGate::default(), Bounds::default());
+    let endless = [&[0xff][..], &[0x80; 12], &[0x01]].concat();
+    // How much of the dynamic table it wants, a place in the static one, and the length of a name.
+    let name = [&[0, 0, 0x27][..], &endless[1..]].concat();
+    for section in [endless.clone(), [&[0, 0][..], &endless].concat(), name] {
+        let (_socket, _endpoint, connection) = running.dial().await;
+        let _control = say_settings(&connection).await;
+        let (mut request, _answer) = connection.open_bi().await.unwrap();
+        request.write_all(&[&[0x01, section.len() as u8][..], &section].concat()).await.unwrap();
+        let closed = connection.closed().await.to_string();
+        // QPACK_DECOMPRESSION_FAILED
+        assert!(closed.contains("512"), "{closed}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_length_that_is_none_is_refused_and_ends_the_link() {
     let gate = ScriptedGate::default();
