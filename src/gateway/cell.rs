@@ -257,13 +257,20 @@ impl Cell {
     /// Finds out whether the user may send to a channel, beside its lane: what is said and not kept does not wait for
     /// what is.
     async fn permit(self: Arc<Self>, channel: ChannelName) {
+        let is_allowed = if channel.is_reserved() { Some(false) } else { self.may_send(&channel).await };
+        self.change(|session| session.permit(clock::now(), &channel, is_allowed));
+    }
+
+    /// `None` where nobody can say, or not in time: it may be otherwise in a moment.
+    async fn may_send(&self, channel: &ChannelName) -> Option<bool> {
         let user = self.user();
-        let asking = self.shared.authorize.send(user.as_deref(), &channel);
-        let is_allowed = match tokio::time::timeout(self.shared.config.handler_timeout, asking).await {
-            Ok(answer) => Some(answer.is_ok() && !channel.is_reserved()),
-            Err(_) => None,
-        };
-        self.change(|session| session.permit(&channel, is_allowed));
+        let asking = async { self.shared.authorize.send(user.as_deref(), channel).await };
+        let asking = AssertUnwindSafe(asking).catch_unwind();
+        match tokio::time::timeout(self.shared.config.handler_timeout, asking).await {
+            Ok(Ok(Ok(()))) => Some(true),
+            Ok(Ok(Err(error))) if !error.retryable => Some(false),
+            _ => None,
+        }
     }
 
     /// Has fresh credentials checked, one after the other; of those that wait only the newest counts.

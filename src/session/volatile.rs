@@ -1,8 +1,8 @@
 //! What is said and not kept, both ways: volatiles.
 //!
 //! Up, a volatile is taken from the link that items flow on, or a post, for a channel that the session holds and its
-//! user may send to. That is asked once for each subscription and remembered with it, since a volatile may come many
-//! times a second. Nothing is answered: what may not be said is dropped and counted.
+//! user may send to. The answer to that is remembered with the subscription for half a minute, since a volatile may come
+//! many times a second and rights may be taken away. Nothing is answered: what may not be said is dropped and counted.
 //!
 //! Down, the session has a number for each channel, that of the last volatile that it passed on or passed over. A link
 //! that has caught up with its items pulls what is newer and still news. A poll that comes back within a second
@@ -23,16 +23,25 @@ pub(super) struct Speech {
 }
 
 /// Whether the user may send to the channel.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum Grant {
-    /// Nobody has asked.
-    #[default]
-    Unknown,
     /// It is being asked; the newest volatile waits for the answer.
     Asked(Box<NewVolatile>),
-    Allowed,
-    Denied,
+    /// It was answered, which counts until then.
+    Answered { is_allowed: bool, until_ms: u64 },
 }
+
+impl Default for Grant {
+    fn default() -> Self {
+        Self::Answered { is_allowed: false, until_ms: 0 } // long ago
+    }
+}
+
+/// How long an answer counts: for so long somebody who may not send any more can still be heard.
+const ANSWER_MS: u64 = 30_000;
+
+/// How long it counts that nobody could say: whoever could not is not asked at once again.
+const SILENCE_MS: u64 = 1_000;
 
 impl Session {
     /// Takes a volatile, from a message, a post or a datagram. Never answered.
@@ -43,21 +52,20 @@ impl Session {
     }
 
     /// Whether the user may send to a channel, as [`Effect::Permit`] asked; `None` if that could not be found out.
-    pub fn permit(&mut self, channel: &ChannelName, is_allowed: Option<bool>) {
+    pub fn permit(&mut self, now: Now, channel: &ChannelName, is_allowed: Option<bool>) {
         let Some(held) = self.held(channel) else { return };
         let Some(speech) = &mut self.subscriptions[held].speech else { return };
         if !matches!(speech.grant, Grant::Asked(_)) {
             return;
         }
-        let grant = match is_allowed {
-            Some(true) => Grant::Allowed,
-            Some(false) => Grant::Denied,
-            None => Grant::Unknown,
-        };
-        let Grant::Asked(waiting) = std::mem::replace(&mut speech.grant, grant) else { return };
-        self.effects.push(match is_allowed {
-            Some(true) => Effect::Volatile { channel: channel.clone(), volatile: *waiting },
-            _ => Effect::Dropped(Dropped::VolatileForbidden),
+        let counts_ms = if is_allowed.is_some() { ANSWER_MS } else { SILENCE_MS };
+        let is_allowed = is_allowed == Some(true);
+        let answered = Grant::Answered { is_allowed, until_ms: now.mono_ms + counts_ms };
+        let Grant::Asked(waiting) = std::mem::replace(&mut speech.grant, answered) else { return };
+        self.effects.push(if is_allowed {
+            Effect::Volatile { channel: channel.clone(), volatile: *waiting }
+        } else {
+            Effect::Dropped(Dropped::VolatileForbidden)
         });
     }
 
@@ -83,10 +91,14 @@ impl Session {
         let sender = Sender { user: self.user.clone(), session: self.id };
         let volatile = NewVolatile { name, seq: Some(seq), sender: Some(sender), payload };
         match &mut speech.grant {
-            Grant::Allowed => self.effects.push(Effect::Volatile { channel, volatile }),
-            Grant::Denied => return Err(Dropped::VolatileForbidden),
             Grant::Asked(waiting) => **waiting = volatile,
-            grant @ Grant::Unknown => {
+            Grant::Answered { is_allowed, until_ms } if now.mono_ms < *until_ms => {
+                if !*is_allowed {
+                    return Err(Dropped::VolatileForbidden);
+                }
+                self.effects.push(Effect::Volatile { channel, volatile });
+            }
+            grant => {
                 *grant = Grant::Asked(Box::new(volatile));
                 self.effects.push(Effect::Permit(channel));
             }

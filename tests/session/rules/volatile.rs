@@ -162,13 +162,50 @@ fn permission_is_asked_for_once_and_the_newest_waits_for_it() {
     world.say(link, commands(2, [unsubscribe("a"), subscribe("a")])).unwrap();
     world.say(link, volatile("a", 7)).unwrap();
     assert_eq!(world.asked.len(), 2);
-    world.permit("a", None); // it could not be found out
-    world.say(link, volatile("a", 8)).unwrap();
-    assert_eq!(world.asked.len(), 3);
     world.permit("a", Some(false));
-    world.say(link, volatile("a", 9)).unwrap();
-    assert_eq!((world.asked.len(), world.spoken.len()), (3, 2));
+    world.say(link, volatile("a", 8)).unwrap();
+    assert_eq!((world.asked.len(), world.spoken.len()), (2, 2));
+    assert_eq!(world.dropped, [Dropped::VolatileForbidden; 2]);
+}
+
+#[test]
+fn a_right_that_was_taken_away_or_given_counts_half_a_minute_later() {
+    let (mut world, link) = listening(websocket(1));
+    world.may_send = Some(true);
+    world.say(link, volatile("a", 1)).unwrap();
+    world.may_send = Some(false);
+    world.say(link, volatile("a", 2)).unwrap();
+    let half_a_minute = |world: &mut World| {
+        for _ in 0..3 {
+            world.wait(10_000);
+            world.read(link);
+            world.say(link, UpFrame::Pong { nonce: None }).unwrap();
+        }
+    };
+    half_a_minute(&mut world);
+    world.say(link, volatile("a", 3)).unwrap();
+    world.say(link, volatile("a", 4)).unwrap();
+    assert_eq!(world.spoken, [1, 2]);
+    world.may_send = Some(true);
+    world.say(link, volatile("a", 5)).unwrap();
+    half_a_minute(&mut world);
+    world.say(link, volatile("a", 6)).unwrap();
+    assert_eq!(world.spoken, [1, 2, 6]);
     assert_eq!(world.dropped, [Dropped::VolatileForbidden; 3]);
+}
+
+#[test]
+fn whoever_could_not_say_is_asked_again_a_second_later() {
+    let (mut world, link) = listening(websocket(1));
+    world.may_send = None;
+    world.say(link, volatile("a", 1)).unwrap();
+    world.permit("a", None);
+    world.say(link, volatile("a", 2)).unwrap();
+    assert_eq!((world.asked.len(), &world.dropped[..]), (1, &[Dropped::VolatileForbidden; 2][..]));
+    world.wait(1_000);
+    world.say(link, volatile("a", 3)).unwrap();
+    world.permit("a", Some(true));
+    assert_eq!((world.asked.len(), &world.spoken[..]), (2, &[3][..]));
 }
 
 #[test]

@@ -281,7 +281,7 @@ impl World {
 
     /// The question whether the user may send to a channel is answered.
     pub(crate) fn permit(&mut self, channel: &str, is_allowed: Option<bool>) {
-        self.session.permit(&name(channel), is_allowed);
+        self.session.permit(self.now, &name(channel), is_allowed);
         self.settle();
     }
 
@@ -435,7 +435,7 @@ impl World {
                     Effect::Unsubscribe(request) => self.ask(Asked::Unsubscribe(request)),
                     Effect::Send { command, .. } => self.sent.push(command),
                     Effect::Permit(channel) => match self.may_send {
-                        Some(is_allowed) => self.session.permit(&channel, Some(is_allowed)),
+                        Some(is_allowed) => self.session.permit(self.now, &channel, Some(is_allowed)),
                         None => self.asked.push(channel.to_string()),
                     },
                     Effect::Volatile { channel, volatile } => {
