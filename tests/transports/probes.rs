@@ -16,7 +16,7 @@ use throughline::{
     Handle,
     broker::Pending,
     gateway::{Authenticate, Credentials, Denied, Identity},
-    session::Witness,
+    session::{Attempt, Witness},
 };
 use throughline_client::{
     Config, Session, SubscribeFrom, Timing, Transport, Via,
@@ -89,6 +89,7 @@ async fn swallowed(probe: Via) {
         }
         let came = traffic.events() - before;
         assert!(came >= FLOWING, "{name}: {came} events came while the probe hung");
+        assert_eq!(superseded(&gateway.handle, id), 0, "{name}: no link took over from another");
     }
     assert!(!looking.is_finished(), "{name}: the gateway has taken it for the session's link");
     looking.abort();
@@ -106,12 +107,18 @@ async fn swallowed(probe: Via) {
 
 /// How often the client has told the gateway that the transport was silent.
 fn told(handle: &Handle, id: SessionId, transport: Transport) -> u64 {
-    let history = handle.session(id).and_then(|info| info.transports).expect("the session lives").history;
-    let silent = history.iter().filter(|attempt| {
-        (attempt.by, attempt.transport, attempt.outcome)
-            == (Witness::Client, transport.name(), AttemptOutcome::Silent.as_str())
-    });
-    silent.map(|attempt| attempt.times).sum()
+    let told = (Witness::Client, transport.name(), AttemptOutcome::Silent.as_str());
+    times(handle, id, |attempt| (attempt.by, attempt.transport, attempt.outcome) == told)
+}
+
+/// How often the gateway has seen a link take over from another.
+fn superseded(handle: &Handle, id: SessionId) -> u64 {
+    times(handle, id, |attempt| (attempt.by, attempt.outcome) == (Witness::Gateway, "superseded"))
+}
+
+fn times(handle: &Handle, id: SessionId, which: impl Fn(&Attempt) -> bool) -> u64 {
+    let transports = handle.session(id).and_then(|info| info.transports).expect("the session lives");
+    transports.history.iter().filter(|attempt| which(attempt)).map(|attempt| attempt.times).sum()
 }
 
 /// Looks at the session as often as anything happens, and returns once the gateway has it on anything but a poll.
