@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Request, Response, header, request};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use throughline_wire::{Codec, DownFrame};
 
-use super::{Network, decode, dial::Forwarding};
+use super::{Network, Report, Reporter, decode, dial::Forwarding};
 use crate::{address::Target, core::session::End};
 
 /// One connection at a time, made when it is needed.
@@ -113,18 +113,26 @@ async fn connect(network: &Network, target: &Target) -> Result<Kept, End> {
     Ok(Kept { forwarded, sender, driver })
 }
 
-/// The frames of an answer, or how it ends the link.
+/// The frames of an answer, or how it ends the link. One that comes in pieces shows by each that the link lives, where
+/// that is to be `heard`.
 pub(super) async fn frames(
     network: &Network,
     codec: Codec,
     answer: Response<Incoming>,
+    heard: Option<&Reporter>,
 ) -> Result<Vec<DownFrame>, End> {
     let (head, body) = answer.into_parts();
     let status = head.status.as_u16();
     let spoken = message_codec(&head.headers);
     let largest = network.limits.frame_bytes.saturating_mul(16);
-    let body = Limited::new(body, largest).collect().await;
-    let body = body.map_err(|error| End::Lost(format!("the answer broke off: {error}").into()))?.to_bytes();
+    let (mut pieces, mut body) = (Limited::new(body, largest), BytesMut::new());
+    while let Some(piece) = pieces.frame().await {
+        let piece = piece.map_err(|error| End::Lost(format!("the answer broke off: {error}").into()))?;
+        if let Some(reporter) = heard.filter(|_| !body.is_empty()) {
+            reporter.report(Report::SignOfLife).await;
+        }
+        body.extend(piece.into_data().ok());
+    }
     let refused = || End::Refused { status, retry_after: retry_after(&head.headers) };
     // A refusal that the protocol can express is a message too, whatever its status.
     let (frames, fault) = match spoken {
@@ -157,12 +165,13 @@ mod tests {
     use std::sync::Arc;
 
     use throughline_wire::UpFrame;
+    use tokio::io::AsyncWriteExt;
 
     use super::*;
     use crate::{
         ProxyDial,
         config::{Transport, Via},
-        transport::testing::{Certified, Link, Port, message, network_by, nobody},
+        transport::testing::{Certified, Link, Port, message, network, network_by, nobody},
     };
 
     fn pong() -> DownFrame {
@@ -181,6 +190,23 @@ mod tests {
         assert_eq!(head[0], "post http://gateway.example:7080/live/v1/poll http/1.1");
         assert!(head.contains(&"host: gateway.example:7080".to_owned()), "{head:?}");
         assert!(head.iter().any(|line| line.starts_with("proxy-authorization: basic ")), "{head:?}");
+        assert_eq!(link.frames().await, [pong()]);
+    }
+
+    #[tokio::test]
+    async fn an_answer_in_pieces_shows_by_each_that_it_comes() {
+        let port = Port::new(None).await;
+        let mut link = Link::open(&network(&port.url, nobody()), Via::json(Transport::Polling), None, &[]);
+        link.poll(&[UpFrame::Ping { nonce: Some(1) }]);
+        let mut client = port.accept().await.unwrap();
+        let text = Codec::Json.media_type();
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {text}\r\ntransfer-encoding: chunked\r\n\r\n");
+        let answer = message(Codec::Json, &[pong()]);
+        let (first, rest) = answer.split_at(5);
+        let chunk = |piece: &[u8]| [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat();
+        client.write_all(&[head.as_bytes(), &chunk(first), &chunk(&rest[..5])].concat()).await.unwrap();
+        assert!(matches!(link.report().await, Report::SignOfLife));
+        client.write_all(&[chunk(&rest[5..]), chunk(b"")].concat()).await.unwrap();
         assert_eq!(link.frames().await, [pong()]);
     }
 

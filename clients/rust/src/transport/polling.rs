@@ -57,7 +57,7 @@ async fn poll(
     while let Some((attach, message)) = next.take() {
         let polling = async {
             let answer = lane.post(network, target, codec.media_type(), &message).await?;
-            frames(network, codec, answer).await
+            frames(network, codec, answer, Some(reporter)).await
         };
         tokio::select! {
             answer = polling => match answer {
@@ -90,7 +90,7 @@ pub(super) async fn post(
     while let Some((post, message)) = next.take() {
         let posting = async {
             let answer = lane.post(network, &target, media_type, &message).await?;
-            frames(network, codec, answer).await
+            frames(network, codec, answer, None).await
         };
         tokio::select! {
             answer = posting => {

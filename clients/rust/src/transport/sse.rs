@@ -61,7 +61,7 @@ async fn stream(network: &Network, target: &Target, hello: &Bytes, reporter: &Re
         // 204 stops an `EventSource`; it says so here too, where no frame says more.
         let status = answer.status().as_u16();
         let refused = End::Refused { status, retry_after: retry_after(answer.headers()) };
-        return match frames(network, Codec::Json, answer).await {
+        return match frames(network, Codec::Json, answer, None).await {
             Ok(frames) => {
                 reporter.report(Report::Frames(frames)).await;
                 refused

@@ -1,11 +1,19 @@
 //! One WebSocket: messages both ways. The codec is the subprotocol.
 
-use std::sync::Arc;
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
-use futures_util::{SinkExt, Stream, StreamExt};
+use futures_util::{FutureExt, SinkExt, Stream, StreamExt};
 use throughline_wire::{AttemptOutcome, Codec, frame::TransportOffer};
-use tokio::sync::mpsc;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::{Notify, mpsc},
+};
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
     tungstenite::{
@@ -38,7 +46,42 @@ pub(super) async fn run(
     reporter.report(Report::Ended(end)).await;
 }
 
-type Socket = WebSocketStream<Box<dyn Connection>>;
+type Socket = WebSocketStream<Heard>;
+
+/// A connection that tells of bytes which came: a message may take its time to arrive, and what brings it lives.
+struct Heard {
+    connection: Box<dyn Connection>,
+    bytes: Arc<Notify>,
+}
+
+impl AsyncRead for Heard {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.connection).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.bytes.notify_one();
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Heard {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.connection).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.connection).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.connection).poll_shutdown(cx)
+    }
+}
 
 async fn open(
     network: &Network,
@@ -56,6 +99,7 @@ async fn open(
         .max_message_size(Some(largest))
         .max_frame_size(Some(largest));
     let connection = network.connect(&target).await?;
+    let connection = Heard { connection, bytes: Arc::default() };
     // The handshake may hang behind an intermediary as well as the connection may.
     let handshake = client_async_with_config(request, connection, Some(config));
     match tokio::time::timeout(network.connect, handshake).await {
@@ -97,6 +141,7 @@ async fn converse(
     mut sayings: mpsc::Receiver<Say>,
     reporter: &Reporter,
 ) -> End {
+    let bytes = Arc::clone(&socket.get_ref().bytes);
     let (mut up, mut down) = socket.split();
     let writing = async {
         if !hello.is_empty() {
@@ -124,7 +169,7 @@ async fn converse(
         // What remains is the gateway's answer to the goodbye, or its end.
         std::future::pending::<Result<(), Error>>().await
     };
-    let reading = read(&mut down, network, codec, reporter);
+    let reading = read(&mut down, &bytes, network, codec, reporter);
     tokio::select! {
         end = reading => end,
         Err(error) = writing => End::Lost(error.to_string().into()),
@@ -133,11 +178,23 @@ async fn converse(
 
 async fn read(
     down: &mut (impl Stream<Item = Result<Message, Error>> + Unpin),
+    heard: &Notify,
     network: &Network,
     codec: Codec,
     reporter: &Reporter,
 ) -> End {
-    while let Some(message) = down.next().await {
+    loop {
+        let message = tokio::select! {
+            biased;
+            message = down.next() => message,
+            () = heard.notified() => {
+                reporter.report(Report::SignOfLife).await;
+                continue;
+            }
+        };
+        let Some(message) = message else { return End::Lost("the connection ended".into()) };
+        // The bytes that completed it have been heard with it.
+        let _ = heard.notified().now_or_never();
         let bytes = match message {
             Ok(Message::Text(text)) if codec.is_text() => Bytes::from(text),
             Ok(Message::Binary(bytes)) if !codec.is_text() => bytes,
@@ -161,7 +218,6 @@ async fn read(
             return End::Protocol(fault);
         }
     }
-    End::Lost("the connection ended".into())
 }
 
 fn message(codec: Codec, bytes: Bytes) -> Message {
@@ -169,4 +225,42 @@ fn message(codec: Codec, bytes: Bytes) -> Message {
         return Message::Binary(bytes);
     }
     Message::Text(Utf8Bytes::try_from(bytes).expect("the text codec writes UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use throughline_wire::DownFrame;
+    use tokio::io::AsyncWriteExt;
+    use tokio_tungstenite::{accept_hdr_async, tungstenite::handshake::server};
+
+    use super::*;
+    use crate::{
+        config::Via,
+        transport::testing::{Link, Port, message, network, nobody},
+    };
+
+    #[tokio::test]
+    async fn a_message_that_takes_its_time_shows_by_every_piece_that_it_comes() {
+        let port = Port::new(None).await;
+        let mut link = Link::open(&network(&port.url, nobody()), Via::json(Transport::WebSocket), None, &[]);
+        #[expect(clippy::result_large_err, reason = "its signature is given")]
+        let agree = |_: &server::Request, mut answer: server::Response| {
+            let name = http::HeaderValue::from_static(Codec::Json.name());
+            answer.headers_mut().insert("sec-websocket-protocol", name);
+            Ok(answer)
+        };
+        let mut socket = accept_hdr_async(port.accept().await.unwrap(), agree).await.unwrap();
+        assert!(matches!(link.report().await, Report::Opened));
+        let pong = DownFrame::Pong { nonce: Some(1), window_ms: None };
+        let text = message(Codec::Json, std::slice::from_ref(&pong));
+        let (first, rest) = text.split_at(5);
+        // A text frame, final, without a mask.
+        let head = [0x81, u8::try_from(text.len()).unwrap()];
+        for piece in [&head[..], first] {
+            socket.get_mut().write_all(piece).await.unwrap();
+            assert!(matches!(link.report().await, Report::SignOfLife));
+        }
+        socket.get_mut().write_all(rest).await.unwrap();
+        assert!(matches!(link.report().await, Report::Frames(frames) if frames == [pong]));
+    }
 }
