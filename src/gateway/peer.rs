@@ -19,6 +19,7 @@ use bytes::BytesMut;
 use throughline_link::{Advice, Fault, Gate, LinkEnd, LinkRequest, Opening, Peer, Shape, Transmit};
 use throughline_wire::{
     ChannelName, Codec, DecodeError, DecodeLimits, DownFrame, ErrorCode, UpFrame,
+    codec::UpFrames,
     frame::{ErrorFrame, Hello},
 };
 use tokio::time::Sleep;
@@ -136,10 +137,13 @@ impl Peer for GatewayPeer {
         match &mut self.stage {
             Stage::Waiting(request) if request.shape == Shape::Post => self.receive_post(frames),
             Stage::Waiting(_) => match frames.next() {
-                Some(Ok(UpFrame::Hello(hello))) => match frames.collect::<Result<Vec<_>, _>>() {
-                    Ok(opening) => self.authenticate(*hello, opening, Vec::new()),
-                    Err(error) => self.close_by(&error),
-                },
+                Some(Ok(UpFrame::Hello(hello))) => {
+                    let mut opening = Vec::new();
+                    match keep(frames, &mut opening) {
+                        Ok(()) => self.authenticate(*hello, opening, Vec::new()),
+                        Err(error) => self.close_by(&error),
+                    }
+                }
                 Some(Err(error)) => self.close_by(&error),
                 _ => self.close(Goodbye::ProtocolError(ErrorCode::HelloRequired)),
             },
@@ -148,9 +152,8 @@ impl Peer for GatewayPeer {
                 if waiting.later_bytes > limits.frame_bytes {
                     return self.close(Goodbye::ProtocolError(ErrorCode::MessageTooLarge));
                 }
-                match frames.collect::<Result<Vec<_>, _>>() {
-                    Ok(frames) => waiting.later.extend(frames),
-                    Err(error) => self.close_by(&error),
+                if let Err(error) = keep(frames, &mut waiting.later) {
+                    self.close_by(&error);
                 }
             }
             Stage::Bound { cell, link, .. } => {
@@ -349,6 +352,21 @@ impl Drop for GatewayPeer {
         self.finish(LinkEnd::Lost);
     }
 }
+
+/// Keeps frames until it is known whose they are. As they are kept a small one is a hundred times what it was in its
+/// message, so their number has a bound beside their bytes.
+fn keep(frames: UpFrames<'_>, kept: &mut Vec<UpFrame>) -> Result<(), DecodeError> {
+    for frame in frames {
+        if kept.len() == KEPT_FRAMES {
+            return Err(DecodeError::new(ErrorCode::MessageTooLarge, "too many frames before the welcome"));
+        }
+        kept.push(frame?);
+    }
+    Ok(())
+}
+
+/// The most frames that are kept with a hello, and again behind it.
+const KEPT_FRAMES: usize = 256;
 
 /// How the session understands the end of a link. What the peer itself closed the session knows already.
 const fn parting(end: LinkEnd) -> Parting {

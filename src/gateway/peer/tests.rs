@@ -1,4 +1,4 @@
-//! Links with datagrams, played without a network.
+//! Links as WebTransport opens them, played without a network.
 
 use std::task::{Context, Poll, Waker};
 
@@ -7,14 +7,18 @@ use throughline_link::{Gate as _, LinkRequest, Opening, Peer as _, Shape, Transm
 use throughline_wire::{ChannelName, Codec};
 
 use super::{GatewayGate, GatewayPeer};
-use crate::Gateway;
+use crate::{
+    Gateway,
+    broker::Pending,
+    gateway::{Authenticate, Credentials, Denied, Identity},
+};
 
 const HELLO: &str = r#"{"type":"hello","version":0,"instance":"me","attach":1}"#;
 const SUBSCRIBE: &str = r#"{"type":"commands","first":1,"items":[{"type":"subscribe","channel":"news"}]}"#;
 
-/// A peer whose client holds `news`, on a link of frames that is opened as WebTransport does it.
-fn listening(gate: &GatewayGate) -> GatewayPeer {
-    let mut peer = gate.open(LinkRequest {
+/// The peer of a link of frames that is opened as WebTransport does it.
+fn opened(gate: &GatewayGate) -> GatewayPeer {
+    gate.open(LinkRequest {
         transport: "webtransport",
         codec: Codec::Json,
         shape: Shape::Duplex,
@@ -22,7 +26,12 @@ fn listening(gate: &GatewayGate) -> GatewayPeer {
         opening: Opening::Message,
         remote: None,
         headers: http::HeaderMap::new(),
-    });
+    })
+}
+
+/// One whose client holds `news`.
+fn listening(gate: &GatewayGate) -> GatewayPeer {
+    let mut peer = opened(gate);
     peer.receive_datagram(volatile(1).as_bytes()); // before there is a session: dropped
     peer.receive(HELLO.as_bytes());
     peer.receive(SUBSCRIBE.as_bytes());
@@ -76,4 +85,29 @@ async fn a_datagram_is_one_volatile_and_anything_else_in_one_is_nothing() {
         assert!(line.starts_with("datagram ") && line.contains(&format!("\"seq\":{seq},")), "{line}");
     }
     assert!(told(&mut speaker).is_empty());
+}
+
+/// Somebody who never says who a client is.
+struct Undecided;
+
+impl Authenticate for Undecided {
+    fn authenticate<'a>(&'a self, _: &'a Credentials) -> Pending<'a, Result<Identity, Denied>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test]
+async fn what_is_kept_until_it_is_known_who_speaks_has_a_bound() {
+    let gateway = Gateway::builder().authenticate(Undecided).build();
+    let gate = GatewayGate { shared: gateway.handle().shared };
+    let ping = "{\"type\":\"ping\"}\n";
+    for (with_hello, behind, is_kept) in [(256, 256, true), (257, 0, false), (0, 257, false)] {
+        let mut peer = opened(&gate);
+        peer.receive(format!("{HELLO}\n{}", ping.repeat(with_hello)).as_bytes());
+        for _ in 0..behind {
+            peer.receive(ping.as_bytes());
+        }
+        let told = told(&mut peer).concat();
+        assert_eq!((told.is_empty(), told.contains("message_too_large")), (is_kept, !is_kept), "{told}");
+    }
 }
