@@ -22,19 +22,24 @@ use super::{
     Gateway, Shared,
     peer::{GatewayGate, GatewayPeer},
 };
-use crate::{certificates::Certificates, http::WEBTRANSPORT};
+use crate::{
+    certificates::Certificates,
+    http::{OriginPolicy, WEBTRANSPORT},
+};
 
 /// The gate of links that come by UDP.
 #[derive(Clone, Debug)]
-pub(crate) struct WebTransportGate(GatewayGate);
+pub(crate) struct WebTransportGate {
+    gate: GatewayGate,
+    origins: Arc<OriginPolicy>,
+}
 
 impl Gate for WebTransportGate {
     type Peer = GatewayPeer;
 
     fn open(&self, link: LinkRequest) -> GatewayPeer {
-        let shared = &self.0.shared;
-        let checked = shared.config.origins.check(&link.headers, &Uri::default());
-        let mut peer = self.0.open(link);
+        let checked = self.origins.check(&link.headers, &Uri::default());
+        let mut peer = self.gate.open(link);
         if let Err(refused) = checked {
             tracing::warn!(%refused, "a page was refused");
             peer.forbid(ErrorCode::OriginRefused);
@@ -90,7 +95,8 @@ impl Gateway {
         stop: CancellationToken,
     ) -> io::Result<impl Future<Output = ()> + Send + 'static> {
         let shared = Arc::clone(&self.handle.shared);
-        let gate = WebTransportGate(GatewayGate { shared: Arc::clone(&shared) });
+        let origins = Arc::new(policy_at(socket.local_addr()?, &shared.config.origins));
+        let gate = WebTransportGate { gate: GatewayGate { shared: Arc::clone(&shared) }, origins };
         let config = throughline_webtransport::Config {
             max_message_bytes: shared.config.message_bytes,
             path: format!("{}{WEBTRANSPORT}", shared.config.base_path),
@@ -116,6 +122,12 @@ impl Gateway {
             offer(&shared, None);
         })
     }
+}
+
+/// Which pages may connect to this socket. It may be reached from afar although the HTTP side, behind a proxy perhaps, is
+/// not: then hosts have names of their own, and pages on loopback are strangers.
+fn policy_at(socket: SocketAddr, origins: &OriginPolicy) -> OriginPolicy {
+    OriginPolicy { is_loopback: origins.is_loopback && socket.ip().is_loopback(), ..origins.clone() }
 }
 
 /// Offers WebTransport before all others, in place of what was offered of it; or not any more.
@@ -149,3 +161,27 @@ pub fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
 /// What is asked for, each way: some 1,500 packets.
 const BUFFER_BYTES: usize = 2 << 20;
 const NAME: &str = WebTransport::<WebTransportGate>::NAME;
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue, header};
+
+    use super::*;
+
+    #[test]
+    fn a_socket_that_is_reached_from_afar_has_a_host_of_its_own_and_no_loopback_pages() {
+        let told = OriginPolicy { is_loopback: true, ..OriginPolicy::default() };
+        let may_connect = |socket: &str, host: &'static str, origin: &'static str| {
+            let headers = HeaderMap::from_iter([
+                (header::HOST, HeaderValue::from_static(host)),
+                (header::ORIGIN, HeaderValue::from_static(origin)),
+            ]);
+            policy_at(socket.parse().expect("an address"), &told).check(&headers, &Uri::default()).is_ok()
+        };
+        let (near, afar) = ("127.0.0.1:7080", "0.0.0.0:7080");
+        assert!(may_connect(near, near, "http://localhost:3000"));
+        assert!(!may_connect(near, "rt.example.com:7080", "https://rt.example.com:7080"));
+        assert!(may_connect(afar, "rt.example.com:7080", "https://rt.example.com:7080"));
+        assert!(!may_connect(afar, "rt.example.com:7080", "http://localhost:3000"));
+    }
+}
