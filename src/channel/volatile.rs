@@ -7,7 +7,9 @@
 use std::{collections::VecDeque, sync::OnceLock};
 
 use bytes::{Bytes, BytesMut};
-use throughline_wire::{ChannelName, Codec, DownFrame, Payload, Sender, SessionId, frame::VolatileDown};
+use throughline_wire::{
+    ChannelName, Codec, DecodeLimits, DownFrame, Payload, Sender, SessionId, frame::VolatileDown,
+};
 
 /// How long a volatile is news, in milliseconds: longer than a poll takes to come back, shorter than anybody would
 /// call late.
@@ -141,7 +143,8 @@ impl Volatile {
     }
 
     fn frame(&self) -> DownFrame {
-        match Codec::Json.down_frames(&self.text, throughline_wire::DecodeLimits::default()).next() {
+        let limits = DecodeLimits { frame_bytes: usize::MAX, ..DecodeLimits::default() }; // it was let in
+        match Codec::Json.down_frames(&self.text, limits).next() {
             Some(Ok(frame)) => frame,
             other => unreachable!("a ring holds the frames that it encoded, not {other:?}"),
         }
@@ -208,10 +211,12 @@ mod tests {
     #[test]
     fn both_forms_say_the_same() {
         let mut ring = Ring::default();
-        say(&mut ring, 0, 8);
-        let (_, volatile) = ring.after(0).next().unwrap();
-        let binary = volatile.encoded(Codec::Bincode);
-        let frame = Codec::Bincode.down_frames(binary, throughline_wire::DecodeLimits::default()).next();
-        assert_eq!(frame.unwrap().unwrap(), volatile.frame());
+        let limits = DecodeLimits { frame_bytes: usize::MAX, ..DecodeLimits::default() };
+        for bytes in [8, 2 << 20] {
+            let number = say(&mut ring, 0, bytes);
+            let (_, volatile) = ring.after(number - 1).next().unwrap();
+            let frame = Codec::Bincode.down_frames(volatile.encoded(Codec::Bincode), limits).next();
+            assert_eq!(frame.unwrap().unwrap(), volatile.frame());
+        }
     }
 }

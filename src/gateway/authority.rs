@@ -51,7 +51,7 @@ pub struct Credentials {
 /// Who a client is.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Identity {
-    /// The user; `None` for an anonymous one.
+    /// The user, in at most 256 bytes: one with a longer name is forbidden. `None` for an anonymous one.
     pub user: Option<Box<str>>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use throughline_wire::{ChannelName, ErrorCode, Event, MAX_INTEGER, Offset, Position, SessionId};
+use throughline_wire::{ChannelName, ErrorCode, Event, MAX_INTEGER, Offset, Position, SessionId, bounds};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -170,11 +170,20 @@ impl Handle {
     /// nobody. It may be lost on the way to any of them.
     ///
     /// # Errors
-    /// [`ErrorCode::MessageTooLarge`] above `volatile_bytes` of the [session's settings](crate::session::SessionConfig);
-    /// [`ErrorCode::Overloaded`] where the broker has no room for it, or carries none.
+    /// [`ErrorCode::MessageTooLarge`] above `volatile_bytes` of the [session's settings](crate::session::SessionConfig),
+    /// and for a name of more than 200 bytes or a sender's of more than 256; [`ErrorCode::NumberOutOfRange`] for a `seq`
+    /// above 2^53 - 1; [`ErrorCode::Overloaded`] where the broker has no room for it, or carries none.
     pub fn volatile(&self, channel: &ChannelName, volatile: NewVolatile) -> Result<(), ErrorCode> {
-        if volatile.payload.len() > self.shared.session.volatile_bytes {
+        let NewVolatile { name, seq, sender, payload } = &volatile;
+        let user = sender.as_ref().and_then(|sender| sender.user.as_ref());
+        if payload.len() > self.shared.session.volatile_bytes
+            || name.as_ref().is_some_and(|name| name.len() > bounds::NAME_BYTES)
+            || user.is_some_and(|user| user.len() > bounds::USER_BYTES)
+        {
             return Err(ErrorCode::MessageTooLarge);
+        }
+        if seq.is_some_and(|seq| seq > MAX_INTEGER) {
+            return Err(ErrorCode::NumberOutOfRange);
         }
         if self.shared.say(channel, volatile) { Ok(()) } else { Err(ErrorCode::Overloaded) }
     }

@@ -47,7 +47,7 @@ use pin_project_lite::pin_project;
 use throughline_polling::Polling;
 use throughline_sse::ServerSentEvents;
 use throughline_websocket::WebSocket;
-use throughline_wire::{ChannelName, item::Accepted};
+use throughline_wire::{ChannelName, bounds, item::Accepted};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
 #[cfg(feature = "webtransport")]
@@ -92,7 +92,18 @@ impl Shared {
     /// Who a client is, said in time.
     async fn authenticate(&self, credentials: &Credentials) -> Result<Identity, Denied> {
         let identity = self.authenticate.authenticate(credentials);
-        tokio::time::timeout(self.config.handler_timeout, identity).await.unwrap_or(Err(Denied::Unavailable))
+        let identity = tokio::time::timeout(self.config.handler_timeout, identity).await;
+        let identity = identity.unwrap_or(Err(Denied::Unavailable))?;
+        // No receiver would take what such a user says.
+        if let Some(user) = identity.user.as_ref().filter(|user| user.len() > bounds::USER_BYTES) {
+            tracing::warn!(
+                bytes = user.len(),
+                most = bounds::USER_BYTES,
+                "a user's name is too long to be told"
+            );
+            return Err(Denied::Forbidden);
+        }
+        Ok(identity)
     }
 
     /// Says something in a channel that is not kept; says whether the broker took it.

@@ -3,6 +3,10 @@
 use std::time::Duration;
 
 use serde_json::json;
+use throughline::{
+    broker::Pending,
+    gateway::{Authenticate, Credentials, Denied, Identity},
+};
 use throughline_wire::{Codec, MAX_INTEGER};
 use tokio::io::AsyncReadExt as _;
 
@@ -10,7 +14,7 @@ use crate::kit::{
     http::Ask,
     panics,
     running::{Plan, Running},
-    speech::{Heard, Known, frames},
+    speech::{Heard, Known, frames, hello},
     websocket::Socket,
 };
 
@@ -57,4 +61,27 @@ async fn an_address_with_as_many_channels_as_may_be_gets_them_all() {
         text.push_str(&String::from_utf8_lossy(&bytes[..read]));
     }
     assert!(!text.contains("commands_ahead"));
+}
+
+/// Takes whatever a client shows for its name.
+struct Gullible;
+
+impl Authenticate for Gullible {
+    fn authenticate<'a>(&'a self, credentials: &'a Credentials) -> Pending<'a, Result<Identity, Denied>> {
+        let user = credentials.token.as_ref().map(|token| token.reveal().into());
+        Box::pin(std::future::ready(Ok(Identity { user })))
+    }
+}
+
+/// Whatever such a user said, no receiver would take.
+#[tokio::test]
+async fn a_user_with_a_longer_name_than_receivers_take_does_not_enter() {
+    let plan = Plan { build: |builder| builder.authenticate(Gullible), ..Plan::default() };
+    let gateway = Running::with(plan).await;
+    for (bytes, reason) in [(256, None), (257, Some("forbidden"))] {
+        let mut hello = hello();
+        hello["auth"] = json!("x".repeat(bytes));
+        let answer = Ask::frames("/v1/poll", frames(&[hello])).to(gateway.clients).await;
+        assert_eq!(Heard::read(&answer.body).retry(), reason, "{answer:?}");
+    }
 }

@@ -1,10 +1,12 @@
 //! What is said and not kept, between real clients.
 
 use serde_json::json;
-use throughline_wire::Codec;
+use throughline::channel::NewVolatile;
+use throughline_wire::{ChannelName, Codec, ErrorCode, MAX_INTEGER, Sender, SessionId};
 
 use crate::kit::{
     http::Ask,
+    panics,
     running::Running,
     speech::{Heard, Known, frames, hello},
     websocket::Socket,
@@ -28,7 +30,7 @@ async fn a_word_goes_from_one_client_to_the_others_in_their_codecs_and_not_back(
     let mut known = Known::open(&gateway).await;
     let (address, resume) = (gateway.clients, known.resume());
     let poll = tokio::spawn(async move { Ask::frames("/v1/poll", frames(&[resume])).to(address).await });
-    let id = throughline_wire::SessionId::parse(&known.id).unwrap();
+    let id = SessionId::parse(&known.id).unwrap();
     while gateway.handle.session(id).is_none_or(|session| session.transport.is_none()) {
         tokio::task::yield_now().await;
     }
@@ -87,4 +89,23 @@ async fn what_may_not_be_said_is_counted_and_never_answered() {
     };
     assert_eq!((dropped("not_subscribed"), dropped("old"), dropped("size")), (1, 1, 0));
     assert_eq!(gateway.metric("throughline_volatiles_published_total"), 1);
+}
+
+#[tokio::test]
+async fn what_no_client_would_take_is_refused_where_it_enters() {
+    let gateway = Running::start().await;
+    let mut listener = listening(&gateway, Codec::Bincode).await;
+    let news = ChannelName::parse("news").unwrap();
+    let say = |name: usize, user: usize, seq: u64| {
+        let sender = Sender { user: Some("x".repeat(user).into()), session: SessionId::from_random([1; 16]) };
+        let name = Some("x".repeat(name).into());
+        let volatile = NewVolatile { name, seq: Some(seq), sender: Some(sender), ..NewVolatile::default() };
+        gateway.handle.volatile(&news, volatile)
+    };
+    assert_eq!(say(201, 1, 1), Err(ErrorCode::MessageTooLarge));
+    assert_eq!(say(1, 257, 1), Err(ErrorCode::MessageTooLarge));
+    assert_eq!(say(1, 1, MAX_INTEGER + 1), Err(ErrorCode::NumberOutOfRange));
+    assert_eq!(say(200, 256, MAX_INTEGER), Ok(()));
+    assert!(listener.hear(|frame| frame["type"] == "volatile").await);
+    panics::assert_none();
 }
