@@ -157,6 +157,13 @@ impl Candidates {
         candidate.not_before = now + wait.saturating_sub(Time::from_millis(quarter));
     }
 
+    /// The gateway says that it is not to be tried before then.
+    pub(crate) fn leave_alone(&mut self, via: Via, until: Time) {
+        if let Some(candidate) = self.of_mut(via.transport) {
+            candidate.not_before = candidate.not_before.max(until);
+        }
+    }
+
     /// It lived for long: its failures are forgotten.
     pub(crate) fn forgive(&mut self, via: Via) {
         if let Some(candidate) = self.of_mut(via.transport) {

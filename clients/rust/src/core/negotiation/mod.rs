@@ -321,7 +321,7 @@ impl Negotiation {
             return;
         }
         self.candidates.blame(now, used.via, &self.timing, &mut self.random);
-        if self.verdict == Some(used.via.transport) {
+        if self.verdict == Some(used.via.transport) && outcome != O::Drained {
             self.verdict = None;
             self.news = Some(None);
         }
@@ -330,6 +330,11 @@ impl Negotiation {
     /// Something that was due on the link that carries the session is late, and it did not answer when asked.
     pub(crate) fn overdue(&mut self, link: LinkKey) {
         self.overdue = Some(link);
+    }
+
+    /// The gateway says when a transport may be tried again.
+    pub(crate) fn leave_alone(&mut self, via: Via, until: Time) {
+        self.candidates.leave_alone(via, until);
     }
 
     /// The gateway says what is on offer.

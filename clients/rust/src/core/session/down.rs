@@ -43,9 +43,14 @@ impl Core {
 
     /// A link showed that it lives, without a word.
     pub(crate) fn handle_sign_of_life(&mut self, now: Time, key: LinkKey) {
+        let patience = 4 * self.negotiation.pace.silence(self.config.timing.poll_grace);
         let Some(link) = self.links.get_mut(&key) else { return };
         link.heard = now;
         link.pinged = None;
+        if let Some(poll) = &mut link.poll {
+            // Its answer has begun, and may be large.
+            poll.until = poll.until.max(now + patience);
+        }
         self.negotiation.heard(now, key);
     }
 
@@ -240,8 +245,9 @@ impl Core {
         link.stage = Stage::Attached;
         link.stated.incarnation = welcome.incarnation;
         // L5: this link knows of nothing but what its hello said.
-        // What travelled behind the hello that opened the session is said.
-        (link.acked, link.acked_bytes, link.said) = (after, bytes, taken.max(stated.commands));
+        // What travelled behind the hello that opened the session is said, as far as the gateway keeps it.
+        let kept = stated.commands.min((self.outbox.low() - 1).saturating_add(self.limits.commands_ahead));
+        (link.acked, link.acked_bytes, link.said) = (after, bytes, taken.max(kept));
         self.active = Some(key);
         self.ack_at = None;
         self.confirm(now, key, welcome.resumed && stated.resume);
@@ -276,7 +282,7 @@ impl Core {
         // L7: the gateway ends writing to older links; nothing more is wanted from them.
         self.drop_others(key);
         self.stand(Standing::Up);
-        self.attempts = 0;
+        (self.attempts, self.not_before) = (0, Time::ZERO);
         if let Some(known) = &self.known {
             let session = known.id;
             self.inbox.note(Incoming::Link(LinkChange::Up {
@@ -407,7 +413,11 @@ impl Core {
             self.negotiation.asked(offers);
         }
         if !current {
-            return self.link_failed(now, key, AttemptOutcome::Refused, retry.reason.as_str());
+            let via = link.via;
+            // What is sent away for a while has not failed.
+            let outcome = if retry.is_final { AttemptOutcome::Refused } else { AttemptOutcome::Drained };
+            self.link_failed(now, key, outcome, retry.reason.as_str());
+            return self.negotiation.leave_alone(via, now + wait);
         }
         if retry.reason == RetryReason::Unauthorized {
             return self.need_credentials(key);

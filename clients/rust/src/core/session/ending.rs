@@ -61,7 +61,11 @@ impl Core {
         let current = self.active == Some(key) || (self.active.is_none() && link.carries);
         let (outcome, why) = end.told(link);
         if !current {
+            let via = link.via;
             self.link_failed(now, key, outcome, &why);
+            if let End::Refused { retry_after: Some(wait), .. } = end {
+                self.negotiation.leave_alone(via, now + wait);
+            }
             if end == End::Closed(CloseCode::SUPERSEDED.0)
                 && let Some(active) = self.active
             {
@@ -189,12 +193,15 @@ impl Core {
         }
         // Another way in is being tried beside this one.
         let links = &self.links;
-        if self.negotiation.goes_on(wait.is_some(), |link| links.contains_key(&link)) {
+        let advised = wait.is_some() || self.not_before > now;
+        if self.negotiation.goes_on(advised, |link| links.contains_key(&link)) {
+            // What the gateway said counts all the same should that one come to nothing too.
+            self.not_before = wait.map_or(self.not_before, |wait| now + wait);
             self.stand(Standing::Opening);
             return;
         }
         self.negotiation.rest();
-        self.advised = wait.is_some();
+        self.advised = advised;
         self.drop_probes(MigrateError::Unproven);
         if let Some(ticket) = self.planned.take().and_then(|planned| planned.ticket) {
             self.tell(ticket, Outcome::Migrated(Err(MigrateError::NoLink)));
@@ -212,6 +219,7 @@ impl Core {
         let attempt = self.attempts.saturating_add(self.strikes);
         let random = self.random.next();
         let wait = wait.unwrap_or_else(|| self.guidance.wait(attempt, random));
+        let wait = wait.max(self.not_before.saturating_sub(now));
         self.stand(Standing::Waiting { until: now + wait });
         let via = link.via;
         tracing::debug!(%via, reason, ?wait, attempt, "a link is lost");
@@ -223,17 +231,18 @@ impl Core {
         let links = &self.links;
         if self.standing != Standing::Opening
             || self.active.is_some()
-            || self.negotiation.goes_on(false, |link| links.contains_key(&link))
+            || self.negotiation.goes_on(self.not_before > now, |link| links.contains_key(&link))
         {
             return;
         }
         self.drop_probes(MigrateError::NoLink);
         self.negotiation.turn();
         self.negotiation.rest();
-        self.advised = false;
+        self.advised = self.not_before > now;
         self.attempts = self.attempts.saturating_add(1);
         let random = self.random.next();
-        self.stand(Standing::Waiting { until: now + self.guidance.wait(self.attempts, random) });
+        let until = now + self.guidance.wait(self.attempts, random);
+        self.stand(Standing::Waiting { until: until.max(self.not_before) });
     }
 
     /// N4: ends this link and attaches again at once, with fresh state.

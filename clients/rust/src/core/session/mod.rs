@@ -116,6 +116,8 @@ pub(crate) struct Core {
     refusals: u32,
     /// Whether the gateway said when to come back.
     advised: bool,
+    /// When the gateway said to come back, on a link beside which another was still being tried.
+    not_before: Time,
     ack_at: Option<Time>,
     planned: Option<Planned>,
     negotiation: Negotiation,
@@ -157,6 +159,7 @@ impl Core {
             strikes: 0,
             refusals: 0,
             advised: false,
+            not_before: Time::ZERO,
             ack_at: None,
             planned: None,
             negotiation: Negotiation::new(&config, verdict, random.next()),

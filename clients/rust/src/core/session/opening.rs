@@ -6,7 +6,7 @@
 //! the link before it is kept until the poll is known to have arrived.
 
 use throughline_wire::{
-    UpFrame,
+    AttemptOutcome, UpFrame,
     frame::{ClientInfo, Commands, Hello, Resume},
 };
 
@@ -216,7 +216,12 @@ impl Core {
     pub(super) fn prove(&mut self, now: Time, key: LinkKey, nonce: Option<u64>) {
         let (after, taken) = (self.inbox.taken(), self.outbox.taken());
         let bytes = self.inbox.taken_bytes();
+        let incarnation = self.known.as_ref().map(|known| known.incarnation);
         let Some(link) = self.links.get_mut(&key) else { return };
+        if Some(link.stated.incarnation) != incarnation {
+            // N1, N4: nothing that it counts would be heard.
+            return self.link_failed(now, key, AttemptOutcome::Late, "the session was rebuilt meanwhile");
+        }
         link.stage = Stage::Attached;
         (link.said, link.acked, link.acked_bytes) = (taken, after, bytes);
         if link.is_duplex() {

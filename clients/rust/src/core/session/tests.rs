@@ -1,6 +1,7 @@
 //! Schedules, each named by the rule that it would break.
 
 mod coming_back;
+mod guidance;
 mod links;
 mod negotiation;
 mod numbers;
