@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use throughline_wire::{ChannelName, ErrorCode, Event, MAX_INTEGER, Offset, Position, SessionId, bounds};
+use throughline_wire::{
+    ChannelName, ErrorCode, Event, MAX_INTEGER, Offset, Position, Sender, SessionId, bounds,
+};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -116,8 +118,12 @@ impl Handle {
     /// Publishes one event to one channel, and says where it landed.
     ///
     /// # Errors
-    /// [`PublishError::Refused`] with the broker's reason.
+    /// [`PublishError::Refused`] with the broker's reason, or with [`ErrorCode::MessageTooLarge`] for a name or a key of
+    /// more than 200 bytes or a sender's of more than 256.
     pub async fn publish(&self, channel: &ChannelName, event: NewEvent) -> Result<Position, PublishError> {
+        if !is_takable([&event.name, &event.key], event.sender.as_ref()) {
+            return Err(PublishError::Refused(ErrorCode::MessageTooLarge));
+        }
         let began = Instant::now();
         let result = self.shared.broker.publish(channel, event).await;
         self.shared.metrics.count_publish(u64::from(result.is_ok()), began.elapsed().as_secs_f64());
@@ -174,15 +180,11 @@ impl Handle {
     /// and for a name of more than 200 bytes or a sender's of more than 256; [`ErrorCode::NumberOutOfRange`] for a `seq`
     /// above 2^53 - 1; [`ErrorCode::Overloaded`] where the broker has no room for it, or carries none.
     pub fn volatile(&self, channel: &ChannelName, volatile: NewVolatile) -> Result<(), ErrorCode> {
-        let NewVolatile { name, seq, sender, payload } = &volatile;
-        let user = sender.as_ref().and_then(|sender| sender.user.as_ref());
-        if payload.len() > self.shared.session.volatile_bytes
-            || name.as_ref().is_some_and(|name| name.len() > bounds::NAME_BYTES)
-            || user.is_some_and(|user| user.len() > bounds::USER_BYTES)
-        {
+        let is_takable = is_takable([&volatile.name], volatile.sender.as_ref());
+        if !is_takable || volatile.payload.len() > self.shared.session.volatile_bytes {
             return Err(ErrorCode::MessageTooLarge);
         }
-        if seq.is_some_and(|seq| seq > MAX_INTEGER) {
+        if volatile.seq.is_some_and(|seq| seq > MAX_INTEGER) {
             return Err(ErrorCode::NumberOutOfRange);
         }
         if self.shared.say(channel, volatile) { Ok(()) } else { Err(ErrorCode::Overloaded) }
@@ -299,6 +301,14 @@ impl Handle {
         };
         tokio::time::timeout(deadline, gone).await.is_ok()
     }
+}
+
+/// Whether receivers take what has these names: longer ones they refuse.
+fn is_takable<const N: usize>(names: [&Option<Box<str>>; N], sender: Option<&Sender>) -> bool {
+    const { assert!(bounds::NAME_BYTES == bounds::KEY_BYTES, "one bound for both") };
+    let user = sender.and_then(|sender| sender.user.as_ref());
+    names.into_iter().flatten().all(|name| name.len() <= bounds::NAME_BYTES)
+        && user.is_none_or(|user| user.len() <= bounds::USER_BYTES)
 }
 
 fn info(session: &Session) -> SessionInfo {

@@ -1,7 +1,10 @@
 //! What is said and not kept, between real clients.
 
 use serde_json::json;
-use throughline::channel::NewVolatile;
+use throughline::{
+    channel::{NewEvent, NewVolatile},
+    gateway::PublishError,
+};
 use throughline_wire::{ChannelName, Codec, ErrorCode, MAX_INTEGER, Sender, SessionId};
 
 use crate::kit::{
@@ -107,5 +110,13 @@ async fn what_no_client_would_take_is_refused_where_it_enters() {
     assert_eq!(say(1, 1, MAX_INTEGER + 1), Err(ErrorCode::NumberOutOfRange));
     assert_eq!(say(200, 256, MAX_INTEGER), Ok(()));
     assert!(listener.hear(|frame| frame["type"] == "volatile").await);
+    let publish = async |name: usize, key: usize| {
+        let [name, key] = [name, key].map(|bytes| Some("x".repeat(bytes).into()));
+        gateway.handle.publish(&news, NewEvent { name, key, ..NewEvent::default() }).await.map(drop)
+    };
+    let refused = Err(PublishError::Refused(ErrorCode::MessageTooLarge));
+    assert_eq!((publish(201, 1).await, publish(1, 201).await), (refused, refused));
+    assert_eq!(publish(200, 200).await, Ok(()));
+    assert!(listener.hear(|frame| frame["type"] == "items").await);
     panics::assert_none();
 }
