@@ -93,6 +93,10 @@ impl Handle {
                     metrics.count("failed");
                     tracing::error!(%error, "the new certificate cannot be used: the old one stays");
                 }
+                Err(error) if error.is_panic() => {
+                    metrics.count("failed");
+                    tracing::error!("a look at the certificate has panicked: the present one stays");
+                }
                 // The runtime is ending.
                 Err(_) => return,
             }
