@@ -154,12 +154,14 @@ impl Negotiation {
         }
     }
 
-    /// Begins a round: the session has no link, and one is due now.
-    pub(crate) fn attempt(&mut self, now: Time, is_known: bool) {
+    /// Begins a round: the session has no link, and one is due now. `window` is over how long all clients that lost this
+    /// gateway come back.
+    pub(crate) fn attempt(&mut self, now: Time, is_known: bool, window: Time) {
         let first = !std::mem::replace(&mut self.begun, true);
         let remembered = self.verdict.and_then(|transport| self.candidates.listed(transport));
         let order = self.candidates.order();
-        let join = self.pace.silence(self.timing.join_back);
+        // A gateway that a fleet comes back to is slow; it has enough to do with one connection each.
+        let join = self.pace.silence(self.timing.join_back).max(window);
         let (round, lead) = match remembered.filter(|_| first && !is_known) {
             _ if !self.negotiates => (Round::Alone, self.next_in_turn(&order)),
             Some(remembered) => {

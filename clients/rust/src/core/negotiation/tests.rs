@@ -114,7 +114,7 @@ impl World {
 
     fn happen(&mut self, link: LinkKey, event: Event) {
         if event == Event::Attempt {
-            return self.negotiation.attempt(self.now, self.is_known);
+            return self.negotiation.attempt(self.now, self.is_known, Time::ZERO);
         }
         let Some(via) = self.links.get(&link).copied() else { return };
         match event {

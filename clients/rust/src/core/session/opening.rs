@@ -27,7 +27,8 @@ impl Core {
     /// Begins to look for a link for a session that has none.
     pub(super) fn attempt(&mut self, now: Time) {
         self.stand(Standing::Opening);
-        self.negotiation.attempt(now, self.known.is_some());
+        let window = Time::from_millis(self.guidance.bound_ms(1));
+        self.negotiation.attempt(now, self.known.is_some(), window);
     }
 
     /// Does what the negotiation decides.

@@ -67,6 +67,24 @@ fn advice_counts_also_where_another_link_was_tried_beside_the_one_that_it_came_o
 }
 
 #[test]
+fn a_fleet_comes_back_by_one_connection_each_for_as_long_as_the_window() {
+    let mut bench = remembering();
+    let (socket, _) = bench.opened();
+    bench.welcome(socket, Welcome { window_ms: 5_000, ..welcome(1, false) });
+    bench.run();
+    bench.pass(Duration::from_secs(60));
+    bench.down(socket, [DownFrame::Ack { up_to: 0 }]);
+    bench.core.handle_ended(bench.now, socket, lost());
+    bench.run();
+    bench.now = bench.core.deadline().unwrap();
+    assert!(opens(&bench.run(), WEBSOCKET));
+    bench.pass(Duration::from_millis(4_999));
+    assert!(!opens(&bench.run(), POLLING));
+    bench.pass(Duration::from_millis(1));
+    assert!(opens(&bench.run(), POLLING));
+}
+
+#[test]
 fn a_probe_that_is_sent_away_waits_as_long_as_it_was_told_and_is_remembered_all_the_same() {
     let mut bench = remembering();
     bench.run();
