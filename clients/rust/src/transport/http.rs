@@ -205,7 +205,7 @@ mod tests {
         let (first, rest) = answer.split_at(5);
         let chunk = |piece: &[u8]| [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat();
         client.write_all(&[head.as_bytes(), &chunk(first), &chunk(&rest[..5])].concat()).await.unwrap();
-        assert!(matches!(link.report().await, Report::SignOfLife));
+        assert!(matches!(link.report_at_once().await, Report::SignOfLife));
         client.write_all(&[chunk(&rest[5..]), chunk(b"")].concat()).await.unwrap();
         assert_eq!(link.frames().await, [pong()]);
     }

@@ -292,6 +292,11 @@ impl Link {
         self.reports.recv().await.expect("a link reports its end").1
     }
 
+    /// The next report, which would come at once.
+    pub(super) async fn report_at_once(&mut self) -> Report {
+        timeout(PATIENCE, self.report()).await.expect("a report")
+    }
+
     /// The frames that come next.
     pub(super) async fn frames(&mut self) -> Vec<DownFrame> {
         loop {

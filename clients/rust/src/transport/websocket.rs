@@ -250,7 +250,7 @@ mod tests {
             Ok(answer)
         };
         let mut socket = accept_hdr_async(port.accept().await.unwrap(), agree).await.unwrap();
-        assert!(matches!(link.report().await, Report::Opened));
+        assert!(matches!(link.report_at_once().await, Report::Opened));
         let pong = DownFrame::Pong { nonce: Some(1), window_ms: None };
         let text = message(Codec::Json, std::slice::from_ref(&pong));
         let (first, rest) = text.split_at(5);
@@ -258,9 +258,9 @@ mod tests {
         let head = [0x81, u8::try_from(text.len()).unwrap()];
         for piece in [&head[..], first] {
             socket.get_mut().write_all(piece).await.unwrap();
-            assert!(matches!(link.report().await, Report::SignOfLife));
+            assert!(matches!(link.report_at_once().await, Report::SignOfLife));
         }
         socket.get_mut().write_all(rest).await.unwrap();
-        assert!(matches!(link.report().await, Report::Frames(frames) if frames == [pong]));
+        assert!(matches!(link.report_at_once().await, Report::Frames(frames) if frames == [pong]));
     }
 }
