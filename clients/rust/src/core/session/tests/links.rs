@@ -142,7 +142,8 @@ fn a_reply_that_is_missing_while_nothing_is_heard_makes_the_link_doubted() {
 fn a_poll_that_is_not_answered_is_given_up_and_its_answer_ignored() {
     let (mut bench, link) = Bench::up(POLLING);
     let first = bench.polled().attach.unwrap();
-    bench.pass(Duration::from_secs(30));
+    // Held for 25 s, and a second of grace.
+    bench.pass(Duration::from_secs(26));
     assert_eq!(bench.polled().attach, Some(first + 1));
     let late = vec![items(1, [subscribed("a", None, 0)])];
     bench.core.handle_answer(bench.now, link, first, late);
