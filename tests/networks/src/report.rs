@@ -10,7 +10,7 @@ use crate::hostile::{Hostile, Turn};
 use crate::ledger::Account;
 use crate::line::Line;
 use crate::midsession::MidSession;
-use crate::peers::{PEERS, PeerRows, PeerStart};
+use crate::peers::{PEERS, PeerRows, PeerStart, STUBS};
 use crate::play::{HEARTBEAT, Options, Played, Plays, ThroughProxy, Way};
 
 /// The document, and what is to be said of it in short.
@@ -208,10 +208,11 @@ impl Report {
         self.line("\n## Other systems\n");
         self.line(PEERS_BESIDE);
         self.line(&format!("Versions: {}.\n", peers.versions.join(", ")));
-        let names = PEERS.join(" | ");
-        self.line(&format!(
-            "| first event on a cold start | ours | {names} |\n| --- | --- | --- | --- | --- |"
-        ));
+        let names = PEERS
+            .map(|peer| if STUBS.contains(&peer) { format!("{peer} (stub server)") } else { peer.to_owned() })
+            .join(" | ");
+        let rule = format!("| --- | --- |{}", " --- |".repeat(PEERS.len()));
+        self.line(&format!("| first event on a cold start | ours | {names} |\n{rule}"));
         for (name, starts) in &peers.cold {
             let ours = plays.cold.iter().find(|(hostile, _)| hostile.name == *name);
             let ours =
@@ -230,9 +231,7 @@ impl Report {
             }
             self.line(&text);
         }
-        self.line(&format!(
-            "\n| events flow again after | ours, busy | {names} |\n| --- | --- | --- | --- | --- |"
-        ));
+        self.line(&format!("\n| events flow again after | ours, busy | {names} |\n{rule}"));
         for (name, silences) in &peers.silences {
             let ours =
                 plays.mid.iter().find(|(turn, _)| turn.name == *name && turn.on == Transport::WebSocket);
@@ -309,7 +308,11 @@ const PROXIES: &str = "Each proxy is a process with a configuration made for it,
 only if the proxy's own log has lines about it.
 ";
 
-const PEERS_BESIDE: &str = "Their own servers and clients, as their documentation sets them up, over the same networks; their servers say something at once, and every
+const PEERS_BESIDE: &str = "Their own clients in Node, as their documentation sets them up, over the same networks; a server says something at once, and every
 100 ms. In mid-session the clock starts when the next of these was due. What they lose meanwhile is not counted: they promise nothing about
-it. They do not use UDP.
+it. They do not use UDP, and each cold start is on connections of its own.
+
+The servers of Socket.IO and of SockJS are their own too. Those of SignalR and of Centrifuge are no packages of npm: in their place is a
+stub of the protocol, with the transports and the pings of the real one, so that what is measured is how their clients fall back and
+what they take for silence, and not how their servers serve.
 ";
