@@ -1,4 +1,4 @@
-//! Throughline: a real-time gateway. One session over WebSocket, long-polling and server-sent events.
+//! Throughline: a real-time gateway. One session over WebTransport, WebSocket, server-sent events and long-polling.
 //!
 //! # The map
 //!

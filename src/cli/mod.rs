@@ -52,7 +52,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// A real-time gateway: one session over WebSocket, long-polling and server-sent events.
+/// A real-time gateway: one session over WebTransport, WebSocket, server-sent events and long-polling.
 #[derive(Debug, Parser)]
 #[command(name = "throughline", version, arg_required_else_help = true)]
 struct Arguments {
