@@ -357,6 +357,7 @@ impl Client {
             Item::Subscribed(subscribed) => self.hear_subscribed(subscribed, truth),
             Item::Unsubscribed(unsubscribed) => self.hear_unsubscribed(unsubscribed, truth),
             Item::Reply(reply) => self.hear_reply(reply),
+            Item::Presence(_) => panic!("{item:?}: nobody asked for it"),
             Item::Unknown => panic!("the core made an item that nobody knows"),
         }
     }

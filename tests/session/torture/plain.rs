@@ -110,6 +110,7 @@ impl Plain {
                 self.views.remove(&truth.index(&unsubscribed.channel));
             }
             Item::Reply(_) => panic!("{item:?}: it has no command"),
+            Item::Presence(_) => panic!("{item:?}: nobody asked for it"),
             Item::Unknown => panic!("the core made an item that nobody knows"),
         }
     }

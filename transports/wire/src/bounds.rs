@@ -36,6 +36,10 @@ pub const URL_BYTES: usize = 1024;
 pub const CERTIFICATE_HASHES: usize = 16;
 /// A certificate hash: SHA-256 in hexadecimal.
 pub const CERTIFICATE_HASH_BYTES: usize = 64;
+/// How many members a `presence` names.
+pub const PRESENCE_MEMBERS: usize = 4096;
+/// `info` of a member: a JSON text.
+pub const INFO_BYTES: usize = 1024;
 /// How many members one object of the text codec may have, known and unknown together.
 pub const MEMBERS: usize = 64;
 

@@ -111,6 +111,8 @@ error_codes! {
     TooManyLinks = "too_many_links", true, "the session has as many links as it may";
     /// One session more than the gateway may hold.
     TooManySessions = "too_many_sessions", true, "the gateway holds as many sessions as it may";
+    /// One member more than may take part in the presence of a channel.
+    TooManyMembers = "too_many_members", true, "as many take part in the presence of this channel as may";
     /// An unsubscribe from a channel that is not held.
     NotSubscribed = "not_subscribed", false, "the session does not hold this channel";
     /// More commands than may run.

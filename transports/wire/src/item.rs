@@ -3,7 +3,7 @@
 use crate::{
     error::ErrorCode,
     ids::{ChannelName, Epoch, Offset, Position, SessionId},
-    payload::{Meta, Payload},
+    payload::{Json, Meta, Payload},
 };
 
 /// One item. Its number is its place in the `items` frame that carries it; its session counts them from 1.
@@ -19,7 +19,9 @@ pub enum Item {
     Unsubscribed(Unsubscribed),
     /// Events that will not come.
     Gap(Gap),
-    /// An item of a later minor version: it counts, is acknowledged, and is skipped.
+    /// Who takes part in a channel, or who came or went.
+    Presence(Presence),
+    /// An item of a later minor version, or a presence of a kind of one: it counts, is acknowledged, and is skipped.
     Unknown,
 }
 
@@ -29,6 +31,7 @@ impl Item {
         match self {
             Self::Event(event) => 256 + event.channel.as_str().len() + event.payload.len() * 3 / 2,
             Self::Reply(Reply { result: Ok(accepted), .. }) => 192 + accepted.payload.len() * 3 / 2,
+            Self::Presence(presence) => 256 + presence.members.iter().map(Member::size_hint).sum::<usize>(),
             _ => 512,
         }
     }
@@ -211,6 +214,70 @@ impl GapReason {
             "overflow" => Self::Overflow,
             _ => Self::Other,
         }
+    }
+}
+
+/// Who takes part in a channel: everybody, or who came or went since the last one of this channel.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Presence {
+    /// The channel.
+    pub channel: ChannelName,
+    /// What it tells of the members that it names.
+    pub kind: PresenceKind,
+    /// Whom it is about, each session once; at most [`bounds::PRESENCE_MEMBERS`](crate::bounds::PRESENCE_MEMBERS).
+    pub members: Vec<Member>,
+    /// How many take part after it.
+    pub count: u64,
+}
+
+/// What a presence tells of the members that it names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PresenceKind {
+    /// They are everybody: it replaces what was known.
+    State,
+    /// They came.
+    Join,
+    /// They went.
+    Leave,
+}
+
+impl PresenceKind {
+    /// The kind on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::State => "state",
+            Self::Join => "join",
+            Self::Leave => "leave",
+        }
+    }
+
+    /// The kind that this text names; `None` for one of a later minor version, whose item counts and is skipped.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "state" => Some(Self::State),
+            "join" => Some(Self::Join),
+            "leave" => Some(Self::Leave),
+            _ => None,
+        }
+    }
+}
+
+/// A session that takes part in a channel.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Member {
+    /// The session.
+    pub session: SessionId,
+    /// Its authenticated user; absent for an anonymous one.
+    pub user: Option<Box<str>>,
+    /// What the application says of that user, in at most [`bounds::INFO_BYTES`](crate::bounds::INFO_BYTES).
+    pub info: Option<Json>,
+}
+
+impl Member {
+    /// About how many bytes it takes to encode.
+    pub(crate) fn size_hint(&self) -> usize {
+        let user = self.user.as_ref().map_or(0, |user| user.len());
+        64 + user + self.info.as_ref().map_or(0, |info| info.as_str().len())
     }
 }
 

@@ -24,7 +24,10 @@ pub use command::{Command, Send, SubscribeFrom};
 pub use error::{AttemptOutcome, CloseCode, DecodeError, ErrorCode, RetryReason};
 pub use frame::{DownFrame, UpFrame};
 pub use ids::{ChannelName, Epoch, Offset, Position, Positions, SessionId, Token};
-pub use item::{Event, Gap, GapReason, Item, Reply, ReplyError, Sender, Subscribed, Unsubscribed};
+pub use item::{
+    Event, Gap, GapReason, Item, Member, Presence, PresenceKind, Reply, ReplyError, Sender, Subscribed,
+    Unsubscribed,
+};
 pub use payload::{Json, Meta, Payload};
 
 /// The largest integer on the wire: 2^53 - 1, the largest that every JSON reader keeps exactly.

@@ -128,7 +128,7 @@ impl Inbox {
                 (Incoming::Gap { number, gap }, 0)
             }
             // Resolved on receipt, or of a later version: counted, and nothing for the application's queue.
-            Item::Reply(_) | Item::Unknown => return,
+            Item::Reply(_) | Item::Presence(_) | Item::Unknown => return,
         };
         self.backlog.push_back(Waiting { incoming, counted: Some((self.session, number)), bytes });
         self.backlog_items += 1;

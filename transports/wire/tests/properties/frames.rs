@@ -3,8 +3,8 @@
 use proptest::{collection::vec, option::of, prelude::*};
 use throughline_wire::{
     AttemptOutcome, ChannelName, Command, DownFrame, Epoch, ErrorCode, Event, Gap, GapReason, Item, Json,
-    MAX_INTEGER, Meta, Offset, Payload, Position, Reply, ReplyError, RetryReason, Send, Sender, SessionId,
-    SubscribeFrom, Subscribed, Token, Unsubscribed, UpFrame, bounds,
+    MAX_INTEGER, Member, Meta, Offset, Payload, Position, Presence, PresenceKind, Reply, ReplyError,
+    RetryReason, Send, Sender, SessionId, SubscribeFrom, Subscribed, Token, Unsubscribed, UpFrame, bounds,
     frame::{
         Backoff, ClientInfo, Commands, ErrorFrame, Hello, Items, Limits, Resume, Retry, SessionName,
         TransportOffer, Tried, VolatileDown, VolatileUp, Welcome,
@@ -77,8 +77,23 @@ pub(crate) fn item() -> impl Strategy<Value = Item> {
         1 => (of(channel()), of(position()), position(), any::<bool>(), gap_reason()).prop_map(
             |(channel, from, to, exact, reason)| Item::Gap(Gap { channel, from, to, exact, reason })
         ),
+        1 => (channel(), presence_kind(), vec(member(), 0..6), integer()).prop_map(
+            |(channel, kind, members, count)| {
+                Item::Presence(Presence { channel, kind, members, count })
+            }
+        ),
         1 => Just(Item::Unknown),
     ]
+}
+
+fn presence_kind() -> impl Strategy<Value = PresenceKind> {
+    prop_oneof![Just(PresenceKind::State), Just(PresenceKind::Join), Just(PresenceKind::Leave)]
+}
+
+fn member() -> impl Strategy<Value = Member> {
+    let info = json().prop_filter("at most 1 KiB", |text| text.len() <= bounds::INFO_BYTES);
+    let info = info.prop_map(|text| Json::parse(text.as_bytes()).expect("a JSON value"));
+    (sender(), of(info)).prop_map(|(Sender { user, session }, info)| Member { session, user, info })
 }
 
 /// JSON as nobody would print it: any depth up to the bound, spaces between tokens, escapes that need not be.

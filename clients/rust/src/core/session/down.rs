@@ -357,7 +357,7 @@ impl Core {
                     self.tell_owner(owner, Outcome::Unsubscribed);
                 }
             }
-            Item::Event(_) | Item::Gap(_) | Item::Unknown => {}
+            Item::Event(_) | Item::Gap(_) | Item::Presence(_) | Item::Unknown => {}
         }
         self.inbox.take(item);
     }

@@ -1,12 +1,12 @@
 //! Reading the gateway's frames and items, member by member in the order of the layout.
 
 use super::{
-    layout::{frame, item},
+    layout::{frame, item, presence},
     read::{Read, Reader, malformed},
 };
 use crate::{
-    DecodeLimits, DownFrame, ErrorCode, Event, Gap, GapReason, Item, Payload, Reply, ReplyError, RetryReason,
-    Subscribed, Unsubscribed, bounds,
+    DecodeError, DecodeLimits, DownFrame, ErrorCode, Event, Gap, GapReason, Item, Json, Member, Payload,
+    Presence, PresenceKind, Reply, ReplyError, RetryReason, Subscribed, Unsubscribed, bounds,
     frame::{Backoff, ErrorFrame, Items, Limits, Retry, VolatileDown, Welcome},
     item::{Accepted, UnsubscribeReason},
 };
@@ -123,6 +123,7 @@ fn item(r: &mut Reader<'_>) -> Read<Item> {
             exact: r.flag()?,
             reason: GapReason::parse(&r.text(bounds::CODE_BYTES)?),
         }),
+        item::PRESENCE => presence(r)?.map_or(Item::Unknown, Item::Presence),
         _ => Item::Unknown,
     })
 }
@@ -149,4 +150,31 @@ fn reply(r: &mut Reader<'_>) -> Read<Reply> {
         }
     };
     Ok(Reply { command, result })
+}
+
+/// `None` for a kind of a later version.
+fn presence(r: &mut Reader<'_>) -> Read<Option<Presence>> {
+    let channel = r.channel()?;
+    let kind = match r.byte()? {
+        presence::STATE => Some(PresenceKind::State),
+        presence::JOIN => Some(PresenceKind::Join),
+        presence::LEAVE => Some(PresenceKind::Leave),
+        _ => None,
+    };
+    let (members, count) = (r.list(bounds::PRESENCE_MEMBERS, member)?, r.integer()?);
+    Ok(kind.map(|kind| Presence { channel, kind, members, count }))
+}
+
+fn member(r: &mut Reader<'_>) -> Read<Member> {
+    Ok(Member {
+        session: r.session()?,
+        user: r.option(|r| r.text(bounds::USER_BYTES))?,
+        info: r.option(|r| {
+            let text = r.slice()?;
+            if text.len() > bounds::INFO_BYTES {
+                return Err(DecodeError::new(ErrorCode::MessageTooLarge, "info is longer than it may be"));
+            }
+            Ok(Json::parse(text)?)
+        })?,
+    })
 }

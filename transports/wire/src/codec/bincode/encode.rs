@@ -1,12 +1,12 @@
 //! Writing frames, items and commands, member by member in the order of the layout.
 
 use super::{
-    layout::{command, frame, from, item, payload},
+    layout::{command, frame, from, item, payload, presence},
     write::Encoder,
 };
 use crate::{
-    Command, DownFrame, Event, Gap, Item, Meta, Payload, Position, Reply, Send, Sender, SubscribeFrom, Token,
-    UpFrame, bounds,
+    Command, DownFrame, Event, Gap, Item, Member, Meta, Payload, Position, Presence, PresenceKind, Reply,
+    Send, Sender, SubscribeFrom, Token, UpFrame, bounds,
     frame::{Hello, Resume, Retry, TransportOffer, Welcome},
 };
 
@@ -106,6 +106,7 @@ impl Encoder<'_> {
                 w.string(unsubscribed.reason.as_str());
             }),
             Item::Gap(gap) => self.typed(item::GAP, |w| w.gap(gap)),
+            Item::Presence(presence) => self.typed(item::PRESENCE, |w| w.presence(presence)),
             Item::Unknown => self.typed(item::UNKNOWN, |_| {}),
         }
     }
@@ -256,6 +257,23 @@ impl Encoder<'_> {
         self.position(&gap.to);
         self.flag(gap.exact);
         self.string(gap.reason.as_str());
+    }
+
+    fn presence(&mut self, presence: &Presence) {
+        self.string(presence.channel.as_str());
+        self.byte(match presence.kind {
+            PresenceKind::State => presence::STATE,
+            PresenceKind::Join => presence::JOIN,
+            PresenceKind::Leave => presence::LEAVE,
+        });
+        self.list(&presence.members, Encoder::member);
+        self.integer(presence.count);
+    }
+
+    fn member(&mut self, member: &Member) {
+        self.session(member.session.as_bytes());
+        self.optional_string(member.user.as_deref());
+        self.option(member.info.as_ref(), |w, info| w.bytes(info.as_bytes()));
     }
 
     fn position(&mut self, position: &Position) {

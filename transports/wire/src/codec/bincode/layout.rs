@@ -21,7 +21,7 @@ pub(super) mod frame {
     pub(crate) const EXTENSION: u8 = 128;
 }
 
-/// Items. 6 is kept for `presence`; 0 is never given to anything.
+/// Items. 0 is never given to anything.
 pub(super) mod item {
     pub(crate) const UNKNOWN: u8 = 0;
     pub(crate) const EVENT: u8 = 1;
@@ -29,6 +29,7 @@ pub(super) mod item {
     pub(crate) const SUBSCRIBED: u8 = 3;
     pub(crate) const UNSUBSCRIBED: u8 = 4;
     pub(crate) const GAP: u8 = 5;
+    pub(crate) const PRESENCE: u8 = 6;
 }
 
 /// Commands. 0 is never given to anything.
@@ -38,6 +39,13 @@ pub(super) mod command {
     pub(crate) const UNSUBSCRIBE: u8 = 2;
     pub(crate) const SEND: u8 = 3;
     pub(crate) const NOOP: u8 = 4;
+}
+
+/// What a presence tells. Another number is a kind of a later version.
+pub(super) mod presence {
+    pub(crate) const STATE: u8 = 0;
+    pub(crate) const JOIN: u8 = 1;
+    pub(crate) const LEAVE: u8 = 2;
 }
 
 /// What a payload is, before its bytes.

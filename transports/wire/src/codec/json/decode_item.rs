@@ -1,8 +1,11 @@
 //! Reading items.
 
+use bytes::Bytes;
+
 use super::members::{Object, PayloadMembers, peek_type, skip_object};
 use crate::{
-    Event, Gap, GapReason, Item, Meta, Offset, Reply, ReplyError, Subscribed, Unsubscribed, bounds,
+    ErrorCode, Event, Gap, GapReason, Item, Json, Member, Meta, Offset, Presence, PresenceKind, Reply,
+    ReplyError, Subscribed, Unsubscribed, bounds,
     item::{Accepted, UnsubscribeReason},
     scan::{Read, Reader},
 };
@@ -14,6 +17,7 @@ pub(super) fn item(r: &mut Reader<'_>) -> Read<Item> {
         "subscribed" => subscribed(r).map(Item::Subscribed),
         "unsubscribed" => unsubscribed(r).map(Item::Unsubscribed),
         "gap" => gap(r).map(Item::Gap),
+        "presence" => presence(r).map(|presence| presence.map_or(Item::Unknown, Item::Presence)),
         _ => skip_object(r).map(|()| Item::Unknown),
     }
 }
@@ -153,4 +157,44 @@ fn gap(r: &mut Reader<'_>) -> Read<Gap> {
         exact: r.required(exact, "gap.exact is missing")?,
         reason: r.required(reason, "gap.reason is missing")?,
     })
+}
+
+/// `None` for a kind of a later version.
+fn presence(r: &mut Reader<'_>) -> Read<Option<Presence>> {
+    let (mut channel, mut kind, mut members, mut count) = (None, None, None, None);
+    let mut object = Object::enter(r)?;
+    while let Some(name) = object.next(r)? {
+        match &*name {
+            "channel" => channel = Some(r.channel()?),
+            "kind" => kind = Some(PresenceKind::parse(&r.text(bounds::CODE_BYTES)?)),
+            "members" => members = Some(r.list(bounds::PRESENCE_MEMBERS, member)?),
+            "count" => count = Some(r.integer()?),
+            _ => r.skip()?,
+        }
+    }
+    let kind = r.required(kind, "presence.kind is missing")?;
+    let channel = r.required(channel, "presence.channel is missing")?;
+    let members = r.required(members, "presence.members is missing")?;
+    let count = r.required(count, "presence.count is missing")?;
+    Ok(kind.map(|kind| Presence { channel, kind, members, count }))
+}
+
+fn member(r: &mut Reader<'_>) -> Read<Member> {
+    let (mut session, mut user, mut info) = (None, None, None);
+    let mut object = Object::enter(r)?;
+    while let Some(name) = object.next(r)? {
+        match &*name {
+            "session" => session = Some(r.session()?),
+            "user" => user = Some(r.text(bounds::USER_BYTES)?),
+            "info" => {
+                let text = r.payload()?;
+                if text.len() > bounds::INFO_BYTES {
+                    return Err(r.fault(ErrorCode::MessageTooLarge, "info is longer than it may be"));
+                }
+                info = Some(Json::of_checked(Bytes::copy_from_slice(text.as_bytes())));
+            }
+            _ => r.skip()?,
+        }
+    }
+    Ok(Member { session: r.required(session, "presence.members.session is missing")?, user, info })
 }

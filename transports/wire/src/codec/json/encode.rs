@@ -2,8 +2,8 @@
 
 use super::write::Encoder;
 use crate::{
-    Command, DownFrame, Event, Gap, Item, Meta, Payload, Position, Reply, Send, Sender, SubscribeFrom,
-    Subscribed, Unsubscribed, UpFrame, bounds,
+    Command, DownFrame, Event, Gap, Item, Member, Meta, Payload, Position, Presence, Reply, Send, Sender,
+    SubscribeFrom, Subscribed, Unsubscribed, UpFrame, bounds,
     frame::{Commands, ErrorFrame, Hello, Resume, Retry, TransportOffer, Welcome},
 };
 
@@ -100,6 +100,7 @@ impl Encoder<'_> {
             Item::Subscribed(subscribed) => self.typed("subscribed", |w| w.subscribed(subscribed)),
             Item::Unsubscribed(unsubscribed) => self.typed("unsubscribed", |w| w.unsubscribed(unsubscribed)),
             Item::Gap(gap) => self.typed("gap", |w| w.gap(gap)),
+            Item::Presence(presence) => self.typed("presence", |w| w.presence(presence)),
             Item::Unknown => self.typed("unknown", |_| {}),
         }
     }
@@ -301,6 +302,23 @@ impl Encoder<'_> {
         self.position("to", &gap.to);
         self.key("exact").flag(gap.exact);
         self.key("reason").string(gap.reason.as_str());
+    }
+
+    fn presence(&mut self, presence: &Presence) {
+        self.key("channel").string(presence.channel.as_str());
+        self.key("kind").string(presence.kind.as_str());
+        self.key("members").list(&presence.members, Encoder::member);
+        self.key("count").integer(presence.count);
+    }
+
+    fn member(&mut self, member: &Member) {
+        self.object(|w| {
+            w.key("session").session(&member.session);
+            w.optional_string("user", member.user.as_deref());
+            if let Some(info) = &member.info {
+                w.key("info").raw(info.as_bytes());
+            }
+        });
     }
 
     fn position(&mut self, name: &str, position: &Position) {
