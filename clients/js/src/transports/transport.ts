@@ -1,0 +1,75 @@
+/**
+ * The contract of a transport: it opens links, and a link moves messages. It knows nothing of sessions, retries, or order.
+ *
+ * Duplex links (`websocket`, `webtransport`) transmit both ways. An event stream (`sse`) takes its first message with its
+ * request, and is told the rest by posts beside it. A polling link carries nothing by itself: it polls and posts. After
+ * `close`, and after it has reported `ended`, a link reports nothing any more.
+ */
+
+import type { Clock } from '../clock.js';
+import type { Codec } from '../codec/codec.js';
+import type { AttemptOutcome, DownFrame, Offer, TransportName, UpFrame } from '../protocol.js';
+
+/** How a link ended. */
+export type End =
+  /** It broke, or just ended. */
+  | { readonly kind: 'lost'; readonly reason: string }
+  /** It could not be opened: how far it came, and why no further, for a person. */
+  | { readonly kind: 'failed'; readonly outcome: AttemptOutcome; readonly reason: string }
+  /** The gateway closed it with this code. */
+  | { readonly kind: 'closed'; readonly code: number }
+  /** It was refused with this HTTP status, and when to come back where that was said. */
+  | { readonly kind: 'refused'; readonly status: number; readonly retryAfterMs?: number }
+  /** What came could not be read. */
+  | { readonly kind: 'protocol'; readonly reason: string };
+
+/** Where a link reports to. */
+export interface LinkEvents {
+  /** A stream's handshake is done; what it is told goes out. */
+  opened(): void;
+  /** Frames came down a stream. */
+  received(frames: readonly DownFrame[]): void;
+  /** Bytes came, of whatever kind: it lives. */
+  alive(): void;
+  /** A poll is answered. */
+  answered(attach: number, frames: readonly DownFrame[]): void;
+  /** A post is answered, or failed with this reason. */
+  posted(post: number, answer: readonly DownFrame[] | string): void;
+  /** It is over. */
+  ended(end: End): void;
+}
+
+/** What a link is opened with. */
+export interface Opening {
+  /** Where the gateway is mounted; ends with `/`. Links are below `v1/`. */
+  readonly base: URL;
+  readonly offer?: Offer | undefined;
+  readonly codec: Codec;
+  readonly clock: Clock;
+  readonly events: LinkEvents;
+  /** How long a connection may take to stand: 5,000 by default. */
+  readonly connectMs: number;
+  /** What an event stream says with its request. */
+  readonly hello?: readonly UpFrame[] | undefined;
+}
+
+export interface Link {
+  /** Says a message on a duplex link. */
+  transmit(message: readonly UpFrame[]): void;
+  /** Says one that may be dropped, as a datagram where there are some. */
+  transmitVolatile(message: readonly UpFrame[]): void;
+  /** Polls, and gives an earlier poll of this link up. */
+  poll(attach: number, message: readonly UpFrame[]): void;
+  /** Posts beside the link, and gives an earlier post up. */
+  post(post: number, message: readonly UpFrame[]): void;
+  /** Ends it: at once, or after what was said is written. */
+  close(inPeace: boolean): void;
+}
+
+export interface Transport {
+  readonly name: TransportName;
+  readonly isDuplex: boolean;
+  /** Why this platform cannot open it; nothing where it can. */
+  missing(): string | undefined;
+  open(opening: Opening): Link;
+}
