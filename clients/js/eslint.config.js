@@ -18,7 +18,7 @@ const noPrivateKeyword = {
 };
 
 export default defineConfig(
-  { ignores: ['dist/'] },
+  { ignores: ['dist/', 'test/package/consumer/'] },
   {
     files: ['**/*.ts'],
     plugins: { '@typescript-eslint': tseslint.plugin },
