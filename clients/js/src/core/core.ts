@@ -12,8 +12,8 @@ import type { Attempt, CoreState, Incoming, Output, Saved, Verdict } from './out
 import type { Timing } from './timing.js';
 
 export interface CoreOptions {
-  /** In order of preference, each with whether it is duplex. */
-  readonly transports: readonly { readonly name: TransportName; readonly isDuplex: boolean }[];
+  /** In order of preference, each with whether it is duplex, and why this platform does not have it. */
+  readonly transports: readonly { readonly name: TransportName; readonly isDuplex: boolean; readonly missing?: string | undefined }[];
   /** Whether better transports are probed; otherwise the first alone is used, the next when it fails. */
   readonly negotiates: boolean;
   /** Whether the gateway is called by `https`, so that WebTransport needs no offer. */
