@@ -1,0 +1,59 @@
+/** What `connect` takes. Every member has a default that suits a page. */
+
+import type { Clock, Random } from './clock.js';
+import type { Codec } from './codec/codec.js';
+import type { Verdict } from './core/output.js';
+import type { Timing } from './core/timing.js';
+import type { Transport } from './transports/transport.js';
+
+/** What `auth` is called with. */
+export interface AuthContext {
+  /** Before the first link; when the gateway refused the last credentials; before they expire. */
+  readonly reason: 'start' | 'unauthorized' | 'expiring';
+  /** Aborted when nobody wants them any more, and after 30 s: then it is called again. */
+  readonly signal: AbortSignal;
+}
+
+/** Where it is remembered which transport worked with a gateway. A verdict is good for a day. */
+export interface VerdictStore {
+  load(): Verdict | undefined;
+  save(verdict: Verdict | undefined): void;
+}
+
+/** What `connect` takes. */
+export interface ConnectOptions {
+  /** In order of preference. Default: `[webSocket(), sse(), polling()]`. */
+  readonly transports?: readonly Transport[];
+  /**
+   * Whether better transports are tried beside the one that works (docs/negotiation.md). Otherwise the first is used, and
+   * the next when it fails. Default: true.
+   */
+  readonly negotiate?: boolean;
+  /** Default: text. `bincode()` of `throughline-client/bincode` is smaller. Event streams are always text. */
+  readonly codec?: Codec;
+  /**
+   * Gives the user's credential. Called before the first link, when it was refused, and before it expires; one call at a
+   * time. What it throws is tried again, 1 s apart at first and 30 s at most. Default: none is shown.
+   */
+  readonly auth?: (context: AuthContext) => string | Promise<string>;
+  /**
+   * Whether a page that is loaded again keeps the session. `'tab'`: in `sessionStorage`, used under a Web Lock, so that a
+   * duplicated tab has a session of its own. `'never'`: nothing is kept. Default: `'tab'` where the platform has both.
+   */
+  readonly keep?: 'tab' | 'never';
+  /** What the kept session is called, where a page has several with one gateway. Default: `'default'`. */
+  readonly name?: string;
+  /** Default: `localStorage` in a page, memory elsewhere. `false`: nothing is remembered. */
+  readonly verdicts?: VerdictStore | false;
+  /** Aborting it closes the session. */
+  readonly signal?: AbortSignal;
+  /** Who this is, for whoever looks at the gateway. Default: this package. */
+  readonly client?: { readonly name: string; readonly version: string };
+  /** How many commands may be under way; those beyond wait their turn. Default: 1,024. */
+  readonly commands?: number;
+  readonly timing?: Partial<Timing>;
+  /** Default: the platform's. */
+  readonly clock?: Clock;
+  /** Default: `Math.random`. */
+  readonly random?: Random;
+}
