@@ -22,7 +22,10 @@ export interface CoreOptions {
   readonly timing: Timing;
   /** What worked with this gateway before. */
   readonly verdict?: Verdict | undefined;
-  /** The session of the page before this one. */
+  /**
+   * The session of the page before this one. Each `send` in its `commands` that has no reply, and each number in `unkept`,
+   * is settled under a ticket of its own: minus its number.
+   */
   readonly saved?: Saved | undefined;
   /** The session's first credentials. With `needsAuth` and none, nothing is opened before `authenticate`. */
   readonly auth?: string | undefined;
@@ -43,6 +46,8 @@ export interface CoreLike {
   /** The public id of the session, once there is one. */
   readonly session: string | undefined;
   readonly user: string | undefined;
+  /** When the credentials are over (`Clock.now`), as the gateway said; `Infinity` where it said nothing. */
+  readonly authExpiresAtMs: number;
   /** Why the session is on what it is on, for a person; empty before a link was up. */
   readonly why: string;
   /** What was tried lately, oldest first: at most 32. */
@@ -50,7 +55,7 @@ export interface CoreLike {
   readonly offers: readonly Offer[];
   /** The link that carries the session, to cut it in a test. */
   readonly active: number | undefined;
-  /** What the next page needs, as of now; nothing before the first welcome. */
+  /** What the next page needs; nothing before the first welcome, nor once the session is over. The same object unless it has to be written again. */
   readonly saved: Saved | undefined;
 
   // What the application wants.
@@ -59,7 +64,10 @@ export interface CoreLike {
   migrate(nowMs: number, transport: TransportName, ticket: number): void;
   authenticate(nowMs: number, token: string): void;
   close(nowMs: number): void;
-  /** The oldest item that the application has not taken (a slow iterator): nothing from there on is acknowledged. */
+  /**
+   * The oldest item that the application has not taken (a slow iterator): nothing from there on is acknowledged. A number of
+   * the session that stands; when that is lost (`hear: 'lost'`), nothing is held back any more.
+   */
   holdBack(number: number | undefined): void;
 
   // What the world did.

@@ -88,15 +88,29 @@ export interface Verdict {
   readonly atMs: number;
 }
 
-/** What has to be kept for the page that is loaded next (docs/protocol.md, Rebuilding; L9). */
+/**
+ * What has to be kept for the page that is loaded next (docs/protocol.md, Rebuilding; L9).
+ *
+ * `CoreLike.saved` is another object whenever it has to be written again, and the same one otherwise: `after` and `attach`
+ * may lag behind, for the next page begins its channels anew and attaches well above.
+ */
 export interface Saved {
   readonly session: string;
   readonly token: string;
   readonly incarnation: number;
-  /** The newest attach number used. The next page goes on well above it. */
+  /** Whose session it is, where somebody was authenticated. */
+  readonly user?: string;
+  /** The newest attach number used. The next page goes on 1,000,000 above it. */
   readonly attach: number;
   readonly after: number;
-  /** The lowest unreplied command's number; `commands` follow from there, `noop` where the reply is known. */
+  /** The lowest unreplied send's number. */
   readonly low: number;
+  /** From `low` on: the sends without a reply, and a `noop` for every other number. 128 KiB of them at most. */
   readonly commands: readonly Command[];
+  /** The last number that may have been said: the outcome of sends up to it is unknown where the session is gone (C6). */
+  readonly said: number;
+  /** Sends that were too large to keep, a `noop` in `commands`: the next page is told of each that its outcome is unknown. */
+  readonly unkept: readonly number[];
+  /** When it was written, by `Clock.wall`. */
+  readonly atMs: number;
 }
