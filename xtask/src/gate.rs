@@ -8,16 +8,18 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::cargo::{self, Workspace, cargo};
+use crate::client;
 use crate::faults;
 use crate::needs::{self, Needs};
 use crate::steps::Steps;
 
-/// Everything; under 25 minutes on two cores from nothing.
+/// Everything; under 45 minutes on two cores from nothing.
 pub(crate) fn test(steps: &mut Steps, install: bool) -> Result<()> {
     let workspace = Workspace::enter()?;
     let needs = steps.check("what the tests need beyond Rust", || gather(&workspace, install))?;
 
     format(steps)?;
+    client::bundle_is_fresh(steps, &workspace, &needs)?;
     dependencies(steps, &needs)?;
     boundaries(steps)?;
     clippy(steps)?;
@@ -31,6 +33,8 @@ pub(crate) fn test(steps: &mut Steps, install: bool) -> Result<()> {
         cargo().args(["test", "--workspace", "--doc", "--no-fail-fast"]),
     )?;
     core(steps)?;
+    steps.run("the executable", cargo().args(["build", "--bin", "throughline"]))?;
+    client::test(steps, &workspace, &needs)?;
     page(steps, &workspace, &needs)?;
     faults::faults(steps, &workspace)?;
     documentation(steps)
@@ -134,18 +138,17 @@ fn core(steps: &mut Steps) -> Result<()> {
     )
 }
 
-/// The page of `throughline serve`, used by a person in a real browser.
+/// The page of `throughline serve`, and the client in it, used by people in a real browser.
 fn page(steps: &mut Steps, workspace: &Workspace, needs: &Needs) -> Result<()> {
-    let name = "the page in a browser";
-    let missing =
-        [&needs.node, &needs.chromium, &needs.playwright].into_iter().find_map(|need| need.as_ref().err());
-    let (Ok(node), None) = (&needs.node, missing) else {
-        steps.skip(name, missing.cloned().unwrap_or_default());
+    let name = "the page and the client in a browser";
+    let (node, chromium) = (needs.client(), needs.chromium.as_ref());
+    let (Ok(node), Ok(_)) = (&node, chromium) else {
+        let missing = node.err().or_else(|| chromium.err().cloned());
+        steps.skip(name, missing.unwrap_or_default());
         return Ok(());
     };
-    steps.run("the executable", cargo().args(["build", "--bin", "throughline"]))?;
-    let mut drive = Command::new(node);
-    drive.args(["--test", "--test-reporter=tap", "tests/page/page.test.mjs", "tests/page/network.test.mjs"]);
+    let mut drive = node.node();
+    drive.args(["--test", "--test-reporter=tap"]).args(BROWSER_TESTS);
     drive.env("THROUGHLINE", workspace.target.join("debug/throughline"));
     needs.tell(&mut drive);
     steps.tests(name, &mut drive)
@@ -157,6 +160,9 @@ fn documentation(steps: &mut Steps) -> Result<()> {
         cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"),
     )
 }
+
+/// Each runs in a process, a gateway and a browser of its own.
+const BROWSER_TESTS: [&str; 2] = ["tests/page/page.test.mjs", "tests/page/network.test.mjs"];
 
 /// Anything here in the core would mean that it can wait, listen or speak.
 const KEPT_OUT_OF_THE_CORE: &[&str] = &[

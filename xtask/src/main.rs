@@ -2,14 +2,15 @@
 //!
 //! `test` is the one front door: whatever the project claims of itself is checked there, and continuous integration
 //! calls nothing else. `check` is its quick part, for between two edits. `torture` plays the session core's hostile
-//! schedules for as long as one likes, `faults` sees them find what is planted. `bench` measures whole processes, `networks`
-//! what a client makes of hostile networks.
+//! schedules for as long as one likes, `faults` sees them find what is planted. `client` bundles the TypeScript client for the
+//! page at `/`. `bench` measures whole processes, `networks` what a client makes of hostile networks.
 //!
 //! Read on in [`gate`] for the list of checks, in [`needs`] for what they need beyond Rust and how it is found or
 //! installed, and in [`steps`] for how a check runs and is timed.
 
 mod bench;
 mod cargo;
+mod client;
 mod faults;
 mod gate;
 mod needs;
@@ -43,6 +44,11 @@ fn main() -> ExitCode {
             let mut steps = Steps::begin();
             let outcome =
                 cargo::Workspace::enter().and_then(|workspace| faults::faults(&mut steps, &workspace));
+            (steps, outcome)
+        }
+        Task::Client { install } => {
+            let mut steps = Steps::begin();
+            let outcome = client::embed(&mut steps, install);
             (steps, outcome)
         }
         Task::Bench { quick } => {
@@ -97,6 +103,12 @@ enum Task {
     },
     /// Faults planted into a copy of the session core, each of which the schedules have to find.
     Faults,
+    /// Bundles the TypeScript client for the page at `/`: writes src/page/client.js.
+    Client {
+        /// Install the client's tools where they are missing, as root does without being asked.
+        #[arg(long)]
+        install: bool,
+    },
     /// What a delivery, a resume and a session at rest cost the gateway, beside a bare writer. Wants two idle cores.
     Bench {
         /// Once, and less of everything: shows that it runs, not what it costs.

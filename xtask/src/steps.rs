@@ -147,14 +147,15 @@ impl Counts {
         Ok(())
     }
 
-    /// Adds what one printed line says: cargo's `test result: ok. 3 passed; 0 failed; 1 ignored; …`, node's `# pass 3`.
+    /// Adds what one printed line says: cargo's `test result: ok. 3 passed; 0 failed; 1 ignored; …`, node's `# pass 3`,
+    /// or `ℹ pass 3` where it prints for people.
     fn read(&mut self, line: &str) {
         if let Some(result) = line.strip_prefix("test result: ") {
             let (_, numbers) = result.split_once(". ").unwrap_or_default();
             for part in numbers.split("; ") {
                 self.tally(part.split_once(' ').map(|(number, what)| (what, number)));
             }
-        } else if let Some(tally) = line.strip_prefix("# ") {
+        } else if let Some(tally) = line.strip_prefix("# ").or_else(|| line.strip_prefix("ℹ ")) {
             self.tally(tally.split_once(' '));
         }
     }
@@ -217,7 +218,9 @@ mod tests {
         counts.read("# pass 4");
         counts.read("# fail 2");
         counts.read("# cancelled 1");
-        assert_eq!(counts, Counts { passed: 18, failed: 4, skipped: 1 });
+        counts.read("ℹ pass 5");
+        counts.read("ℹ todo 1");
+        assert_eq!(counts, Counts { passed: 23, failed: 4, skipped: 2 });
     }
 
     #[test]
