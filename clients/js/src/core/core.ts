@@ -53,6 +53,8 @@ export interface CoreLike {
   /** What was tried lately, oldest first: at most 32. */
   readonly history: readonly Attempt[];
   readonly offers: readonly Offer[];
+  /** When a transport may be tried again (`Clock.now`): in the past where it is not left alone. */
+  notBefore(transport: TransportName): number;
   /** The link that carries the session, to cut it in a test. */
   readonly active: number | undefined;
   /** What the next page needs; nothing before the first welcome, nor once the session is over. The same object unless it has to be written again. */
