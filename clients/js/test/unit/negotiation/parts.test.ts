@@ -3,65 +3,70 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
-import { Candidates } from '../../../src/core/negotiation/candidates.js';
+import { Candidates, type Candidate, blame, forgive } from '../../../src/core/negotiation/candidates.js';
 import { History } from '../../../src/core/negotiation/history.js';
 import { Pace } from '../../../src/core/negotiation/pace.js';
 import { defaultTiming } from '../../../src/core/timing.js';
 import { options, seeded } from './world.js';
 
 const all = () => new Candidates(options().transports, false);
+const names = (candidates: readonly Candidate[]) => candidates.map(({ name }) => name);
+const webSocket = (candidates: Candidates): Candidate => {
+  const found = candidates.of('websocket');
+  assert.ok(found);
+  return found;
+};
 
 describe('candidates', () => {
   test('WebTransport waits for its offer unless the address is https', () => {
     const candidates = all();
-    assert.deepEqual(candidates.order(), ['websocket', 'sse', 'polling']);
+    assert.deepEqual(names(candidates.order()), ['websocket', 'sse', 'polling']);
     candidates.recall({ name: 'webtransport' });
-    assert.deepEqual(candidates.order(), ['webtransport', 'websocket', 'sse', 'polling']);
+    assert.deepEqual(names(candidates.order()), ['webtransport', 'websocket', 'sse', 'polling']);
     const alone = options().transports.slice(0, 1);
-    assert.deepEqual(new Candidates(alone, false).order(), ['webtransport'], 'nothing else is wanted');
-    assert.deepEqual(new Candidates(options().transports, true).order()[0], 'webtransport');
+    assert.deepEqual(names(new Candidates(alone, false).order()), ['webtransport'], 'nothing else is wanted');
+    assert.deepEqual(new Candidates(options().transports, true).order()[0]?.name, 'webtransport');
   });
 
   test('what is not offered is not tried, and is told once', () => {
     const candidates = all();
     const offers = [{ name: 'websocket' }, { name: 'polling' }];
-    assert.deepEqual(candidates.offerAll(offers), ['webtransport', 'sse']);
-    assert.deepEqual(candidates.order(), ['websocket', 'polling']);
-    assert.deepEqual(candidates.offerAll(offers), []);
+    assert.deepEqual(names(candidates.offerAll(offers)), ['webtransport', 'sse']);
+    assert.deepEqual(names(candidates.order()), ['websocket', 'polling']);
+    assert.deepEqual(names(candidates.offerAll(offers)), []);
     assert.deepEqual(candidates.offerAll([]), [], 'a gateway that names nothing has said nothing');
-    assert.deepEqual(candidates.order(), ['websocket', 'polling']);
+    assert.deepEqual(names(candidates.order()), ['websocket', 'polling']);
   });
 
   test('what is asked for comes first', () => {
     const candidates = all();
-    candidates.askFor(['polling', 'sse']);
-    assert.deepEqual(candidates.order(), ['polling', 'sse', 'websocket']);
-    candidates.pin('websocket');
-    assert.deepEqual(candidates.order(), ['websocket', 'polling', 'sse']);
+    candidates.asked = ['polling', 'sse'].flatMap((name) => candidates.of(name) ?? []);
+    assert.deepEqual(names(candidates.order()), ['polling', 'sse', 'websocket']);
+    candidates.pinned = webSocket(candidates);
+    assert.deepEqual(names(candidates.order()), ['websocket', 'polling', 'sse']);
   });
 
   test('a failure is left alone twice as long each time, up to the cap, less a random quarter', () => {
     for (const [draw, part] of [[() => 0, 1], [() => 1 - 2 ** -32, 0.75]] as const) {
-      const candidates = all();
+      const candidate = webSocket(all());
       const waits = [0, 1, 2, 3, 4, 5].map(() => {
-        candidates.blame(1_000, 'websocket', defaultTiming, draw);
-        return candidates.notBefore('websocket') - 1_000;
+        blame(candidate, 1_000, defaultTiming, draw);
+        return candidate.notBeforeMs - 1_000;
       });
       const longest = [5_000, 10_000, 20_000, 40_000, 60_000, 60_000];
       for (const [n, wait] of waits.entries()) assert.ok(Math.abs(wait - part * (longest[n] ?? 0)) <= 1, `${n}: ${wait}`);
-      assert.equal(candidates.isFailing('websocket'), true);
-      candidates.forgive('websocket');
-      assert.equal(candidates.isFailing('websocket'), false);
-      assert.equal(candidates.notBefore('websocket'), 0);
+      assert.equal(candidate.failures, 6);
+      forgive(candidate);
+      assert.deepEqual([candidate.failures, candidate.notBeforeMs], [0, 0]);
     }
   });
 
   test('a failure that repeats for ever still has a wait', () => {
-    const candidates = all();
+    const candidate = webSocket(all());
     const random = seeded(1);
-    for (let n = 0; n < 2_000; n++) candidates.blame(0, 'sse', defaultTiming, random);
-    assert.ok(candidates.notBefore('sse') <= defaultTiming.reprobeCapMs);
-    assert.ok(candidates.notBefore('sse') >= defaultTiming.reprobeCapMs * 0.75);
+    for (let n = 0; n < 2_000; n++) blame(candidate, 0, defaultTiming, random);
+    assert.ok(candidate.notBeforeMs <= defaultTiming.reprobeCapMs);
+    assert.ok(candidate.notBeforeMs >= defaultTiming.reprobeCapMs * 0.75);
   });
 });
 

@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 
-import { type Decision, Negotiation, type NegotiationOptions } from '../../../src/core/negotiation/negotiation.js';
+import type { Decision } from '../../../src/core/negotiation/decision.js';
+import { Negotiation, type NegotiationOptions } from '../../../src/core/negotiation/negotiation.js';
 import { defaultTiming } from '../../../src/core/timing.js';
 import type { AttemptOutcome, TransportName } from '../../../src/protocol.js';
 
@@ -51,7 +52,7 @@ export class World {
   nowMs = 0;
   #isKnown = false;
   #next = 0;
-  #agenda: { readonly atMs: number; readonly link: number; readonly what: Happening }[] = [];
+  readonly #agenda: { readonly atMs: number; readonly link: number; readonly what: Happening }[] = [];
   readonly #health: Record<TransportName, Health>;
 
   constructor(health: readonly [Health, Health, Health], change: Partial<NegotiationOptions> = {}) {

@@ -1,0 +1,16 @@
+/** A round of opening: who leads, and when a poll joins. What the round decides is in negotiation.ts. */
+
+import type { Candidate } from './candidates.js';
+
+/** A round in which no link carries the session yet. */
+export interface Opening {
+  /** Nothing is known: a poll at once, and everything better raced beside it. Otherwise one leads. */
+  readonly isCold: boolean;
+  /** How long the lead may be silent before a poll joins it; `Infinity` where none does. */
+  readonly joinMs: number;
+  /** The poll does not even wait for that once the lead has failed. Whoever comes back does so one link at a time, as the gateway asks. */
+  readonly joinsFailed: boolean;
+  lead: Candidate | undefined;
+  hasJoined: boolean;
+  quietSinceMs: number;
+}
