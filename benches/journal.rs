@@ -38,6 +38,7 @@ fn session(channel: &Arc<Channel>) -> (Session, throughline::session::LinkId) {
     let opening = Opening {
         id: SessionId::from_random([2; 16]),
         user: None,
+        info: None,
         config: Arc::new(SessionConfig::new(TokenKeys::from_random([1; 32]))),
         listener: Arc::new(Nobody),
         reason: None,

@@ -27,7 +27,9 @@ struct ByHeader;
 impl Authenticate for ByHeader {
     fn authenticate<'a>(&'a self, credentials: &'a Credentials) -> Pending<'a, Result<Identity, Denied>> {
         let user = credentials.headers.get("x-user").and_then(|user| user.to_str().ok());
-        let identity = user.map(|user| Identity { user: Some(user.into()) }).ok_or(Denied::Unauthorized);
+        let identity = user
+            .map(|user| Identity { user: Some(user.into()), ..Identity::default() })
+            .ok_or(Denied::Unauthorized);
         Box::pin(std::future::ready(identity))
     }
 }

@@ -1,24 +1,29 @@
 //! Channels: what was said, and who listens.
 //!
-//! A [`Channel`] is a [`Log`], a [`Ring`] of what is said and not kept, and the sessions that hold a place in it. It is shared: brokers append, sessions
-//! read, and nothing here waits. Publishing costs one append; subscribers are told only *that* there is more
-//! ([`Listener::ready`]) and read what they need when their link can take it.
+//! A [`Channel`] is a [`Log`], a [`Ring`] of what is said and not kept, a roster of who takes part in its presence, and
+//! the sessions that hold a place in it. It is shared: brokers append, sessions read, and nothing here waits. Publishing
+//! costs one append; subscribers are told only *that* there is more ([`Listener::ready`]) and read what they need when
+//! their link can take it.
 //!
 //! What is left out: who appends and in which order over nodes (`broker`), and when listeners are woken (`gateway`).
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod log;
+mod presence;
 mod volatile;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicU8, AtomicU64, Ordering},
 };
 
 pub use log::{Entry, Log, NewEvent, Retention};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-use throughline_wire::{ChannelName, Epoch, Position};
+pub(crate) use presence::Crowded;
+use presence::Roster;
+pub use presence::{Ledger, Told};
+use throughline_wire::{ChannelName, Epoch, Member, Position, SessionId};
 pub use volatile::{NewVolatile, Ring, VOLATILE_MS, Volatile};
 
 /// Someone who wants to know that a channel has more.
@@ -37,8 +42,12 @@ pub struct Channel {
     said: AtomicU64,
     /// There while something in it is news.
     volatiles: RwLock<Option<Box<Ring>>>,
-    /// Whether somebody is about to wake the listeners.
-    is_marked: AtomicBool,
+    /// The number of the newest change of its presence, so that this costs one load too.
+    turnover: AtomicU64,
+    /// There while somebody takes part.
+    roster: Mutex<Option<Box<Roster>>>,
+    /// Whom somebody is about to wake: [`EVERYBODY`], [`MEMBERS`].
+    marks: AtomicU8,
     listeners: Mutex<Listeners>,
 }
 
@@ -58,7 +67,9 @@ impl Channel {
             log: RwLock::new(Log::new(epoch)),
             said: AtomicU64::new(0),
             volatiles: RwLock::new(None),
-            is_marked: AtomicBool::new(false),
+            turnover: AtomicU64::new(0),
+            roster: Mutex::new(None),
+            marks: AtomicU8::new(0),
             listeners: Mutex::default(),
         }
     }
@@ -127,15 +138,78 @@ impl Channel {
         (before, after)
     }
 
-    /// Marks that its listeners are to be woken; says whether they were not about to be already.
-    pub fn mark(&self) -> bool {
-        !self.is_marked.swap(true, Ordering::AcqRel)
+    /// Takes a session into its presence, as one of `most` at most; says whether it was not there.
+    pub(crate) fn join(
+        &self,
+        member: &Arc<Member>,
+        listener: Arc<dyn Listener>,
+        most: usize,
+    ) -> Result<bool, Crowded> {
+        let mut roster = self.roster.lock();
+        let open = roster.get_or_insert_with(|| Box::new(Roster::after(self.turnover())));
+        let joined = open.join(member, listener, most);
+        self.turnover.store(open.version(), Ordering::Release); // changed under this lock alone
+        if open.len() == 0 {
+            *roster = None;
+        }
+        joined
     }
 
-    /// Tells every listener that there may be more; says whether there was one.
+    /// Lets a session go from its presence; says whether it was there.
+    pub(crate) fn leave(&self, session: SessionId) -> bool {
+        let mut roster = self.roster.lock();
+        let Some(open) = &mut *roster else { return false };
+        let has_left = open.leave(session);
+        self.turnover.store(open.version(), Ordering::Release);
+        if open.len() == 0 {
+            *roster = None;
+        }
+        has_left
+    }
+
+    /// Whether another one may take part, as one of `most` at most.
+    pub(crate) fn has_room(&self, most: usize) -> bool {
+        self.roster.lock().as_ref().map_or(most > 0, |roster| roster.has_room(most))
+    }
+
+    /// The number of the newest change of its presence.
+    pub fn turnover(&self) -> u64 {
+        self.turnover.load(Ordering::Acquire)
+    }
+
+    /// Who takes part in its presence, in the order in which they came.
+    pub fn members(&self) -> Vec<Arc<Member>> {
+        self.roster.lock().as_ref().map_or_else(Vec::new, |roster| roster.members())
+    }
+
+    /// What to tell a member that was told up to change `from`, or nothing yet; and up to which change it is told then.
+    pub(crate) fn news(&self, from: Option<u64>, ledger: &Arc<Ledger>) -> (u64, Vec<Arc<Told>>) {
+        match &mut *self.roster.lock() {
+            Some(roster) => (roster.version(), roster.news(&self.name, from, ledger)),
+            None => (self.turnover(), Vec::new()), // whoever asks takes part
+        }
+    }
+
+    /// Marks that its listeners are to be woken; says whether nobody was about to be already.
+    pub fn mark(&self) -> bool {
+        self.marks.fetch_or(EVERYBODY, Ordering::AcqRel) == 0
+    }
+
+    /// Marks that those who take part are to be woken; says whether nobody was about to be already.
+    pub fn mark_members(&self) -> bool {
+        self.marks.fetch_or(MEMBERS, Ordering::AcqRel) == 0
+    }
+
+    /// Tells those who are marked that there may be more; says whether there was one.
     pub fn wake(&self) -> bool {
         // Unmarked first: what is appended from now on marks it again.
-        self.is_marked.swap(false, Ordering::AcqRel);
+        if self.marks.swap(0, Ordering::AcqRel) == MEMBERS {
+            let roster = self.roster.lock();
+            return roster.as_ref().is_some_and(|roster| {
+                roster.listeners().for_each(|listener| listener.ready());
+                roster.len() > 0
+            });
+        }
         let listeners = self.listeners.lock();
         for listener in listeners.slots.iter().flatten() {
             listener.ready();
@@ -174,6 +248,20 @@ impl Channel {
         }
     }
 }
+
+/// A mark for all who hold a channel.
+const EVERYBODY: u8 = 1;
+/// A mark for those who take part in its presence, all of whom hold it.
+const MEMBERS: u8 = 2;
+
+/// A channel is itself, whatever its name.
+impl PartialEq for Channel {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl Eq for Channel {}
 
 impl std::fmt::Debug for Channel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use http::HeaderMap;
-use throughline_wire::{ChannelName, ErrorCode, ReplyError, Token};
+use throughline_wire::{ChannelName, ErrorCode, Json, ReplyError, Token};
 
 use crate::broker::Pending;
 
@@ -53,6 +53,9 @@ pub struct Credentials {
 pub struct Identity {
     /// The user, in at most 256 bytes: one with a longer name is forbidden. `None` for an anonymous one.
     pub user: Option<Box<str>>,
+    /// What those are told of the user who take part in the presence of the same channels, such as a name to show, in at
+    /// most 1,024 bytes: one with more is forbidden. It is what was said when the session was opened.
+    pub info: Option<Json>,
 }
 
 /// Why a client may not enter.

@@ -142,6 +142,7 @@ impl Cell {
                 self.enqueue(said.channel.clone(), Task::Send { command, said });
             }
             Effect::Volatile { channel, volatile } => _ = self.shared.say(&channel, volatile),
+            Effect::Announce(channel) => self.shared.hub.announce(&channel),
             Effect::Permit(channel) => start(Arc::clone(self).permit(channel)),
             Effect::Authenticate { token } => self.check_credentials(token),
             Effect::Established => self.shared.metrics.count_established(),

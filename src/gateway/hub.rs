@@ -21,13 +21,24 @@ impl Tail for Hub {
     fn appended(&self, channel: &Arc<Channel>) {
         // Each channel waits once, however fast and in whatever order channels are published to.
         if channel.mark() {
-            self.marked.lock().push(Arc::clone(channel));
-            self.notify.notify_one();
+            self.add(channel);
         }
     }
 }
 
 impl Hub {
+    /// Who takes part in a channel has changed: those who do are woken, and nobody else.
+    pub(crate) fn announce(&self, channel: &Arc<Channel>) {
+        if channel.mark_members() {
+            self.add(channel);
+        }
+    }
+
+    fn add(&self, channel: &Arc<Channel>) {
+        self.marked.lock().push(Arc::clone(channel));
+        self.notify.notify_one();
+    }
+
     /// Wakes listeners until the gateway is dropped.
     pub(crate) async fn run(self: Arc<Self>) {
         loop {

@@ -67,6 +67,7 @@ pub(crate) struct Shared {
     pub(crate) config: GatewayConfig,
     pub(crate) session: Arc<SessionConfig>,
     pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) hub: Arc<Hub>,
     pub(crate) handler: Handler,
     pub(crate) authenticate: Arc<dyn Authenticate>,
     pub(crate) authorize: Arc<dyn Authorize>,
@@ -101,6 +102,11 @@ impl Shared {
                 most = bounds::USER_BYTES,
                 "a user's name is too long to be told"
             );
+            return Err(Denied::Forbidden);
+        }
+        if let Some(info) = identity.info.as_ref().filter(|info| info.as_str().len() > bounds::INFO_BYTES) {
+            let bytes = info.as_str().len();
+            tracing::warn!(bytes, most = bounds::INFO_BYTES, "a user's info is too long to be told");
             return Err(Denied::Forbidden);
         }
         Ok(identity)
@@ -273,6 +279,7 @@ impl Builder {
             config,
             session: Arc::new(session),
             broker,
+            hub: Arc::clone(&hub),
             handler,
             authenticate: authenticate.unwrap_or_else(|| Arc::new(Anonymous)),
             authorize: authorize.unwrap_or_else(|| Arc::new(Anonymous)),

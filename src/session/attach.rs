@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use throughline_wire::{
-    ChannelName, ErrorCode, Gap, GapReason, Item, Offset, Position, Positions, SessionId, SubscribeFrom,
+    ChannelName, ErrorCode, Gap, GapReason, Item, Json, Offset, Position, Positions, SessionId,
+    SubscribeFrom,
     frame::{Hello, Resume},
 };
 
@@ -11,6 +12,7 @@ use super::{
     Commands, Effect, Goodbye, Journal, LinkId, LinkKind, LinkSpec, Now, Parting, Phase, Session,
     SessionConfig, SubscribeRequest, Tally,
     link::{Link, Outbox, Standing, WelcomeKind},
+    presence::Presence,
 };
 use crate::channel::Listener;
 
@@ -20,6 +22,8 @@ pub struct Opening {
     pub id: SessionId,
     /// Whom its client was authenticated as.
     pub user: Option<Box<str>>,
+    /// What is told of that user to those who take part in the same channels, in at most 1,024 bytes.
+    pub info: Option<Json>,
     /// The gateway's settings.
     pub config: Arc<SessionConfig>,
     /// Who is told that a channel of the session has more.
@@ -44,6 +48,9 @@ impl Session {
     ) -> Result<(Self, LinkId), Goodbye> {
         let attach = attach_number(hello, spec, 0)?;
         let until_ms = now.mono_ms + opening.config.provisional_ms;
+        let presence = opening
+            .info
+            .map(|info| Box::new(Presence::new(opening.id, opening.user.clone(), Some(info), false)));
         let mut session = Self {
             id: opening.id,
             user: opening.user,
@@ -65,6 +72,7 @@ impl Session {
             effects: Vec::new(),
             tally: Tally::default(),
             aside: None,
+            presence,
         };
         if let Some(positions) = hello.resume.as_ref().and_then(|resume| resume.positions.as_ref()) {
             session.take_up(positions);
@@ -164,6 +172,7 @@ impl Session {
         link.due_ms = now.mono_ms + heartbeat_ms;
         link.is_quiet = false;
         self.effects.push(Effect::Wake(id));
+        self.appear();
         Ok(())
     }
 
@@ -249,6 +258,7 @@ impl Session {
     /// N1, N3: new numbers, from what the client states.
     fn rebuild(&mut self, resume: &Resume, positions: &Positions) {
         self.subscriptions = Vec::new();
+        self.keep_presence(Some(positions));
         self.renumber(resume);
         self.commands.subscribing = 0;
         self.commands.asked_since = self.incarnation;
@@ -274,6 +284,7 @@ impl Session {
         let mut waiting = self.renumber(resume);
         waiting.retain(|item| matches!(item, Item::Unsubscribed(gone) if self.held(&gone.channel).is_none()));
         self.pending = waiting.into();
+        self.keep_presence(None);
         for (index, to) in ahead_of_journal {
             let held = &mut self.subscriptions[index];
             held.cursor = to;
@@ -318,6 +329,7 @@ impl Session {
         }
         for channel in positions.keys().skip(most) {
             self.pending.push_back(super::commands::taken_away(channel));
+            self.leave_presence(channel);
         }
     }
 
@@ -335,7 +347,9 @@ impl Session {
     fn ask(&mut self, channel: ChannelName, from: SubscribeFrom) {
         self.commands.subscribing += 1;
         let (command, token, incarnation) = (None, None, self.incarnation);
-        self.effects.push(Effect::Subscribe(SubscribeRequest { command, channel, from, token, incarnation }));
+        let presence = self.takes_part(&channel);
+        let request = SubscribeRequest { command, channel, from, token, presence, incarnation };
+        self.effects.push(Effect::Subscribe(request));
     }
 
     fn attach_hello(
@@ -362,6 +376,7 @@ impl Session {
             link.outbox.welcome = None; // a poll that goes on says nothing twice
         }
         self.fence(id, Fence { repeated, rebuilt });
+        self.appear();
         id
     }
 

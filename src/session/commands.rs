@@ -115,6 +115,9 @@ impl Session {
         let command = request.command;
         if let Some(held) = self.held(&request.channel) {
             // A channel that is held already: its present place; to rewind, unsubscribe first.
+            if let Err(code) = self.change_presence(request, channel) {
+                return self.refuse(request, code.into());
+            }
             let position = self.subscriptions[held].cursor;
             let channel = request.channel.clone();
             self.push_item(Item::Subscribed(Subscribed { channel, command, position, recovered: true }));
@@ -123,6 +126,9 @@ impl Session {
         if !self.has_room_for(&request.channel) {
             self.refuse(request, ErrorCode::TooManySubscriptions.into());
             return;
+        }
+        if let Err(code) = self.change_presence(request, channel) {
+            return self.refuse(request, code.into());
         }
         let mut held = Subscription::new(Arc::clone(channel), Arc::clone(&self.listener));
         // L13: stated before the last rebuild, by a client that has come further since and cannot say how far.
@@ -149,6 +155,18 @@ impl Session {
         }
     }
 
+    fn change_presence(
+        &mut self,
+        request: &SubscribeRequest,
+        channel: &Arc<Channel>,
+    ) -> Result<(), ErrorCode> {
+        if request.presence {
+            return self.join_presence(channel);
+        }
+        self.leave_presence(&request.channel);
+        Ok(())
+    }
+
     /// A subscription may not be had.
     pub fn refuse(&mut self, request: &SubscribeRequest, error: ReplyError) {
         if !self.still_means(request.incarnation) {
@@ -161,6 +179,7 @@ impl Session {
                 if let Some(held) = self.held(&request.channel) {
                     self.drop_subscription(held);
                 }
+                self.leave_presence(&request.channel);
                 self.push_item(taken_away(&request.channel));
                 self.explain(&error);
             }
@@ -355,10 +374,10 @@ impl Session {
                 let result = Err(ErrorCode::Unsupported.into());
                 self.push_item(Item::Reply(Reply { command: number, result }));
             }
-            Command::Subscribe { channel, from, token, presence: _ } => {
+            Command::Subscribe { channel, from, token, presence } => {
                 self.commands.subscribing += 1;
                 let command = Some(number);
-                let request = SubscribeRequest { command, channel, from, token, incarnation };
+                let request = SubscribeRequest { command, channel, from, token, presence, incarnation };
                 // With nothing under way that could make room, a channel need not even be opened to be refused.
                 if self.commands.subscribing == 1 && !self.has_room_for(&request.channel) {
                     return self.refuse_subscription(&request, ErrorCode::TooManySubscriptions.into());
@@ -411,7 +430,8 @@ impl Session {
     }
 
     fn drop_subscription(&mut self, index: usize) {
-        self.subscriptions.remove(index);
+        let dropped = self.subscriptions.remove(index);
+        self.leave_presence(dropped.channel.name());
         self.subscriptions.shrink_to_fit();
         self.scan_from = 0;
     }

@@ -9,6 +9,7 @@ use parking_lot::RwLock;
 use throughline_wire::frame::{Backoff, Limits, TransportOffer};
 
 use super::token::TokenKeys;
+use crate::channel::Ledger;
 
 /// The settings that all sessions of a gateway share.
 #[derive(Debug)]
@@ -46,6 +47,19 @@ pub struct SessionConfig {
     /// How many volatiles a second a session may say; what is above that is dropped. Each costs a wake of everybody
     /// who holds its channel. Default: 100.
     pub volatiles_per_second: u32,
+    /// How long a session without a link is still listed in the presence of its channels.
+    ///
+    /// Shorter tells sooner that somebody is gone; longer hides reconnects, reloads and tunnels from everybody else. No
+    /// longer than `resume_window_ms`, when it is gone anyway. Default: 30 seconds.
+    pub presence_grace_ms: u64,
+    /// How many sessions may take part in the presence of one channel, 4,096 at most. Each that comes or goes is told to
+    /// all the others, each newcomer is told all of them. Default: 1,000.
+    pub presence_members: usize,
+    /// What the presences may cost together that sessions have not acknowledged, in bytes; past it nobody is told more
+    /// until some of it is. What many are told alike counts once. Default: 32 MiB.
+    pub presence_bytes: u64,
+    /// What they cost now; kept by the channels.
+    pub presence_unacknowledged: Arc<Ledger>,
     /// How many links a session may have at once: one that works, and probes. Default: 4.
     pub links: usize,
     /// What `welcome` offers, in order of preference; kept up to date by the gateway.
@@ -74,6 +88,10 @@ impl SessionConfig {
             reserve_items: 2_048,
             volatile_bytes: 4_096,
             volatiles_per_second: 100,
+            presence_grace_ms: 30_000,
+            presence_members: 1_000,
+            presence_bytes: 32 << 20,
+            presence_unacknowledged: Arc::default(),
             links: 4,
             transports: Offers::default(),
             keys,

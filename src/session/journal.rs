@@ -5,13 +5,14 @@
 //! the log has dropped meanwhile is told when it is sent again: the item becomes a gap of exactly that event, with
 //! the same number (docs/decisions: a numbered item may turn into its own loss, never into another item).
 //!
-//! Replies, subscription results and gaps exist nowhere else, so they are kept whole.
+//! Replies, subscription results and gaps exist nowhere else, so they are kept whole. Presences are shared with all the
+//! journals of sessions that are told the same.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use throughline_wire::{Epoch, Item, MAX_INTEGER, Offset, Reply};
 
-use crate::channel::Channel;
+use crate::channel::{Channel, Told};
 
 /// Numbered, unacknowledged items, oldest first, without a hole.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub(super) enum Numbered {
     Run(Run),
     /// An item that exists nowhere else.
     Control { number: u64, item: Box<Item> },
+    /// A presence.
+    Presence { number: u64, told: Arc<Told> },
 }
 
 /// Consecutive events of one channel.
@@ -112,6 +115,16 @@ impl Journal {
         }
     }
 
+    /// Numbers a presence.
+    pub(super) fn number_presence(&mut self, told: Arc<Told>) -> &Told {
+        let number = self.take_number();
+        self.entries.push_back(Numbered::Presence { number, told });
+        match self.entries.back() {
+            Some(Numbered::Presence { told, .. }) => told,
+            _ => unreachable!("pushed above"),
+        }
+    }
+
     /// Forgets everything up to `up_to`, which must have been given. Less than before changes nothing.
     pub(super) fn acknowledge(&mut self, up_to: u64) {
         debug_assert!(up_to < self.next, "only numbers that were given can be acknowledged");
@@ -134,6 +147,7 @@ impl Journal {
                     self.event_bytes -= run.bytes;
                 }
                 Numbered::Control { item, .. } => self.control_bytes -= cost(item),
+                Numbered::Presence { .. } => {}
             }
             self.entries.pop_front();
         }
@@ -154,15 +168,16 @@ impl Journal {
         })
     }
 
-    /// The items that are no events, oldest first, taken out: what a rebuilt session still has to say.
+    /// The items that exist nowhere else, oldest first, taken out: what a rebuilt session still has to say.
     pub(super) fn into_controls(self) -> impl Iterator<Item = Item> {
         self.entries.into_iter().filter_map(|entry| match entry {
             Numbered::Control { item, .. } => Some(*item),
-            Numbered::Run(_) => None,
+            Numbered::Run(_) | Numbered::Presence { .. } => None,
         })
     }
 
-    /// What it costs beyond its own size, in bytes; the payloads of replies included.
+    /// What it costs beyond its own size, in bytes; the payloads of replies included, but not the
+    /// presences: they are booked where they are shared.
     pub(super) fn cost(&self) -> usize {
         self.entries.capacity() * size_of::<Numbered>() + self.control_bytes
     }
@@ -194,14 +209,14 @@ impl Numbered {
     const fn first(&self) -> u64 {
         match self {
             Self::Run(run) => run.first,
-            Self::Control { number, .. } => *number,
+            Self::Control { number, .. } | Self::Presence { number, .. } => *number,
         }
     }
 
     const fn last(&self) -> u64 {
         match self {
             Self::Run(run) => run.last(),
-            Self::Control { number, .. } => *number,
+            Self::Control { number, .. } | Self::Presence { number, .. } => *number,
         }
     }
 }

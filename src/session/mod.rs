@@ -12,7 +12,7 @@
 //! look at the deadline.
 //!
 //! Read next: `attach` for how links come and go, `commands` for what goes up, `transmit` for what goes
-//! down, `volatile` for what is said and not kept. The rules cited as L1, C2, N3 … are those of docs/protocol.md.
+//! down, `volatile` for what is said and not kept, `presence` for who is here. The rules cited as L1, C2, N3 … are those of docs/protocol.md.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -22,6 +22,7 @@ mod config;
 mod history;
 mod journal;
 mod link;
+mod presence;
 mod subscription;
 mod tag;
 mod timers;
@@ -39,6 +40,7 @@ pub use history::{Attached, Attempt, OTHER, Parting, TRANSPORTS, TransportHistor
 use journal::Journal;
 pub use link::{Goodbye, LinkId, LinkKind, LinkSpec, Via};
 use link::{Link, Migration};
+use presence::Presence;
 use subscription::Subscription;
 pub use tag::ResumeTag;
 use throughline_wire::{
@@ -48,7 +50,7 @@ use throughline_wire::{
 pub use token::{KeyError, TokenKeys};
 pub use transmit::{Output, encode_goodbye};
 
-use crate::channel::{Listener, NewVolatile};
+use crate::channel::{Channel, Listener, NewVolatile};
 
 /// One client's conversation. See the [module](self) for how to drive it.
 pub struct Session {
@@ -80,6 +82,8 @@ pub struct Session {
     tally: Tally,
     /// The history of its transports, and what else most sessions have little of.
     aside: Option<Box<Aside>>,
+    /// The presence of the channels in which it takes part.
+    presence: Option<Box<Presence>>,
 }
 
 /// Where a session is in its life.
@@ -139,6 +143,8 @@ pub enum Effect {
         /// What is said.
         volatile: NewVolatile,
     },
+    /// Who takes part in this channel has changed: [mark](Channel::mark_members) it, and wake whoever takes part.
+    Announce(Arc<Channel>),
     /// Find out whether the user may send to this channel; then [`Session::permit`].
     Permit(ChannelName),
     /// Check fresh credentials; then nothing, or [`Session::end`].
@@ -224,6 +230,8 @@ pub struct SubscribeRequest {
     pub from: SubscribeFrom,
     /// A credential for this channel.
     pub token: Option<Token>,
+    /// Whether the session is to take part in the channel's presence.
+    pub presence: bool,
     incarnation: u64,
 }
 
@@ -372,6 +380,8 @@ impl Session {
         };
         self.dismiss(goodbye);
         self.phase = Phase::Ended;
+        self.disappear();
+        self.presence = None;
         self.subscriptions = Vec::new();
         self.pending = VecDeque::new();
         self.journal = Journal::after(self.journal.next() - 1);
@@ -433,6 +443,7 @@ impl Session {
         if self.is_provisional() {
             self.phase = Phase::Established { detached_ms: now.mono_ms };
             self.effects.push(Effect::Established);
+            self.appear();
         }
     }
 }
@@ -449,6 +460,7 @@ impl std::fmt::Debug for Session {
             .field("journal", &self.journal)
             .field("pending", &self.pending)
             .field("commands", &self.commands)
+            .field("presence", &self.presence)
             .finish_non_exhaustive()
     }
 }
@@ -465,7 +477,7 @@ mod tests {
     };
 
     use super::{attach::Opening, *};
-    use crate::channel::{Channel, NewEvent, Retention};
+    use crate::channel::{NewEvent, Retention};
 
     struct Nobody;
     impl Listener for Nobody {
@@ -491,6 +503,7 @@ mod tests {
             id: SessionId::from_random([2; 16]),
             user: None,
             config,
+            info: None,
             listener: Arc::new(Nobody),
             reason: None,
         };
@@ -541,6 +554,7 @@ mod tests {
             id: SessionId::from_random([2; 16]),
             user: None,
             config: Arc::clone(&config),
+            info: None,
             listener: Arc::new(Nobody),
             reason: None,
         };

@@ -14,7 +14,8 @@ impl Session {
         let life = match self.phase {
             Phase::Provisional { until_ms } => Some(until_ms),
             Phase::Established { detached_ms } if self.active_link().is_none() => {
-                Some(detached_ms + self.config.resume_window_ms)
+                let expires_at = detached_ms + self.config.resume_window_ms;
+                Some(self.away_at(detached_ms).map_or(expires_at, |away_at| away_at.min(expires_at)))
             }
             Phase::Established { .. } => None,
             Phase::Ended => return None,
@@ -33,6 +34,12 @@ impl Session {
                     && detached_ms + self.config.resume_window_ms <= now.mono_ms =>
             {
                 return self.end(Ending::Expired);
+            }
+            Phase::Established { detached_ms }
+                if self.active_link().is_none()
+                    && self.away_at(detached_ms).is_some_and(|away_at| away_at <= now.mono_ms) =>
+            {
+                self.disappear();
             }
             Phase::Ended => return,
             _ => {}

@@ -220,6 +220,9 @@ impl Session {
         if self.pending.capacity() > 0 {
             self.pending = std::collections::VecDeque::new();
         }
+        if self.presence.is_some() && self.tell_presence(plain, codec, batch, budget_bytes) == Flow::More {
+            return Flow::More;
+        }
         let count = self.subscriptions.len();
         for turn in 0..count {
             let at = (self.scan_from + turn) % count;
@@ -337,7 +340,7 @@ impl Out<'_, '_> {
     }
 }
 
-fn is_full(batch: &Batch<'_>, next_bytes: usize, budget_bytes: usize) -> bool {
+pub(super) fn is_full(batch: &Batch<'_>, next_bytes: usize, budget_bytes: usize) -> bool {
     batch.len() >= BATCH_ITEMS || (!batch.is_empty() && batch.bytes() + next_bytes > budget_bytes)
 }
 
@@ -349,6 +352,7 @@ fn resend(journal: &super::Journal, next: u64, out: &mut Out<'_, '_>) -> Flow {
                 let encoded = out.codec.encode_item(item);
                 out.push(&encoded)
             }
+            Numbered::Presence { told, .. } => out.push(told.encoded(out.codec)),
             Numbered::Run(run) => resend_run(run, next.max(run.first), out),
         };
         if !sent {
@@ -397,7 +401,7 @@ fn lost(run: &Run, offset: Offset, reason: GapReason) -> Gap {
 }
 
 /// Lets the oldest half of a journal go, and again, until there is room (L13).
-fn slide(journal: &mut super::Journal, slid: &mut u64, is_open: impl Fn(&super::Journal) -> bool) {
+pub(super) fn slide(journal: &mut super::Journal, slid: &mut u64, is_open: impl Fn(&super::Journal) -> bool) {
     while !is_open(journal) {
         let held = journal.next() - 1 - journal.floor();
         journal.acknowledge(journal.floor() + held.div_ceil(2));

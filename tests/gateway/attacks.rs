@@ -69,7 +69,7 @@ struct Gullible;
 impl Authenticate for Gullible {
     fn authenticate<'a>(&'a self, credentials: &'a Credentials) -> Pending<'a, Result<Identity, Denied>> {
         let user = credentials.token.as_ref().map(|token| token.reveal().into());
-        Box::pin(std::future::ready(Ok(Identity { user })))
+        Box::pin(std::future::ready(Ok(Identity { user, ..Identity::default() })))
     }
 }
 

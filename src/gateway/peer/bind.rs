@@ -214,6 +214,7 @@ impl GatewayPeer {
         let opening = Opening {
             id: SessionId::from_random(clock::random()),
             user: identity.user,
+            info: identity.info,
             config: Arc::clone(&self.shared.session),
             listener: Arc::clone(&wake) as _,
             reason,

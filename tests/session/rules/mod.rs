@@ -15,6 +15,7 @@ mod late;
 mod links;
 mod migrate;
 mod nodes;
+mod presence;
 mod probes;
 mod resume;
 mod timers;

@@ -236,6 +236,7 @@ impl World {
         let opening = Opening {
             id,
             user: None,
+            info: None,
             config: Arc::clone(&self.gateway.config),
             listener: bell.clone(),
             reason: hello.resume.as_ref().map(|_| ErrorCode::SessionUnknown),

@@ -138,6 +138,12 @@ pub(crate) fn subscribe(channel: &str) -> Command {
     subscribe_from(channel, SubscribeFrom::Now)
 }
 
+/// A subscription that takes part in the channel's presence.
+pub(crate) fn take_part(channel: &str) -> Command {
+    let (channel, from) = (name(channel), SubscribeFrom::Now);
+    Command::Subscribe { channel, from, token: None, presence: true }
+}
+
 /// A subscription from a place.
 pub(crate) fn subscribe_at(channel: &str, at: &str) -> Command {
     subscribe_from(channel, SubscribeFrom::Position(position(at)))

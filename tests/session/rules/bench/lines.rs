@@ -1,6 +1,8 @@
 //! What a link says, as lines that a person would write down.
 
-use throughline_wire::{ChannelName, DownFrame, Epoch, Event, Gap, Item, Offset, Payload, Position, Reply};
+use throughline_wire::{
+    ChannelName, DownFrame, Epoch, Event, Gap, Item, Offset, Payload, Position, Presence, Reply,
+};
 
 /// A position as text, `e1:3`.
 pub(super) fn position(text: &str) -> Position {
@@ -62,6 +64,10 @@ fn said(item: &Item) -> String {
             let from = from.map_or("?".into(), place);
             let bound = if *exact { "" } else { " at most" };
             format!("gap {channel} {from}-{} {}{bound}", place(*to), reason.as_str())
+        }
+        Item::Presence(Presence { channel, kind, members, count }) => {
+            let names = members.iter().map(|member| format!(" {}", member.session.as_bytes()[0]));
+            format!("presence {channel} {}{} of {count}", kind.as_str(), names.collect::<String>())
         }
         other => format!("{other:?}"),
     }

@@ -44,6 +44,8 @@ pub(crate) struct World {
     bell: Arc<Bell>,
     session: Session,
     opened: u8,
+    /// Sessions that wait for their [turn](World::turn).
+    aside: Vec<Aside>,
     woken: BTreeSet<LinkId>,
     specs: BTreeMap<LinkId, LinkSpec>,
     /// How many bytes of items a message may have.
@@ -69,6 +71,15 @@ pub(crate) struct World {
     pub(crate) dropped: Vec<Dropped>,
     /// How the session ended.
     pub(crate) ended: Option<Ending>,
+}
+
+/// A session that is not the schedule's present one, with its links.
+struct Aside {
+    session: Session,
+    woken: BTreeSet<LinkId>,
+    specs: BTreeMap<LinkId, LinkSpec>,
+    ended: Option<Ending>,
+    bell: Arc<Bell>,
 }
 
 enum Asked {
@@ -105,6 +116,7 @@ impl World {
             bell,
             session,
             opened: 1,
+            aside: Vec::new(),
             woken: BTreeSet::new(),
             specs: BTreeMap::from([(link, arrival.spec)]),
             budget_bytes: 1 << 20,
@@ -137,6 +149,39 @@ impl World {
         self.settle();
         self.hear_opening(link, arrival.frames);
         (before, link)
+    }
+
+    /// Another session opens; the schedule goes on with it, and the one before waits aside, as the last of them.
+    pub(crate) fn open_beside(&mut self, arrival: Arrival) -> LinkId {
+        let (woken, specs) = (std::mem::take(&mut self.woken), std::mem::take(&mut self.specs));
+        let (ended, bell) = (self.ended.take(), std::mem::take(&mut self.bell));
+        let (session, link) = self.open_another(arrival);
+        self.aside.push(Aside { session, woken, specs, ended, bell });
+        link
+    }
+
+    /// The schedule goes on with a session that waited aside, and the present one takes its place there.
+    pub(crate) fn turn(&mut self, index: usize) {
+        let aside = &mut self.aside[index];
+        std::mem::swap(&mut self.session, &mut aside.session);
+        std::mem::swap(&mut self.woken, &mut aside.woken);
+        std::mem::swap(&mut self.specs, &mut aside.specs);
+        std::mem::swap(&mut self.ended, &mut aside.ended);
+        std::mem::swap(&mut self.bell, &mut aside.bell);
+    }
+
+    /// Does something as a session that waits aside.
+    pub(crate) fn as_session<R>(&mut self, index: usize, what: impl FnOnce(&mut Self) -> R) -> R {
+        self.turn(index);
+        let result = what(self);
+        self.turn(index);
+        result
+    }
+
+    /// The application ends the session.
+    pub(crate) fn disconnect(&mut self) {
+        self.session.end(Ending::Disconnected);
+        self.settle();
     }
 
     /// The client comes back, and is taken.
@@ -248,6 +293,13 @@ impl World {
         Some(lines)
     }
 
+    /// Reads a link and keeps what it says of presence, without the numbers.
+    pub(crate) fn presences(&mut self, link: LinkId) -> Vec<String> {
+        let mut lines = self.items(link);
+        lines.retain(|line| line.contains(" presence "));
+        lines.iter().map(|line| line.split_once(" presence ").expect("retained").1.to_owned()).collect()
+    }
+
     /// Reads a link and keeps the items.
     pub(crate) fn items(&mut self, link: LinkId) -> Vec<String> {
         let mut lines = self.read(link);
@@ -349,15 +401,29 @@ impl World {
     /// Time passes, and whatever falls due happens when it does.
     pub(crate) fn wait(&mut self, ms: u64) {
         let until = self.now.mono_ms + ms;
-        while let Some(due) = self.session.deadline().filter(|due| *due <= until) {
+        while let Some(due) = self.next_due().filter(|due| *due <= until) {
             self.pass(due - self.now.mono_ms.min(due));
-            self.session.handle_timeout(self.now);
-            self.settle();
-            assert_ne!(self.session.deadline(), Some(due), "a deadline that is handled moves");
+            self.look_at_the_time();
+            assert_ne!(self.next_due(), Some(due), "a deadline that is handled moves");
         }
         self.pass(until - self.now.mono_ms);
-        self.session.handle_timeout(self.now); // early calls do nothing
-        self.settle();
+        self.look_at_the_time(); // early calls do nothing
+    }
+
+    fn next_due(&self) -> Option<u64> {
+        let aside = self.aside.iter().map(|aside| &aside.session);
+        aside.chain([&self.session]).filter_map(Session::deadline).min()
+    }
+
+    fn look_at_the_time(&mut self) {
+        let look = |world: &mut Self| {
+            world.session.handle_timeout(world.now);
+            world.settle();
+        };
+        look(self);
+        for index in 0..self.aside.len() {
+            self.as_session(index, look);
+        }
     }
 
     /// How long until something is due.
@@ -434,6 +500,10 @@ impl World {
                     }
                     Effect::Unsubscribe(request) => self.ask(Asked::Unsubscribe(request)),
                     Effect::Send { command, .. } => self.sent.push(command),
+                    Effect::Announce(channel) => {
+                        channel.mark_members();
+                        channel.wake();
+                    }
                     Effect::Permit(channel) => match self.may_send {
                         Some(is_allowed) => self.session.permit(self.now, &channel, Some(is_allowed)),
                         None => self.asked.push(channel.to_string()),
@@ -491,6 +561,7 @@ fn open_session(
     let opening = Opening {
         id: SessionId::from_random([number; 16]),
         user: None,
+        info: None,
         config: Arc::clone(config),
         listener: Arc::clone(bell) as Arc<dyn Listener>,
         reason: arrival.reason,

@@ -1,0 +1,226 @@
+//! Taking part in the presence of channels: being listed, and being told who else is.
+//!
+//! A session wishes for it with `subscribe {presence}`, channel by channel, and is listed once its client is known and
+//! has a link. It stays listed while a link is missing, as between two polls, over a reload or a migration, until the
+//! grace is over: then it is away, and comes back with its next attach. The wish lasts as long as the channel is held.
+//!
+//! What is told is pulled, like events: for each channel there is the number of the last change that was told, and the
+//! roster makes the net of what came after ([`Channel::news`]). The next is told once the last is acknowledged, so a
+//! burst of changes costs a session one item or two for each acknowledgement, and its journal holds no more.
+//!
+//! A session that takes part nowhere has none of this but a pointer.
+
+use std::sync::Arc;
+
+use throughline_wire::{Batch, ChannelName, Codec, ErrorCode, Json, Member, Positions, SessionId};
+
+use super::{
+    Effect, Phase, Session,
+    journal::Journal,
+    transmit::{Flow, is_full, slide},
+};
+use crate::channel::Channel;
+
+/// Where a session takes part. There once it does somewhere, or could tell more of itself than its name.
+#[derive(Debug)]
+pub(super) struct Presence {
+    /// How it is listed.
+    member: Arc<Member>,
+    /// Whether it is, in each of its places.
+    is_here: bool,
+    places: Vec<Place>,
+}
+
+/// A channel in which it takes part.
+#[derive(Debug)]
+struct Place {
+    channel: Arc<Channel>,
+    /// The change up to which it was told; `None`: it is to be told everybody.
+    told: Option<u64>,
+    /// The number of the last item that told of it.
+    last: u64,
+}
+
+impl Presence {
+    pub(super) fn new(session: SessionId, user: Option<Box<str>>, info: Option<Json>, is_here: bool) -> Self {
+        Self { member: Arc::new(Member { session, user, info }), is_here, places: Vec::new() }
+    }
+}
+
+/// Where nobody is left to tell, the others learn of it with the next change.
+impl Drop for Presence {
+    fn drop(&mut self) {
+        for place in &self.places {
+            place.channel.leave(self.member.session);
+        }
+    }
+}
+
+impl Session {
+    /// The channels in whose presence it takes part, listed there or away.
+    pub fn takes_part_in(&self) -> impl Iterator<Item = &ChannelName> {
+        let places = self.presence.iter().flat_map(|presence| &presence.places);
+        places.map(|place| place.channel.name())
+    }
+
+    pub(super) fn takes_part(&self, channel: &ChannelName) -> bool {
+        self.takes_part_in().any(|name| name == channel)
+    }
+
+    /// Takes part in the presence of a channel from now on, and is told everybody; also if it did already.
+    ///
+    /// # Errors
+    /// As many take part as may. Nothing has changed then.
+    pub(super) fn join_presence(&mut self, channel: &Arc<Channel>) -> Result<(), ErrorCode> {
+        let is_here = matches!(self.phase, Phase::Established { .. }) && self.active_link().is_some();
+        let new = || Box::new(Presence::new(self.id, self.user.clone(), None, is_here));
+        let presence = self.presence.get_or_insert_with(new);
+        if let Some(place) = presence.places.iter_mut().find(|place| place.channel == *channel) {
+            place.told = None;
+            return Ok(());
+        }
+        let most = self.config.presence_members;
+        let has_room = if presence.is_here {
+            channel.join(&presence.member, Arc::clone(&self.listener), most).is_ok()
+        } else {
+            channel.has_room(most)
+        };
+        if !has_room {
+            self.forget_presence_of_none();
+            return Err(ErrorCode::TooManyMembers);
+        }
+        if presence.is_here {
+            self.effects.push(Effect::Announce(Arc::clone(channel)));
+        }
+        presence.places.push(Place { channel: Arc::clone(channel), told: None, last: 0 });
+        Ok(())
+    }
+
+    /// Takes part in the presence of a channel no longer.
+    pub(super) fn leave_presence(&mut self, channel: &ChannelName) {
+        let Some(presence) = &mut self.presence else { return };
+        let Some(at) = presence.places.iter().position(|place| place.channel.name() == channel) else {
+            return;
+        };
+        let place = presence.places.swap_remove(at);
+        if place.channel.leave(self.id) {
+            self.effects.push(Effect::Announce(place.channel));
+        }
+        self.forget_presence_of_none();
+    }
+
+    /// Is listed, now that its client is known and has a link; where there is no room left the channel is taken away.
+    pub(super) fn appear(&mut self) {
+        if !matches!(self.phase, Phase::Established { .. }) || self.active_link().is_none() {
+            return;
+        }
+        let Some(presence) = self.presence.as_mut().filter(|presence| !presence.is_here) else { return };
+        presence.is_here = true;
+        let mut crowded = Vec::new();
+        for place in &presence.places {
+            let most = self.config.presence_members;
+            match place.channel.join(&presence.member, Arc::clone(&self.listener), most) {
+                Ok(_) => self.effects.push(Effect::Announce(Arc::clone(&place.channel))),
+                Err(_) => crowded.push(place.channel.name().clone()),
+            }
+        }
+        for channel in crowded {
+            self.leave_presence(&channel);
+            self.revoke(&channel);
+        }
+        self.wake_active();
+    }
+
+    /// Is listed no longer: it was without a link for longer than the grace, or is over.
+    pub(super) fn disappear(&mut self) {
+        let Some(presence) = &mut self.presence else { return };
+        presence.is_here = false;
+        for place in &presence.places {
+            if place.channel.leave(self.id) {
+                self.effects.push(Effect::Announce(Arc::clone(&place.channel)));
+            }
+        }
+    }
+
+    /// When it is away, if no link comes before that.
+    pub(super) fn away_at(&self, detached_ms: u64) -> Option<u64> {
+        let presence = self.presence.as_ref()?;
+        let is_listed = presence.is_here && !presence.places.is_empty();
+        is_listed.then(|| detached_ms + self.config.presence_grace_ms)
+    }
+
+    /// Under new numbers everybody is told again. Of the channels that are asked for again it keeps its places
+    /// meanwhile, so that nobody sees it go and come.
+    pub(super) fn keep_presence(&mut self, kept: Option<&Positions>) {
+        let Some(presence) = &mut self.presence else { return };
+        for place in &mut presence.places {
+            (place.told, place.last) = (None, 0);
+        }
+        let names = presence.places.iter().map(|place| place.channel.name().clone());
+        let is_kept = |name: &ChannelName| kept.is_none_or(|kept| kept.contains_key(name));
+        let left: Vec<ChannelName> = names.filter(|name| !is_kept(name)).collect();
+        for name in left {
+            self.leave_presence(&name);
+        }
+    }
+
+    /// Tells what changed in the presence of its channels, as far as there is room.
+    pub(super) fn tell_presence(
+        &mut self,
+        plain: bool,
+        codec: Codec,
+        batch: &mut Batch<'_>,
+        budget_bytes: usize,
+    ) -> Flow {
+        let Some(presence) = self.presence.as_mut().filter(|presence| presence.is_here) else {
+            return Flow::Done;
+        };
+        let reserve = self.config.reserve_items.max(1) as u64;
+        let has_room = |journal: &Journal| journal.controls() < reserve;
+        for place in &mut presence.places {
+            let turnover = place.channel.turnover();
+            if place.told == Some(turnover) || (!plain && place.last > self.journal.floor()) {
+                continue; // an acknowledgement wakes the link
+            }
+            if !plain && !has_room(&self.journal) {
+                return Flow::Done; // likewise
+            }
+            if self.config.presence_unacknowledged.bytes() >= self.config.presence_bytes {
+                return Flow::Done; // whoever comes next looks again
+            }
+            let (up_to, news) = place.channel.news(place.told, &self.config.presence_unacknowledged);
+            if news.first().is_some_and(|told| is_full(batch, told.encoded(codec).len(), budget_bytes)) {
+                return Flow::More;
+            }
+            place.told = Some(up_to);
+            // What belongs together is numbered together; what finds no room in this message goes with the next.
+            let mut is_cut = false;
+            for told in news {
+                if self.journal.is_exhausted() {
+                    return Flow::More;
+                }
+                if plain {
+                    slide(&mut self.journal, &mut self.slid, has_room);
+                }
+                place.last = self.journal.next();
+                let told = self.journal.number_presence(told).encoded(codec);
+                is_cut |= is_full(batch, told.len(), budget_bytes);
+                if !is_cut {
+                    batch.push(told);
+                }
+            }
+            if is_cut {
+                return Flow::More;
+            }
+        }
+        Flow::Done
+    }
+
+    /// Gives back what a session costs that takes part nowhere.
+    fn forget_presence_of_none(&mut self) {
+        let is_idle = |presence: &Presence| presence.places.is_empty() && presence.member.info.is_none();
+        if self.presence.as_deref().is_some_and(is_idle) {
+            self.presence = None;
+        }
+    }
+}

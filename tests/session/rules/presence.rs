@@ -1,0 +1,332 @@
+//! P1-P8: who takes part in a channel is told to all who do, without flapping, and never as a difference to nothing.
+//!
+//! Sessions are named by the order in which they opened. The present one is the last that opened; the others wait aside
+//! in that order.
+
+use throughline::session::{Ending, LinkId};
+use throughline_wire::{ErrorCode, UpFrame};
+
+use super::bench::*;
+
+/// Session 1 takes part in `a` on this link, which needs no sign of life, and has acknowledged that it is alone.
+fn one() -> (World, LinkId) {
+    one_with(|_| {})
+}
+
+fn one_with(adjust: impl FnOnce(&mut throughline::session::SessionConfig)) -> (World, LinkId) {
+    let (mut world, link) = World::open_with(adjust, sse(1).saying(commands(1, [take_part("a")])));
+    world.prove_after_reading(link);
+    assert_eq!(world.items(link), ["2 presence a state 1 of 1"]);
+    world.ack(link, 2);
+    (world, link)
+}
+
+/// Sessions 1 and 2 take part in `a`; 2 is the present one, and both are up to date.
+fn two() -> (World, LinkId, LinkId) {
+    let (mut world, first) = one();
+    let second = another(&mut world);
+    assert_eq!(world.presences(second), ["a state 1 2 of 2"]);
+    world.ack(second, 2);
+    world.as_session(0, |world| {
+        assert_eq!(world.items(first), ["3 presence a join 2 of 2"]);
+        world.ack(first, 3);
+    });
+    (world, first, second)
+}
+
+/// Another session opens beside, and takes part in `a`.
+fn another(world: &mut World) -> LinkId {
+    let link = world.open_beside(websocket(1).saying(commands(1, [take_part("a")])));
+    world.prove_after_reading(link);
+    link
+}
+
+#[test]
+fn p1_whoever_takes_part_is_listed_and_told_and_nobody_else_is_either() {
+    let (mut world, first) = one();
+    let onlooker = world.open_beside(websocket(1).saying(commands(1, [subscribe("a")])));
+    world.prove_after_reading(onlooker);
+    let third = another(&mut world);
+    assert_eq!(world.items(third), ["2 presence a state 1 3 of 2"], "and not session 2");
+    world.as_session(0, |world| assert_eq!(world.items(first), ["3 presence a join 3 of 2"]));
+    world.as_session(1, |world| assert!(world.items(onlooker).is_empty()));
+}
+
+#[test]
+fn p1_a_subscribe_of_a_channel_that_is_held_changes_the_wish() {
+    let (mut world, first, second) = two();
+    world.say(second, commands(2, [subscribe("a")])).unwrap();
+    assert_eq!(world.items(second), ["3 subscribed a e1:0"]);
+    world.as_session(0, |world| {
+        assert_eq!(world.presences(first), ["a leave 2 of 1"]);
+        world.ack(first, 4);
+    });
+    world.say(second, commands(3, [take_part("a")])).unwrap();
+    assert_eq!(world.items(second), ["4 subscribed a e1:0", "5 presence a state 1 2 of 2"]);
+    world.as_session(0, |world| assert_eq!(world.presences(first), ["a join 2 of 2"]));
+    // Asked again it is told everybody again, and nobody else is told anything.
+    world.ack(second, 5);
+    world.say(second, commands(4, [take_part("a")])).unwrap();
+    assert_eq!(world.items(second), ["6 subscribed a e1:0", "7 presence a state 1 2 of 2"]);
+    world.as_session(0, |world| {
+        world.ack(first, 5);
+        assert!(world.items(first).is_empty());
+    });
+}
+
+#[test]
+fn p2_the_state_follows_subscribed_and_comes_before_any_difference() {
+    let (mut world, _) = one();
+    let second = world.open_beside(websocket(1));
+    world.prove_after_reading(second);
+    world.budget_bytes = 1; // one item a message
+    world.say(second, commands(1, [take_part("b"), take_part("a")])).unwrap();
+    let third = another(&mut world);
+    assert!(!world.read(third).is_empty());
+    world.turn(1);
+    let said = world.items(second);
+    assert_eq!(
+        said,
+        [
+            "1 subscribed b e1:0",
+            "2 subscribed a e1:0",
+            "3 presence b state 2 of 1",
+            "4 presence a state 1 2 3 of 3"
+        ]
+    );
+}
+
+#[test]
+fn p2_whoever_missed_more_than_is_remembered_is_told_everybody() {
+    let (mut world, first, second) = two();
+    let mut number = 2;
+    let mut go_and_come = |world: &mut World, times| {
+        for _ in 0..times {
+            world.say(second, commands(number, [subscribe("a"), take_part("a")])).unwrap();
+            world.read(second);
+            world.ack(second, world.session().acknowledged() + world.session().unacknowledged());
+            number += 2;
+        }
+    };
+    go_and_come(&mut world, 256); // 512 changes
+    world.as_session(0, |world| assert!(world.presences(first).is_empty(), "their net is nothing"));
+    go_and_come(&mut world, 257);
+    world.as_session(0, |world| assert_eq!(world.presences(first), ["a state 1 2 of 2"]));
+}
+
+#[test]
+fn p3_who_came_and_went_between_is_not_told() {
+    let (mut world, first, second) = two();
+    let third = another(&mut world);
+    let fourth = another(&mut world);
+    world.say(fourth, UpFrame::Bye).unwrap();
+    world.as_session(1, |world| world.say(second, UpFrame::Bye)).unwrap();
+    world.turn(0);
+    assert_eq!(world.items(first), ["4 presence a leave 2 of 1", "5 presence a join 3 of 2"]);
+    world.turn(0);
+    world.turn(2);
+    assert_eq!(world.items(third), ["2 presence a state 1 3 of 2"]);
+}
+
+#[test]
+fn p4_the_next_is_told_once_the_last_is_acknowledged_so_that_a_burst_costs_few_items() {
+    let (mut world, first) = one();
+    for _ in 0..100 {
+        another(&mut world);
+        world.as_session(0, |world| world.read(first));
+    }
+    world.turn(0);
+    assert_eq!(world.session().unacknowledged(), 1, "the first newcomer alone");
+    world.ack(first, 3);
+    let burst = world.presences(first);
+    assert_eq!(burst.len(), 1);
+    assert!(burst[0].starts_with("a join 3 4 5") && burst[0].ends_with("of 101"), "{burst:?}");
+}
+
+#[test]
+fn p4_a_numbered_presence_is_sent_again_as_it_was() {
+    let (mut world, first) = one();
+    let second = another(&mut world);
+    world.turn(0);
+    assert_eq!(world.items(first), ["3 presence a join 2 of 2"]);
+    world.cut(first);
+    world.as_session(0, |world| world.say(second, UpFrame::Bye)).unwrap();
+    let again = world.come(poll(2).after(2));
+    assert_eq!(world.items(again), ["3 presence a join 2 of 2"]);
+    let next = world.come(poll(3).after(3));
+    assert_eq!(world.items(next), ["4 presence a leave 2 of 1"]);
+}
+
+#[test]
+fn p5_nobody_is_told_of_a_link_that_was_lost_and_came_back_within_the_grace() {
+    let (mut world, first, second) = two();
+    world.cut(second);
+    world.wait(29_999);
+    let back = world.come(websocket(2).after(2));
+    assert!(world.presences(back).is_empty());
+    world.wait(60_000);
+    world.as_session(0, |world| assert!(world.presences(first).is_empty()));
+}
+
+#[test]
+fn p5_nobody_is_told_of_polls_and_migrations() {
+    let (mut world, first, second) = two();
+    world.cut(second);
+    for attach in 2..8 {
+        let poll = world.come(poll(attach).after(2));
+        assert_eq!(world.read(poll), [""; 0], "it is held");
+        world.wait(25_000);
+        assert_eq!(world.read(poll), ["ack 1"]);
+        world.wait(5_000); // until the next one comes
+        world.as_session(0, |world| {
+            assert!(world.presences(first).is_empty());
+        });
+    }
+    let probe = world.come(probe().after(2));
+    world.prove_after_reading(probe);
+    world.say(probe, attach(8, 2)).unwrap();
+    assert!(world.presences(probe).is_empty());
+    world.as_session(0, |world| assert!(world.presences(first).is_empty()));
+}
+
+#[test]
+fn p5_after_the_grace_it_is_gone_and_comes_back_by_a_join_and_hears_what_it_missed() {
+    let (mut world, first, second) = two();
+    world.cut(second);
+    world.wait(30_000);
+    world.as_session(0, |world| {
+        assert_eq!(world.presences(first), ["a leave 2 of 1"]);
+        world.ack(first, 4);
+    });
+    let third = another(&mut world);
+    assert_eq!(world.presences(third), ["a state 1 3 of 2"]);
+    world.turn(1);
+    let back = world.come(websocket(2).after(2));
+    assert_eq!(world.presences(back), ["a join 3 of 3"], "that it was away itself is no news to it");
+    world.as_session(0, |world| assert_eq!(world.presences(first), ["a join 3 2 of 3"]));
+}
+
+#[test]
+fn p5_a_probe_or_a_post_is_no_return() {
+    let (mut world, first, second) = two();
+    world.cut(second);
+    world.wait(30_000);
+    let probe = world.come(probe().after(2));
+    world.prove_after_reading(probe);
+    world.post(probe, commands(2, [take_part("b")])).unwrap();
+    world.as_session(0, |world| assert_eq!(world.presences(first), ["a leave 2 of 1"]));
+    world.say(probe, attach(2, 2)).unwrap();
+    assert_eq!(world.presences(probe), ["b state 2 of 1"]);
+    world.as_session(0, |world| {
+        world.ack(first, 4);
+        assert_eq!(world.presences(first), ["a join 2 of 2"]);
+    });
+}
+
+#[test]
+fn p6_whoever_leaves_for_good_is_gone_at_once() {
+    let leaving: [fn(&mut World, LinkId); 4] = [
+        |world, link| world.say(link, UpFrame::Bye).unwrap(),
+        |world, link| world.say(link, commands(2, [unsubscribe("a")])).unwrap(),
+        |world, _| world.revoke("a"),
+        |world, _| world.disconnect(),
+    ];
+    for leave in leaving {
+        let (mut world, first, second) = two();
+        leave(&mut world, second);
+        world.as_session(0, |world| assert_eq!(world.presences(first), ["a leave 2 of 1"]));
+    }
+}
+
+#[test]
+fn p6_a_session_that_expires_before_the_grace_is_over_is_gone_with_it() {
+    let (mut world, first) = one_with(|config| config.resume_window_ms = 10_000);
+    let second = another(&mut world);
+    world.read(second);
+    world.cut(second);
+    world.wait(10_000);
+    assert_eq!(world.ended, Some(Ending::Expired));
+    world.as_session(0, |world| assert!(world.presences(first).is_empty(), "it came and went"));
+}
+
+#[test]
+fn p7_a_provisional_session_takes_no_part_until_it_is_confirmed() {
+    let (mut world, first) = one();
+    let lost = world.open_beside(poll(1).saying(commands(1, [take_part("a")])));
+    assert_eq!(world.items(lost), ["1 subscribed a e1:0"]);
+    let second = world.open_beside(poll(1).saying(commands(1, [take_part("a")])));
+    assert_eq!(world.items(second), ["1 subscribed a e1:0"]);
+    world.as_session(0, |world| assert!(world.presences(first).is_empty()));
+    let confirming = world.come(poll(2).after(1));
+    assert_eq!(world.items(confirming), ["2 presence a state 1 3 of 2"]);
+    world.wait(10_000);
+    world.as_session(0, |world| assert_eq!(world.presences(first), ["a join 3 of 2"]));
+}
+
+#[test]
+fn p8_a_rebuild_keeps_the_wishes_of_the_channels_that_it_keeps_and_nobody_sees_it_go() {
+    let (mut world, first, second) = two();
+    world.say(second, commands(2, [take_part("b"), subscribe("c")])).unwrap();
+    world.read(second);
+    world.hold = true;
+    let places = [("a", "e1:0"), ("c", "e1:0")];
+    let reloaded = world.come(poll(2).of("the page, loaded again").after(4).low(4).at(places));
+    world.as_session(0, |world| assert!(world.presences(first).is_empty()));
+    assert!(world.session().takes_part_in().all(|name| name.as_str() == "a"), "it has left b");
+    world.grant();
+    assert_eq!(
+        world.items(reloaded),
+        ["5 subscribed a e1:0", "6 subscribed c e1:0", "7 presence a state 1 2 of 2"]
+    );
+    world.as_session(0, |world| assert!(world.presences(first).is_empty()));
+}
+
+#[test]
+fn p8_a_rebuild_that_is_refused_the_channel_leaves_its_presence() {
+    let (mut world, first, second) = two();
+    world.read(second);
+    world.hold = true;
+    let reloaded = world.come(poll(2).of("the page, loaded again").after(2).low(2).at([("a", "e1:0")]));
+    world.refuse(ErrorCode::Forbidden);
+    assert_eq!(world.items(reloaded), ["3 unsubscribed a revoked"]);
+    world.as_session(0, |world| assert_eq!(world.presences(first), ["a leave 2 of 1"]));
+}
+
+#[test]
+fn p9_one_more_than_may_take_part_is_refused_and_may_come_when_another_goes() {
+    let (mut world, first) = one_with(|config| config.presence_members = 1);
+    let second = world.open_beside(websocket(1).saying(commands(1, [subscribe("a")])));
+    world.prove_after_reading(second);
+    world.say(second, commands(2, [take_part("a")])).unwrap();
+    assert_eq!(world.items(second), ["2 reply 2 too_many_members"]);
+    assert_eq!(world.places(), ["a e1:0"], "it holds the channel as it did");
+    world.as_session(0, |world| world.say(first, UpFrame::Bye)).unwrap();
+    world.say(second, commands(3, [take_part("a")])).unwrap();
+    assert_eq!(world.items(second), ["3 subscribed a e1:0", "4 presence a state 2 of 1"]);
+}
+
+#[test]
+fn p9_whoever_comes_back_and_finds_no_room_has_the_channel_taken_away() {
+    let (mut world, link) = one_with(|config| config.presence_members = 1);
+    world.cut(link);
+    world.wait(30_000);
+    let second = another(&mut world);
+    assert_eq!(world.presences(second), ["a state 2 of 1"]);
+    world.turn(0);
+    let back = world.come(websocket(2).after(2));
+    assert_eq!(world.items(back), ["3 unsubscribed a revoked"]);
+    assert!(world.places().is_empty());
+}
+
+#[test]
+fn p9_past_the_budget_nobody_is_told_more_until_something_is_acknowledged() {
+    let (mut world, first) = one_with(|config| config.presence_bytes = 200);
+    let second = another(&mut world); // its state costs more than that
+    assert_eq!(world.presences(second), ["a state 1 2 of 2"]);
+    world.as_session(0, |world| assert!(world.presences(first).is_empty()));
+    world.ack(second, 2);
+    world.as_session(0, |world| {
+        world.say(first, commands(2, [noop()])).unwrap(); // whatever comes next
+        assert_eq!(world.presences(first), ["a join 2 of 2"]);
+    });
+}
