@@ -21,11 +21,11 @@ export interface Codec {
   /** A message: text for the text codec, bytes for the binary one. */
   encode(frames: readonly UpFrame[]): string | Uint8Array<ArrayBuffer>;
   decode(message: string | Uint8Array): Decoded;
-  /** Finds the frames in a stream that may be cut anywhere (WebTransport). */
-  splitter(): Splitter;
+  /** Finds the frames in a stream that may be cut anywhere (WebTransport); absent where each frame is a line. */
+  readonly splitter?: () => Splitter;
 }
 
 export interface Splitter {
-  /** Takes the next bytes; what is complete comes out. */
+  /** Takes the next bytes; what is complete comes out. After a fault it is not asked again. */
   push(bytes: Uint8Array): Decoded;
 }
