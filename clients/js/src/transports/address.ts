@@ -1,0 +1,23 @@
+/** Where a transport is: as offered, or at its fixed path below the gateway (docs/protocol.md, Offers). */
+
+import type { Opening } from './transport.js';
+
+/** Schemes of a transport: over TLS, and in plain text. */
+type Schemes = readonly [secure: string, plain: string];
+
+/**
+ * Resolves an offer against `{base}v1/`, the scheme replaced by the transport's own.
+ *
+ * Throws an `Error` for a person where it leads nowhere, or from TLS to plain text.
+ */
+export function addressOf({ base, offer }: Pick<Opening, 'base' | 'offer'>, path: string, schemes: Schemes): URL {
+  const [secure, plain] = schemes;
+  const url = new URL(offer?.url ?? path, new URL('v1/', base));
+  const { protocol, port } = url;
+  if (protocol === 'http:' && plain === secure) url.port = port || '80'; // WebTransport: the same number, by UDP
+  if (protocol === 'http:') url.protocol = plain;
+  if (protocol === 'https:') url.protocol = secure;
+  const isSafe = url.protocol === secure || (url.protocol === plain && base.protocol === 'http:');
+  if (!isSafe || url.username || url.password) throw new Error(`${url.href} is no address for this transport`);
+  return url;
+}

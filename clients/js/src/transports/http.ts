@@ -1,0 +1,102 @@
+/**
+ * Messages by HTTP, for the transports that make requests. `text/plain` needs no preflight; credentials are those of
+ * the page's own origin. A page is not told why a request failed, so neither is the session.
+ */
+
+import type { Codec } from '../codec/codec.js';
+import type { DownFrame, UpFrame } from '../protocol.js';
+import type { Reports } from './reports.js';
+import type { End, Link } from './transport.js';
+
+export interface HttpOptions {
+  /** In place of the platform's `fetch`. */
+  readonly fetch?: typeof fetch;
+}
+
+export const fetchMissing = ({ fetch = globalThis.fetch }: HttpOptions) => (): string | undefined =>
+  typeof fetch === 'function' ? undefined : 'this platform has no fetch';
+
+/** What came of a request: its answer, or how it ends the link. */
+export type Answer = readonly DownFrame[] | End;
+
+export const isAnswer = (answer: Answer): answer is readonly DownFrame[] => Array.isArray(answer);
+
+/** Requests of one kind, one at a time: another takes the place of one that has no answer. */
+export interface Lane {
+  /** Posts a message, and hands on what `read` makes of the response; nothing once the request is given up. */
+  post(message: readonly UpFrame[], read: (response: Response) => Promise<Answer>, then: (answer: Answer) => void): void;
+  giveUp(): void;
+}
+
+export function lane(fetch: typeof globalThis.fetch, address: () => URL, codec: Codec): Lane {
+  let underWay: AbortController | undefined;
+  const giveUp = () => underWay?.abort();
+  const ask = async (message: readonly UpFrame[], signal: AbortSignal) =>
+    fetch(address(), {
+      method: 'POST',
+      headers: { 'content-type': codec.mediaType },
+      body: codec.encode(message),
+      cache: 'no-store',
+      // A goodbye outlives its page.
+      keepalive: message.some(({ type }) => type === 'bye'),
+      signal,
+    });
+  return {
+    post(message, read, then) {
+      giveUp();
+      const { signal } = (underWay = new AbortController());
+      const unlessGivenUp = (answer: Answer) => {
+        if (!signal.aborted) then(answer);
+      };
+      ask(message, signal).then(read).then(unlessGivenUp, (error: unknown) => unlessGivenUp({ kind: 'lost', reason: reasonOf(error) }));
+    },
+    giveUp,
+  };
+}
+
+/** Posts beside a link, which does not end with one that fails. */
+export const poster =
+  (posts: Lane, codec: Codec, told: Reports): Link['post'] =>
+  (post, message) =>
+    posts.post(
+      message,
+      (response) => answerOf(codec, response),
+      (answer) => told.tell('posted', post, isAnswer(answer) ? answer : reasonOfEnd(answer)),
+    );
+
+const reasonOfEnd = (end: End): string => ('reason' in end ? end.reason : `refused with status ${'status' in end ? end.status : end.code}`);
+
+/** What went wrong, for a person. Node keeps the reason behind the error. */
+export function reasonOf(error: unknown): string {
+  const { cause, message } = error as Error;
+  return cause instanceof Error ? `${message}: ${cause.message}` : message;
+}
+
+/** Reads a response to its end: its frames, or how it ends the link. Each piece of it is heard. */
+export async function answerOf(codec: Codec, response: Response, heard?: () => void): Promise<Answer> {
+  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  const reader = response.body?.getReader();
+  for (let room = LARGEST_BYTES; reader; ) {
+    const { value } = await reader.read();
+    if (!value) break;
+    room -= value.length;
+    if (room < 0) {
+      void reader.cancel();
+      return { kind: 'protocol', reason: 'an answer is larger than it may be' };
+    }
+    pieces.push(value);
+    heard?.();
+  }
+  const { frames, fault } = codec.decode(new Uint8Array(await new Blob(pieces).arrayBuffer()));
+  if (response.ok) return fault ? { kind: 'protocol', reason: fault.message } : frames;
+  // A refusal that the protocol can express is a message too, whatever its status.
+  return fault || frames.length === 0 ? refusal(response) : frames;
+}
+
+/** How a link ends that was answered with this status. `Retry-After` counts up to an hour. */
+export function refusal({ status, headers }: Response): End {
+  const seconds = /^\d+$/.exec(headers.get('retry-after') ?? '');
+  return { kind: 'refused', status, ...(seconds && { retryAfterMs: Math.min(Number(seconds[0]), 3_600) * 1_000 }) };
+}
+
+const LARGEST_BYTES = 4 << 20;

@@ -1,0 +1,44 @@
+/**
+ * Long-polling: one request parked, and one lane beside it for posts. docs/protocol.md, Long-polling.
+ *
+ * When to poll again, and how long to wait for an answer, is the session's to say.
+ */
+
+import { addressOf } from './address.js';
+import { answerOf, fetchMissing, isAnswer, lane, poster } from './http.js';
+import type { HttpOptions } from './http.js';
+import { reports } from './reports.js';
+import type { Link, Opening, Transport } from './transport.js';
+
+/** Long-polling by `fetch`: what works where nothing else does. */
+export const polling = (options: HttpOptions = {}): Transport => ({
+  name: 'polling',
+  isDuplex: false,
+  missing: fetchMissing(options),
+  open: (opening) => open(opening, options),
+});
+
+function open(opening: Opening, { fetch = globalThis.fetch }: HttpOptions): Link {
+  const { codec } = opening;
+  const told = reports(opening.events);
+  const address = () => addressOf(opening, 'poll', ['https:', 'http:']);
+  const polls = lane(fetch, address, codec);
+  const posts = lane(fetch, () => new URL('send', address()), codec);
+  return {
+    transmit() {},
+    transmitVolatile() {},
+    poll(attach, message) {
+      polls.post(
+        message,
+        (response) => answerOf(codec, response, () => told.tell('alive')),
+        (answer) => (isAnswer(answer) ? told.tell('answered', attach, answer) : told.tell('ended', answer)),
+      );
+    },
+    post: poster(posts, codec, told),
+    close(inPeace) {
+      told.stop();
+      polls.giveUp();
+      if (!inPeace) posts.giveUp();
+    },
+  };
+}
