@@ -6,8 +6,16 @@
  */
 
 import type { Random } from '../clock.js';
+import { begin, type Conversation, isOver, wallMs } from './conversation.js';
+import { handleAlive, handleAnswer, handleFrames } from './down.js';
+import { close, expire, handleEnded, waitIfAlone } from './ending.js';
+import type { Link } from './link.js';
+import { attempt, moveIfDue, negotiate } from './opening.js';
+import { handlePosted } from './post.js';
+import { linkDeadline, speak } from './up.js';
 import type { Command, DownFrame, Offer, Payload, TransportName } from '../protocol.js';
 import type { End } from '../transports/transport.js';
+import { authenticate, command, goOffline, freeze, hide, migrate, networkChanged, sayVolatile } from './wishes.js';
 import type { Attempt, CoreState, Incoming, Output, Saved, Verdict } from './output.js';
 import type { Timing } from './timing.js';
 
@@ -94,3 +102,193 @@ export interface CoreLike {
   /** When `settle` has something to do though nothing happens; `Infinity` where never. */
   deadline(): number;
 }
+
+/** One session of one page. */
+export class Core implements CoreLike {
+  readonly #c: Conversation;
+  #saved: Saved | undefined;
+  #savedOf: readonly unknown[] = [];
+
+  constructor(options: CoreOptions) {
+    this.#c = begin(options);
+  }
+
+  get state(): CoreState {
+    const { standing, active, attempts, reason, wasUp, paused, untilMs, now } = this.#c;
+    const attempt = attempts + 1;
+    if (isOver(this.#c)) return { name: 'closed', reason };
+    if (standing === 'up' && active) return { name: 'live', transport: active.transport };
+    if (standing === 'unauthorized') return { name: 'waiting', reason, attempt, retryAtMs: undefined };
+    if (standing === 'waiting') {
+      if (paused) return { name: 'waiting', reason: paused, attempt, retryAtMs: undefined };
+      if (untilMs > now) return { name: 'waiting', reason, attempt, retryAtMs: untilMs };
+    }
+    return wasUp ? { name: 'recovering', reason, attempt } : { name: 'connecting', attempt };
+  }
+
+  get hasRoom(): boolean {
+    const { outbox, options } = this.#c;
+    return outbox.next - outbox.low < Math.max(options.commands, 1);
+  }
+
+  get isClosed(): boolean {
+    return this.#c.standing === 'closed';
+  }
+
+  get session(): string | undefined {
+    return this.#c.known?.session;
+  }
+
+  get user(): string | undefined {
+    return this.#c.known?.user;
+  }
+
+  get authExpiresAtMs(): number {
+    return this.#c.authExpiresAtMs;
+  }
+
+  get why(): string {
+    return this.#c.negotiation.why;
+  }
+
+  get history(): readonly Attempt[] {
+    return this.#c.negotiation.history.attempts;
+  }
+
+  get offers(): readonly Offer[] {
+    return this.#c.offers;
+  }
+
+  notBefore(transport: TransportName): number {
+    return this.#c.negotiation.notBefore(transport);
+  }
+
+  get active(): number | undefined {
+    return this.#c.active?.key;
+  }
+
+  get saved(): Saved | undefined {
+    const { known, outbox, inbox, attach } = this.#c;
+    if (!known || isOver(this.#c)) return undefined;
+    if (this.#savedOf[0] !== known || this.#savedOf[1] !== outbox.revision) {
+      this.#savedOf = [known, outbox.revision];
+      const { user, ...names } = known;
+      const whose = user === undefined ? {} : { user };
+      this.#saved = { ...names, ...whose, attach, after: inbox.received, ...outbox.save(), atMs: wallMs(this.#c) };
+    }
+    return this.#saved;
+  }
+
+  command(nowMs: number, wanted: Command, ticket: number): void {
+    command(this.#at(nowMs), wanted, ticket);
+  }
+
+  volatile(nowMs: number, channel: string, name: string | undefined, payload: Payload): boolean {
+    return sayVolatile(this.#at(nowMs), channel, name, payload);
+  }
+
+  migrate(nowMs: number, transport: TransportName, ticket: number): void {
+    migrate(this.#at(nowMs), transport, ticket);
+  }
+
+  authenticate(nowMs: number, token: string): void {
+    authenticate(this.#at(nowMs), token);
+  }
+
+  close(nowMs: number): void {
+    close(this.#at(nowMs));
+  }
+
+  holdBack(number: number | undefined): void {
+    this.#c.inbox.held = number;
+  }
+
+  handleOpened(nowMs: number, link: number): void {
+    this.#on(nowMs, link, (c, { key }) => c.negotiation.opened(nowMs, key));
+  }
+
+  handleFrames(nowMs: number, link: number, frames: readonly DownFrame[]): void {
+    this.#on(nowMs, link, (c, on) => handleFrames(c, on, frames));
+  }
+
+  handleAlive(nowMs: number, link: number): void {
+    this.#on(nowMs, link, handleAlive);
+  }
+
+  handleAnswer(nowMs: number, link: number, attach: number, frames: readonly DownFrame[]): void {
+    this.#on(nowMs, link, (c, on) => handleAnswer(c, on, attach, frames));
+  }
+
+  handlePosted(nowMs: number, link: number, post: number, answer: readonly DownFrame[] | string): void {
+    this.#on(nowMs, link, (c, on) => handlePosted(c, on, post, answer));
+  }
+
+  handleEnded(nowMs: number, link: number, end: End): void {
+    this.#on(nowMs, link, (c, on) => handleEnded(c, on, end));
+  }
+
+  handleNetworkChanged(nowMs: number): void {
+    networkChanged(this.#at(nowMs));
+  }
+
+  handleOffline(nowMs: number): void {
+    goOffline(this.#at(nowMs));
+  }
+
+  handleHidden(nowMs: number, isHidden: boolean): void {
+    hide(this.#at(nowMs), isHidden);
+  }
+
+  handleFrozen(nowMs: number): void {
+    freeze(this.#at(nowMs));
+  }
+
+  settle(nowMs: number): void {
+    const c = this.#at(nowMs);
+    expire(c);
+    while (!isOver(c) && c.standing !== 'unauthorized') {
+      if (isDue(c)) attempt(c);
+      moveIfDue(c);
+      negotiate(c);
+      waitIfAlone(c);
+      // What was given up may have to be replaced at once.
+      if (isDue(c)) continue;
+      speak(c);
+      break;
+    }
+    const news = c.negotiation.pollVerdict(wallMs(c));
+    if (news) c.outputs.push({ do: 'remember', verdict: news.verdict });
+    c.dueMs = this.deadline();
+  }
+
+  pollOutput(): Output | undefined {
+    return this.#c.outputs.shift();
+  }
+
+  pollIncoming(): Incoming | undefined {
+    return this.#c.inbox.poll();
+  }
+
+  deadline(): number {
+    const c = this.#c;
+    if (c.standing === 'closing') return c.untilMs;
+    if (c.standing === 'closed' || c.standing === 'unauthorized') return Infinity;
+    const attemptMs = c.standing === 'waiting' && !c.paused ? c.untilMs : Infinity;
+    const links = [...c.links.values()].map((link) => linkDeadline(c, link));
+    return Math.min(attemptMs, c.planned?.atMs ?? Infinity, c.negotiation.deadline(), ...links);
+  }
+
+  #at(nowMs: number): Conversation {
+    this.#c.now = nowMs;
+    return this.#c;
+  }
+
+  /** What is said of a link that is gone means nothing. */
+  #on(nowMs: number, key: number, then: (c: Conversation, link: Link) => void): void {
+    const c = this.#at(nowMs);
+    const link = c.links.get(key);
+    if (link) then(c, link);
+  }
+}
+
+const isDue = ({ standing, paused, untilMs, now }: Conversation): boolean => standing === 'waiting' && !paused && untilMs <= now;

@@ -26,7 +26,7 @@ export class Inbox {
   bytes = 0;
   /** The oldest item that the application has not taken out of its own queues. */
   held: number | undefined;
-  #queue: Waiting[] = [];
+  readonly #queue: Waiting[] = [];
 
   /** The last item that may be acknowledged: the application has it and all before it, or need not see them. */
   get taken(): number {

@@ -74,6 +74,9 @@ export interface Link {
   /** How often in a row it was asked while the same command had no reply. */
   doubts: number;
   poll: Poll | undefined;
+  /** When the last poll went out, and whether its answer brought anything. */
+  polledMs: number;
+  hasNews: boolean;
   pollNotBeforeMs: number;
   /** The last answer asked for another poll, so it proves nothing. */
   retrying: boolean;
@@ -127,6 +130,8 @@ export function newLink(key: number, transport: TransportName, isDuplex: boolean
     askedMs: Infinity,
     doubts: 0,
     poll: undefined,
+    polledMs: nowMs,
+    hasNews: false,
     pollNotBeforeMs: 0,
     retrying: false,
     latePolls: 0,

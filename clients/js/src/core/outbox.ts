@@ -87,7 +87,7 @@ export class Outbox {
       const entry = this.#entries[number - this.low];
       bytes += entry?.bytes ?? OVERHEAD_BYTES;
       if (bytes > budgetBytes && items.length) break;
-      if (entry && entry.saidMs === Infinity) {
+      if (entry?.saidMs === Infinity) {
         entry.saidMs = nowMs;
         this.revision++;
       }
@@ -106,7 +106,7 @@ export class Outbox {
   /** Notes the reply of a number; tells who waited for it and what it was, once. */
   reply(number: number | undefined): { readonly owner: Owner; readonly command: Command } | undefined {
     const entry = number === undefined ? undefined : this.#entries[number - this.low];
-    if (!entry || entry.owner === undefined) return undefined;
+    if (entry?.owner === undefined) return undefined;
     const { owner, command } = entry;
     Object.assign(entry, { owner: undefined, command: noop, bytes: OVERHEAD_BYTES });
     while (this.#entries[0] && this.#entries[0].owner === undefined) {
@@ -151,8 +151,8 @@ export class Outbox {
       if (typeof owner !== 'number') continue;
       const isSure = isAuthenticated && command.type === 'send' && command.id !== undefined && nowMs - saidMs < KNOWN_MS;
       if (isUnknown(entry) && !isSure) unknown.push(owner);
-      // It stays as old as it is, and is no less in doubt.
-      else this.#push(entry);
+      // What is said again is no less in doubt than it was.
+      else this.#push({ ...entry, saidMs: isSure ? saidMs : Infinity });
     }
     return unknown;
   }

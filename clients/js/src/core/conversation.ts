@@ -1,0 +1,200 @@
+/**
+ * What the rooms of the conductor share: one session, however many links it takes.
+ *
+ * A plain object, and functions over it in files that tell one story each: `opening` links, probes and attempts; `down`
+ * what frames mean; `up` what is said and when; `ending` how links and sessions are lost. `now` is the time of the input
+ * that is being handled.
+ */
+
+import type { Limits, Offer, Subscribe, TransportName, UpFrame } from '../protocol.js';
+import type { Guidance } from './backoff.js';
+import type { CoreOptions } from './core.js';
+import { Inbox } from './inbox.js';
+import type { Link } from './link.js';
+import { Negotiation } from './negotiation/negotiation.js';
+import { Outbox, type Owner } from './outbox.js';
+import type { Outcome, Output } from './output.js';
+import { Volatiles } from './volatile.js';
+
+/** How far above the attaches of the page before this one begins. It may have made some since it was kept. */
+const ATTACHES_BETWEEN_PAGES = 1_000_000;
+
+/** What the gateway calls this session. */
+export interface Known {
+  readonly session: string;
+  readonly token: string;
+  readonly incarnation: number;
+  readonly user: string | undefined;
+}
+
+/** Where the session stands with its links. */
+export type Standing =
+  /** No link; the next attempt is due at `untilMs`. */
+  | 'waiting'
+  /** A link is being opened. */
+  | 'opening'
+  /** A link carries the session. */
+  | 'up'
+  /** No link until there are new credentials. */
+  | 'unauthorized'
+  /** The goodbye is being said, until `untilMs`. */
+  | 'closing'
+  | 'closed';
+
+/** A move to another transport that has to wait for its time. */
+interface Planned {
+  readonly atMs: number;
+  readonly transport: TransportName;
+  readonly ticket: number | undefined;
+}
+
+export interface Conversation {
+  readonly options: CoreOptions;
+  readonly instance: string;
+  now: number;
+  readonly outputs: Output[];
+  readonly inbox: Inbox;
+  readonly outbox: Outbox;
+  readonly volatiles: Volatiles;
+  readonly negotiation: Negotiation;
+  readonly links: Map<number, Link>;
+  nextLink: number;
+  /** The link that carries the session. */
+  active: Link | undefined;
+  known: Known | undefined;
+  auth: string | undefined;
+  authExpiresAtMs: number;
+  /** How long credentials last, as the gateway last said. */
+  authExpiresInMs: number;
+  guidance: Guidance;
+  limits: Limits;
+  heartbeatMs: number;
+  offers: readonly Offer[];
+  /** The last subscribe of each channel that was carried out: what a renewal repeats. */
+  readonly wishes: Map<string, Subscribe>;
+  /** L1: the newest attach number. */
+  attach: number;
+  /** L12: the attach number of the last welcome that was followed. */
+  followed: number;
+  positionsWanted: boolean;
+  slot: string | undefined;
+  standing: Standing;
+  untilMs: number;
+  /** Why the session has no link, for a person. */
+  reason: string;
+  /** No link is wanted: there is no network, or the page is put aside. */
+  paused: 'offline' | 'frozen' | undefined;
+  isHidden: boolean;
+  /** Whether this page had a link before. */
+  wasUp: boolean;
+  /** Attempts since a link was up. */
+  attempts: number;
+  /** Links in a row that came up, achieved nothing, and were gone again. */
+  strikes: number;
+  /** Links in a row that the gateway closed for a broken protocol. */
+  refusals: number;
+  /** Whether the gateway said when to come back. */
+  advised: boolean;
+  /** When the gateway said to come back, on a link beside which another was still being tried. */
+  notBeforeMs: number;
+  ackAtMs: number;
+  planned: Planned | undefined;
+  /** When the last `settle` asked to be called again. */
+  dueMs: number;
+}
+
+/** A session that has no link yet: its first attempt is due at once. */
+export function begin(options: CoreOptions): Conversation {
+  const { saved, auth, random, nowMs, wallMs } = options;
+  const conversation: Conversation = {
+    options,
+    instance: Array.from({ length: 26 }, () => Math.floor(random() * 32).toString(32)).join(''),
+    now: nowMs,
+    outputs: [],
+    inbox: new Inbox(),
+    outbox: new Outbox(),
+    volatiles: new Volatiles(),
+    negotiation: new Negotiation(options),
+    links: new Map(),
+    nextLink: 1,
+    active: undefined,
+    known: undefined,
+    auth,
+    authExpiresAtMs: Infinity,
+    authExpiresInMs: Infinity,
+    guidance: { windowMs: 0, backoff: { baseMs: 1_000, capMs: 30_000 } },
+    limits: {
+      messageBytes: 65_536,
+      commandsAhead: 64,
+      unacknowledgedItems: 1_024,
+      unacknowledgedBytes: 262_144,
+      subscriptions: 256,
+      commandsPerSecond: 0,
+    },
+    heartbeatMs: 15_000,
+    offers: [],
+    wishes: new Map(),
+    attach: 0,
+    followed: 0,
+    positionsWanted: false,
+    slot: undefined,
+    standing: options.needsAuth && auth === undefined ? 'unauthorized' : 'waiting',
+    untilMs: nowMs,
+    reason: 'unauthorized',
+    paused: undefined,
+    isHidden: false,
+    wasUp: false,
+    attempts: 0,
+    strikes: 0,
+    refusals: 0,
+    advised: false,
+    notBeforeMs: -Infinity,
+    ackAtMs: Infinity,
+    planned: undefined,
+    dueMs: Infinity,
+  };
+  if (saved) {
+    const { session, token, incarnation, user, attach, after, unkept, atMs } = saved;
+    conversation.known = { session, token, incarnation, user };
+    conversation.attach = conversation.followed = attach + ATTACHES_BETWEEN_PAGES;
+    // The page holds nothing: it is rebuilt without a channel, and its application begins each anew.
+    conversation.positionsWanted = true;
+    conversation.inbox.received = after;
+    conversation.outbox.restore(saved, nowMs - Math.max(0, wallMs - atMs));
+    for (const number of unkept) tell(conversation, -number, { kind: 'unknown' });
+  }
+  return conversation;
+}
+
+/** Milliseconds since the Unix epoch. */
+export const wallMs = ({ options, now }: Conversation): number => options.wallMs + now - options.nowMs;
+
+export const isOver = ({ standing }: Conversation): boolean => standing === 'closing' || standing === 'closed';
+
+/** How the session stands from now on. A goodbye is not undone by what still comes while it is said. */
+export function stand(c: Conversation, standing: Standing, untilMs = Infinity): void {
+  if (isOver(c)) return;
+  c.standing = standing;
+  c.untilMs = untilMs;
+}
+
+/** Says a message on a duplex link. */
+export function say(c: Conversation, link: Link, message: readonly UpFrame[], isVolatile = false): void {
+  c.outputs.push({ do: 'transmit', link: link.key, message, isVolatile });
+}
+
+/** Tells one who waits, if the application does. */
+export function tell(c: Conversation, owner: Owner | undefined, outcome: Outcome): void {
+  if (typeof owner === 'number') c.outputs.push({ do: 'settle', ticket: owner, outcome });
+}
+
+/** Tells who waits for a move that it was not made. */
+export function stay(c: Conversation, ticket: number | undefined, reason: string): void {
+  tell(c, ticket, { kind: 'stayed', reason });
+}
+
+/** Plans a move; of two, the later wins. */
+export function plan(c: Conversation, planned: Planned): void {
+  stay(c, c.planned?.ticket, 'another move was asked for');
+  c.planned = planned;
+}

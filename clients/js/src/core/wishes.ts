@@ -1,0 +1,96 @@
+/** What the application wants, and what becomes of the page that it is on. */
+
+import type { Command, Payload, TransportName } from '../protocol.js';
+import { appointmentMs, boundMs } from './backoff.js';
+import { type Conversation, isOver, plan, say, stand, stay, tell, wallMs } from './conversation.js';
+import { dropAll } from './ending.js';
+import { NO_LINK } from './opening.js';
+import { lengthOf, sizeOf } from './outbox.js';
+import { postAlone } from './post.js';
+import { askForLife, budget, pollAgain } from './up.js';
+
+/** What a message holds around the one thing that it is about: names, numbers, an acknowledgement, a pong. */
+const AROUND_BYTES = 384;
+
+/** How large one command or volatile may be. */
+const largest = (c: Conversation): number => budget(c, {}) - AROUND_BYTES - (c.known?.token.length ?? 0);
+
+/** Takes a command of the application, as it is now: whatever becomes of the object that was handed in. */
+export function command(c: Conversation, wanted: Command, ticket: number): void {
+  if (isOver(c)) return tell(c, ticket, { kind: 'closed' });
+  if (sizeOf(wanted) > largest(c)) {
+    const error = { code: 'message_too_large', message: 'larger than the gateway takes', retryable: false };
+    return tell(c, ticket, { kind: 'rejected', error });
+  }
+  const { bytes, ...text }: Command & Payload = wanted;
+  c.outbox.push({ ...(JSON.parse(JSON.stringify(text)) as Command), ...(bytes && { bytes: new Uint8Array(bytes) }) }, ticket);
+}
+
+/** Says something that is not kept: on the link there is, or not at all. */
+export function sayVolatile(c: Conversation, channel: string, name: string | undefined, payload: Payload): boolean {
+  const link = c.active;
+  if (!link || isOver(c)) return false;
+  const seq = c.volatiles.number(wallMs(c));
+  const volatile = { type: 'volatile', channel, ...(name !== undefined && { name }), seq, ...payload } as const;
+  if (lengthOf(volatile) > largest(c)) return false;
+  if (link.isDuplex) say(c, link, [volatile], true);
+  else c.volatiles.wait(volatile);
+  return true;
+}
+
+/** Moves the session to another transport, while the link it has goes on. */
+export function migrate(c: Conversation, transport: TransportName, ticket: number): void {
+  if (isOver(c)) return stay(c, ticket, 'the session is closed');
+  if (!c.negotiation.isListed(transport)) return stay(c, ticket, 'it is none of the transports of this client');
+  if (!c.active) return stay(c, ticket, NO_LINK);
+  // Whoever asks for a transport by name wants to stay on it.
+  c.negotiation.pin(transport);
+  plan(c, { atMs: c.now, transport, ticket });
+}
+
+/** New credentials, for the next links and for the one that is up. They last as long as the ones before, until it is told. */
+export function authenticate(c: Conversation, token: string): void {
+  c.auth = token;
+  c.authExpiresAtMs = c.now + c.authExpiresInMs;
+  const link = c.active;
+  if (c.standing === 'unauthorized') stand(c, 'waiting', c.now);
+  else if (link?.isDuplex) say(c, link, [{ type: 'auth', token }]);
+  else if (link) postAlone(c, link, { type: 'auth', token });
+}
+
+/** The network is another one, or the page is back: what stands is asked for a sign, a wait is cut short. */
+export function networkChanged(c: Conversation): void {
+  c.paused = undefined;
+  c.negotiation.networkChanged();
+  if (c.standing === 'waiting' && !c.advised) {
+    c.untilMs = Math.min(c.untilMs, c.now + appointmentMs(0, boundMs(c.guidance, 1), c.options.random));
+  }
+  if (!isOver(c)) askForLife(c);
+}
+
+/** There is no network: nothing is opened; what stands may yet show that it lives. */
+export function goOffline(c: Conversation): void {
+  c.paused ??= 'offline';
+  if (c.standing === 'opening') forgetLinks(c);
+}
+
+/** The page is put aside, and its links are cut; the session is kept. */
+export function freeze(c: Conversation): void {
+  c.paused = 'frozen';
+  if (c.standing === 'opening' || c.standing === 'up') forgetLinks(c);
+}
+
+/** No link is left, and none has failed. */
+function forgetLinks(c: Conversation): void {
+  dropAll(c);
+  c.advised = c.notBeforeMs > c.now;
+  c.reason = c.paused ?? '';
+  stand(c, 'waiting', Math.max(c.now, c.notBeforeMs));
+}
+
+/** The page is hidden and shares its connections: a poll that is held gives its connection back. */
+export function hide(c: Conversation, isHidden: boolean): void {
+  c.isHidden = isHidden;
+  const link = c.active;
+  if (isHidden && link?.isPolling && link.confirmed && link.poll && !isOver(c)) pollAgain(c, link);
+}
