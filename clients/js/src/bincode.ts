@@ -1,0 +1,3 @@
+/** `throughline-client/bincode`: the binary codec, for `connect(url, { codec: bincode() })`. */
+
+export { bincode } from './codec/bincode.js';
