@@ -49,8 +49,8 @@ export type Happening<Events extends object = Record<string, unknown>, State = u
 
 /** How fresh what is shown of a channel is. */
 export type Freshness =
-  /** Nothing is known yet: show a skeleton. */
-  | { readonly name: 'loading' }
+  /** Nothing is known yet: show a skeleton. `error` is what `snapshot` threw last. */
+  | { readonly name: 'loading'; readonly error?: unknown }
   /** What is shown is what is. */
   | { readonly name: 'live' }
   /**
@@ -58,7 +58,12 @@ export type Freshness =
    * subscription is being renewed. `gap`: events are missing and a snapshot is on its way. `snapshot`: it could not be
    * fetched, and is tried again. `ended`: nothing more will come.
    */
-  | { readonly name: 'stale'; readonly sinceMs: number; readonly reason: 'recovering' | 'gap' | 'snapshot' | 'ended' };
+  | {
+      readonly name: 'stale';
+      readonly sinceMs: number;
+      readonly reason: 'recovering' | 'gap' | 'snapshot' | 'ended';
+      readonly error?: unknown;
+    };
 
 /** Who came or went; `state` has everybody. */
 export interface PresenceChange {

@@ -1,7 +1,10 @@
-/** Why a session runs on what it runs on. */
+/** Why a session runs on what it runs on: as data, and as a sentence for a person. */
 
+import type { Clock } from './clock.js';
+import type { CoreLike } from './core/core.js';
 import type { AttemptOutcome, Offer, TransportName } from './protocol.js';
 import type { SessionState } from './session.js';
+import type { Transport } from './transports/transport.js';
 
 /** One use of a transport that came to an end, or to its proof. */
 export interface TriedTransport {
@@ -14,6 +17,8 @@ export interface TriedTransport {
   readonly tookMs: number;
   /** How long ago that end was. */
   readonly agoMs: number;
+  /** In how long it is tried again; absent where it works, and where nobody tries it. */
+  readonly againInMs?: number;
 }
 
 /** What `Session.explain` tells. As text it is a sentence or two for a person. */
@@ -28,5 +33,60 @@ export interface Explanation {
   readonly attempts: readonly TriedTransport[];
   /** What the gateway offers, as far as known. */
   readonly offers: readonly Offer[];
+  /** Whether a reload keeps the session, and why not. */
+  readonly kept: string;
   toString(): string;
+}
+
+/** `core` is absent until the session has begun. */
+export function explain(
+  core: CoreLike | undefined,
+  state: SessionState,
+  clock: Clock,
+  transports: readonly Transport[],
+  codec: string,
+  kept: string,
+): Explanation {
+  const nowMs = clock.now();
+  const attempts = (core?.history ?? []).map(({ atMs, ...attempt }) => {
+    const againInMs = (core?.notBefore(attempt.transport) ?? 0) - nowMs;
+    return { ...attempt, agoMs: nowMs - atMs, ...(againInMs > 0 && { againInMs }) };
+  });
+  const transport = state.name === 'live' ? state.transport : undefined;
+  const why = core?.why ?? '';
+  const names = transports.map(({ name }) => name);
+  return {
+    transport,
+    codec,
+    why,
+    state,
+    attempts,
+    offers: core?.offers ?? [],
+    kept,
+    toString() {
+      if (state.name === 'closed') return `closed: ${state.reason}`;
+      // What would be preferred, and what became of it last.
+      const better = transport ? names.slice(0, names.indexOf(transport)) : names;
+      const failed = better
+        .flatMap((name) => attempts.filter((attempt) => attempt.transport === name && attempt.outcome !== 'preferred').slice(-1))
+        .filter(({ outcome }) => outcome !== 'proven')
+        .map(told);
+      if (transport) return `${transport}, because ${failed.join(', and ') || why}`;
+      const { name } = state;
+      const reason = 'reason' in state ? ` (${state.reason})` : '';
+      const next = 'retryAt' in state ? `, again in ${seconds(state.retryAt - clock.wall())}` : '';
+      return [`${name}${reason}${next}`, ...failed].join('; ');
+    },
+  };
+}
+
+/** "websocket was refused with status 403 12 s ago and is tried again in 8 s". */
+function told({ transport, outcome, reason, agoMs, againInMs }: TriedTransport): string {
+  if (outcome === 'unsupported') return `${transport} cannot be had (${reason})`;
+  const how = reason.startsWith(outcome) ? reason : `${outcome} (${reason})`;
+  return `${transport} was ${how} ${seconds(agoMs)} ago${againInMs === undefined ? '' : ` and is tried again in ${seconds(againInMs)}`}`;
+}
+
+function seconds(ms: number): string {
+  return `${Math.max(0, Math.round(ms / 1_000))} s`;
 }

@@ -5,17 +5,9 @@
  * Entries of their own: `/webtransport`, `/bincode`, `/optimistic`, `/testing`.
  */
 
-import type { ConnectOptions } from './options.js';
-import type { Session } from './session.js';
+export { connect } from './connect.js';
 
-/**
- * Opens a session with the gateway that is mounted at `url`, which in a page may be relative to it. Returns at once;
- * nothing happens before the current task is over, so that what is subscribed now travels in the first message.
- *
- * Throws a `TypeError` where `url` or the options cannot be used.
- */
-export declare function connect(url: string | URL, options?: ConnectOptions): Session;
-
+export type { Environment, Told } from './browser/environment.js';
 export type {
   Channel,
   ChannelEnd,
@@ -34,7 +26,8 @@ export type {
   Volatile,
 } from './channel.js';
 export type { Clock, Random } from './clock.js';
-export type { Codec } from './codec/codec.js';
+export type { Codec, Decoded, Splitter } from './codec/codec.js';
+export { json } from './codec/json.js';
 export type { Verdict } from './core/output.js';
 export type { Timing } from './core/timing.js';
 export { NotMigrated, OutcomeUnknown, Rejected, SessionClosed, ThroughlineError } from './errors.js';
@@ -55,4 +48,5 @@ export type {
   TransportName,
 } from './protocol.js';
 export type { Restored, Session, SessionEvents, SessionState } from './session.js';
-export type { Link, LinkEvents, Opening, Transport } from './transports/transport.js';
+export { polling } from './transports/polling.js';
+export type { End, Link, LinkEvents, Opening, Transport } from './transports/transport.js';

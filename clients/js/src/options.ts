@@ -1,5 +1,6 @@
 /** What `connect` takes. Every member has a default that suits a page. */
 
+import type { Environment } from './browser/environment.js';
 import type { Clock, Random } from './clock.js';
 import type { Codec } from './codec/codec.js';
 import type { Verdict } from './core/output.js';
@@ -56,4 +57,6 @@ export interface ConnectOptions {
   readonly clock?: Clock;
   /** Default: `Math.random`. */
   readonly random?: Random;
+  /** The life of the page: default: the platform's. Tests hand another in. */
+  readonly environment?: Environment;
 }

@@ -53,8 +53,8 @@ export interface Session {
   readonly user: string | undefined;
   /** Whether it goes on from the page before this one. */
   readonly isResumed: boolean;
-  /** Resolves when the reload's commands are known: what the page before this one sent and had no reply of. */
-  readonly restored: readonly Restored[];
+  /** What the page before this one sent and had no reply of. Resolves once that is known, which needs no link. */
+  readonly restored: Promise<readonly Restored[]>;
 
   on<Name extends keyof SessionEvents>(
     name: Name,

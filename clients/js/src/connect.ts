@@ -1,0 +1,77 @@
+/** Puts a session together: what the options say, what the platform has, and what the page before has left. */
+
+import { attend, platform } from './browser/environment.js';
+import { keeper } from './browser/reload.js';
+import { verdictStore } from './browser/verdict.js';
+import { systemClock } from './clock.js';
+import { json } from './codec/json.js';
+import { Core } from './core/core.js';
+import { defaultTiming } from './core/timing.js';
+import { OpenSession } from './open-session.js';
+import type { ConnectOptions } from './options.js';
+import type { Session } from './session.js';
+import { polling } from './transports/polling.js';
+
+/** As the gateway is told. */
+export const CLIENT = { name: 'throughline-client', version: '0.1.0' };
+
+/**
+ * Opens a session with the gateway that is mounted at `url`, which in a page may be relative to it. Returns at once;
+ * nothing happens before the current task is over, so that what is subscribed now travels in the first message.
+ *
+ * Throws a `TypeError` where `url` or the options cannot be used.
+ */
+export function connect(url: string | URL, options: ConnectOptions = {}): Session {
+  const base = baseOf(url);
+  const { transports = [polling()], clock = systemClock, random = Math.random, codec = json(), signal } = options;
+  const timing = { ...defaultTiming, ...options.timing };
+  const environment = options.environment ?? platform(clock);
+  const verdicts = options.verdicts ?? verdictStore(base);
+  const kept = keeper({ keep: options.keep ?? 'tab', name: options.name ?? 'default', base, clock });
+  if (!transports.length) throw new TypeError('no transport');
+
+  const session = new OpenSession({
+    surroundings: { base, codec, clock, connectMs: timing.connectMs },
+    transports,
+    random,
+    auth: options.auth,
+    kept,
+    remember: (verdict) => verdicts && verdicts.save(verdict),
+    ended: () => {
+      signal?.removeEventListener('abort', close);
+      stop();
+    },
+  });
+  const close = (): void => void session.close();
+  if (signal?.aborted) close();
+  signal?.addEventListener('abort', close);
+  const stop = attend(environment, base, kept, (change) => session.change(change));
+
+  void kept.take().then((saved) => {
+    const core = new Core({
+      transports: transports.map((transport) => ({ name: transport.name, isDuplex: transport.isDuplex, missing: transport.missing() })),
+      negotiates: options.negotiate ?? true,
+      isSecure: base.protocol === 'https:',
+      client: options.client ?? CLIENT,
+      timing,
+      verdict: verdicts ? verdicts.load() : undefined,
+      saved,
+      needsAuth: !!options.auth,
+      commands: options.commands ?? 1_024,
+      random,
+      nowMs: clock.now(),
+      wallMs: clock.wall(),
+    });
+    session.start(core, saved);
+  });
+  return session;
+}
+
+/** Where the gateway is mounted: ends with `/`, and has nothing behind its path. */
+function baseOf(url: string | URL): URL {
+  const base = new URL(url, (globalThis as { readonly location?: Location }).location?.href);
+  if (!/^https?:$/.test(base.protocol)) throw new TypeError(`${base.href} is neither http nor https`);
+  base.search = base.hash = '';
+  if (!base.pathname.endsWith('/')) base.pathname += '/';
+  return base;
+}

@@ -1,0 +1,400 @@
+/**
+ * What is behind a `Session`: it knows the channels, says which item is whose, and turns outcomes into promises.
+ *
+ * Items name their channel, and a channel may be left and subscribed again while items of the one before are still on
+ * their way. So a `Subscription` hears nothing before its own `subscribed`, which is the one that answers its command; and
+ * a name that is being left is not taken for one that the server has subscribed.
+ */
+
+import type { Keeper } from './browser/reload.js';
+import type { Channel, Happening, Reply, SendOptions, SubscribeOptions, Unlisten } from './channel.js';
+import type { Clock, Random } from './clock.js';
+import type { CoreLike } from './core/core.js';
+import type { CoreState, Incoming, Outcome, Saved, Verdict } from './core/output.js';
+import { Credentials } from './credentials.js';
+import { Driver, type Audience, type Surroundings } from './driver.js';
+import { NotMigrated, OutcomeUnknown, Rejected, SessionClosed } from './errors.js';
+import { explain, type Explanation } from './explain.js';
+import type { Iteration } from './iteration.js';
+import { Listeners } from './listeners.js';
+import type { ConnectOptions } from './options.js';
+import { unlessAborted } from './patience.js';
+import { checkChannel, checkMeta, checkText, payloadOf } from './payload.js';
+import type { Command, Subscribed, TransportName } from './protocol.js';
+import type { Restored, Session, SessionEvents, SessionState } from './session.js';
+import { OVERLAP } from './snapshot.js';
+import { Subscription, type Host } from './subscription.js';
+import type { Transport } from './transports/transport.js';
+
+/** What the core calls it when it waits for credentials. */
+const UNAUTHORIZED = 'unauthorized';
+
+/** How long what was subscribed ahead of need is kept. */
+const PREFETCH_MS = 30_000;
+
+export interface OpenSessionOptions {
+  readonly surroundings: Surroundings;
+  readonly transports: readonly Transport[];
+  readonly random: Random;
+  readonly auth: ConnectOptions['auth'];
+  readonly kept: Pick<Keeper, 'status' | 'keep'>;
+  remember(verdict: Verdict | undefined): void;
+  /** It is over. */
+  ended(): void;
+}
+
+export class OpenSession implements Session, Host, Audience {
+  readonly restored: Promise<readonly Restored[]>;
+  readonly clock: Clock;
+  readonly random: Random;
+  state: SessionState = { name: 'connecting', attempt: 1 };
+  isResumed = false;
+
+  readonly #options: OpenSessionOptions;
+  readonly #driver: Driver;
+  readonly #credentials: Credentials | undefined;
+  readonly #listeners = new Listeners<SessionEvents>();
+  readonly #channels = new Map<string, Subscription>();
+  /** Channels that are being left, and how often. */
+  readonly #leaving = new Map<string, number>();
+  readonly #held = new Set<Iteration<Happening>>();
+  readonly #closed: Promise<void>;
+  #core: CoreLike | undefined;
+  #restore: (restored: readonly Restored[]) => void = () => {};
+  #close: () => void = () => {};
+  #hasSaved = false;
+  #wasUp = false;
+  #heldBack: number | undefined;
+  /** When the next attempt is, by both clocks. */
+  #retry = { atMs: -Infinity, wallMs: 0 };
+
+  constructor(options: OpenSessionOptions) {
+    const { surroundings, transports, random, auth } = options;
+    const { clock } = surroundings;
+    this.clock = clock;
+    this.random = random;
+    this.#options = options;
+    this.#driver = new Driver(surroundings, transports, this);
+    this.#closed = new Promise((resolve) => (this.#close = resolve));
+    this.restored = new Promise((resolve) => (this.#restore = resolve));
+    this.#credentials =
+      auth &&
+      new Credentials({
+        auth,
+        clock,
+        random,
+        give: (token) => this.change((core, nowMs) => core.authenticate(nowMs, token)),
+        changed: () => this.#core && this.settled(this.#core),
+      });
+  }
+
+  /** Begins, once it is known what the page before has left. */
+  start(core: CoreLike, saved: Saved | undefined): void {
+    this.#core = core;
+    this.#hasSaved = !!saved;
+    this.#restore(this.#takeUp(saved));
+    this.#driver.start(core);
+    this.#credentials?.ask('start');
+  }
+
+  /** Tells the core what the world did. */
+  get change(): Driver['change'] {
+    return (change) => this.#driver.change(change);
+  }
+
+  // What the application asks for.
+
+  get id(): string | undefined {
+    return this.#core?.session;
+  }
+
+  get user(): string | undefined {
+    return this.#core?.user;
+  }
+
+  get isLive(): boolean {
+    return this.state.name === 'live';
+  }
+
+  on<Name extends keyof SessionEvents>(
+    name: Name,
+    listener: (what: SessionEvents[Name]) => void,
+    options?: { readonly signal?: AbortSignal },
+  ): Unlisten {
+    return this.#listeners.on(name, listener, options);
+  }
+
+  ready({ signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    let off: Unlisten = () => {};
+    const ready = new Promise<void>((resolve, reject) => {
+      const look = ({ state } = this as { state: SessionState }): void => {
+        if (state.name === 'live') resolve();
+        else if (state.name === 'closed') reject(new SessionClosed(state.reason));
+      };
+      off = this.on('state', () => look());
+      look();
+    });
+    return unlessAborted(ready, signal).finally(() => off());
+  }
+
+  subscribe<Events extends object, State>(channel: string, options: SubscribeOptions<State> = {}): Channel<Events, State> {
+    const { from, presence = false, snapshot, token } = options;
+    let held = this.#channels.get(checkChannel(channel));
+    const isNew = !held;
+    held ??= new Subscription(channel, this);
+    if (isNew) this.#channels.set(channel, held);
+    if (isNew || (presence && !held.presence)) {
+      held.presence = presence;
+      this.#subscribe(held, {
+        type: 'subscribe',
+        channel,
+        from: from ?? (snapshot ? { last: OVERLAP } : 'now'),
+        presence,
+        ...(token !== undefined && { token: checkText(token, 8_192) }),
+      });
+    }
+    held.join(options);
+    return held as unknown as Channel<Events, State>;
+  }
+
+  prefetch<Events extends object, State>(
+    channel: string,
+    { forMs = PREFETCH_MS, ...options }: SubscribeOptions<State> & { readonly forMs?: number } = {},
+  ): Channel<Events, State> {
+    const held = this.subscribe<Events, State>(channel, options);
+    const cancel = this.clock.after(forMs, () => void held.leave());
+    held.on('unsubscribed', cancel);
+    return held;
+  }
+
+  async send(channel: string, data?: unknown, options: SendOptions = {}): Promise<Reply> {
+    const command = sendOf(channel, data, options);
+    return this.request(command, options.signal);
+  }
+
+  sendVolatile(channel: string, data?: unknown, { name }: { readonly name?: string } = {}): boolean {
+    const payload = payloadOf(data);
+    const core = this.#core;
+    checkChannel(channel);
+    if (!core || !this.isLive) return false;
+    let isPassed = false;
+    this.change((core, nowMs) => {
+      isPassed = core.volatile(nowMs, channel, name === undefined ? name : checkText(name, 200), payload);
+    });
+    return isPassed;
+  }
+
+  migrate(transport: TransportName, { signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    const moved = new Promise<void>((resolve, reject) => {
+      const settle = (outcome: Outcome): void => {
+        if (outcome.kind === 'migrated') resolve();
+        else reject(outcome.kind === 'stayed' ? new NotMigrated(outcome.reason) : this.#over());
+      };
+      if (this.state.name === 'closed') settle({ kind: 'closed' });
+      else this.change((core, nowMs) => core.migrate(nowMs, transport, this.#driver.ticket(settle)));
+    });
+    return unlessAborted(moved, signal);
+  }
+
+  explain(): Explanation {
+    const { surroundings, transports, kept } = this.#options;
+    return explain(this.#core, this.state, this.clock, transports, surroundings.codec.name, kept.status);
+  }
+
+  networkChanged(): void {
+    this.change((core, nowMs) => core.handleNetworkChanged(nowMs));
+  }
+
+  cut(): void {
+    this.#driver.cut();
+  }
+
+  close(): Promise<void> {
+    this.change((core, nowMs) => core.close(nowMs));
+    return this.#closed;
+  }
+
+  /** Sends a command whose reply is waited for; `heard` is told at once, before anything else is. */
+  request(command: Command, signal?: AbortSignal, heard?: (outcome: Outcome) => void): Promise<Reply> {
+    if (signal?.aborted) return Promise.reject(signal.reason as Error);
+    const replied = new Promise<Reply>((resolve, reject) => {
+      this.#driver.request(command, (outcome) => {
+        heard?.(outcome);
+        this.#answer(outcome, resolve, reject);
+      });
+    });
+    return unlessAborted(replied, signal);
+  }
+
+  // What its subscriptions ask for.
+
+  async leave(subscription: Subscription): Promise<void> {
+    const { name: channel } = subscription;
+    this.#channels.delete(channel);
+    subscription.finish({ reason: 'requested' });
+    if (this.state.name === 'closed') return;
+    this.#leaving.set(channel, (this.#leaving.get(channel) ?? 0) + 1);
+    // Whatever comes of it, it is left: and what is still to be heard in this turn is not of the next one.
+    await new Promise((resolve) => this.#driver.request({ type: 'unsubscribe', channel }, resolve));
+    const left = (this.#leaving.get(channel) ?? 1) - 1;
+    if (left) this.#leaving.set(channel, left);
+    else this.#leaving.delete(channel);
+  }
+
+  held(iteration: Iteration<Happening>): void {
+    if (iteration.isDone) this.#held.delete(iteration);
+    else this.#held.add(iteration);
+    const oldest = [...this.#held].map(({ oldest }) => oldest ?? Infinity);
+    const number = Math.min(...oldest);
+    const held = number === Infinity ? undefined : number;
+    if (held === this.#heldBack) return;
+    this.#heldBack = held;
+    this.change((core) => core.holdBack(held));
+  }
+
+  // What its driver tells.
+
+  keep(saved: Saved | undefined): void {
+    this.#options.kept.keep(saved);
+  }
+
+  remember(verdict: Verdict | undefined): void {
+    this.#options.remember(verdict);
+  }
+
+  settled(core: CoreLike): void {
+    const { state } = core;
+    if (state.name === 'waiting' && state.reason === UNAUTHORIZED) this.#credentials?.ask(UNAUTHORIZED);
+    const standing = this.#standing(state);
+    if (isSame(this.state, standing)) return;
+    this.state = standing;
+    this.#listeners.tell('state', standing);
+  }
+
+  hear(incoming: Incoming): void {
+    switch (incoming.hear) {
+      case 'up':
+        if (!this.#wasUp) this.isResumed = this.#hasSaved && incoming.isResumed;
+        this.#wasUp = true;
+        return this.#listeners.tell(incoming.isResumed ? 'resumed' : 'opened', { session: incoming.session });
+      case 'lost':
+        this.#heldBack = undefined;
+        for (const iteration of this.#held) iteration.disown();
+        for (const channel of this.#channels.values()) channel.stands = false;
+        return this.#listeners.tell('lost', { reason: incoming.reason, isFinal: incoming.isFinal });
+      case 'subscribed':
+        return this.#begin(incoming.item);
+      case 'volatile':
+        return this.#standingChannel(incoming.frame.channel)?.volatile(incoming.frame);
+      case 'event':
+        if (incoming.epoch !== undefined) this.#standingChannel(incoming.item.channel)?.event(incoming.item, incoming.number, incoming.epoch);
+        return;
+      case 'gap':
+        return this.#standingChannel(incoming.item.channel ?? '')?.gap(incoming.item, incoming.number);
+      case 'presence':
+        return this.#standingChannel(incoming.item.channel)?.presenceChanged(incoming.item);
+      case 'unsubscribed': {
+        const { item, error } = incoming;
+        // What was asked for is the end of one that was left.
+        if (item.command === undefined) this.#end(item.channel, item.reason, error && new Rejected(error));
+      }
+    }
+  }
+
+  turned(core: CoreLike): void {
+    if (this.isLive) this.#credentials?.taken(core.authExpiresAtMs);
+    if (this.state.name === 'closed') {
+      for (const name of [...this.#channels.keys()]) this.#end(name, this.state.reason);
+      this.#credentials?.end();
+    }
+    for (const channel of this.#channels.values()) channel.judgeFreshness();
+    if (!core.isClosed) return;
+    this.#close();
+    this.#options.ended();
+  }
+
+  #standing(state: CoreState): SessionState {
+    if (state.name !== 'waiting') return state;
+    const { retryAtMs, ...waiting } = state;
+    if (retryAtMs === undefined) return state.reason === UNAUTHORIZED ? { ...waiting, ...this.#credentials?.status } : waiting;
+    // Two clocks: they are compared once for each wait, or its end would move.
+    if (this.#retry.atMs !== retryAtMs) this.#retry = { atMs: retryAtMs, wallMs: Math.round(this.clock.wall() + retryAtMs - this.clock.now()) };
+    return { ...waiting, retryAt: this.#retry.wallMs };
+  }
+
+  #subscribe(subscription: Subscription, command: Command): void {
+    this.#driver.request(command, (outcome) => {
+      if (outcome.kind === 'subscribed') subscription.command = outcome.subscribed.command;
+      // One whose presence alone was refused goes on without.
+      else if (!subscription.stands && this.#channels.get(subscription.name) === subscription) {
+        this.#end(subscription.name, 'refused', outcome.kind === 'rejected' ? new Rejected(outcome.error) : undefined);
+      }
+    });
+  }
+
+  #begin(item: Subscribed): void {
+    const { channel, command } = item;
+    const held = this.#channels.get(channel);
+    const isNew = !held || held.position === undefined;
+    if (held && (!isNew || (command !== undefined && command === held.command))) return held.begin(item);
+    // Not one that is on its way out, nor the answer to somebody who has left.
+    if (command !== undefined || this.#leaving.has(channel)) return;
+    const made = held ?? new Subscription(channel, this);
+    this.#channels.set(channel, made);
+    made.begin(item);
+    this.#listeners.tell('subscribed', { channel: made, subscribed: item });
+  }
+
+  #standingChannel(name: string): Subscription | undefined {
+    const held = this.#channels.get(name);
+    return held?.stands ? held : undefined;
+  }
+
+  #end(name: string, reason: string, error?: Rejected): void {
+    const held = this.#channels.get(name);
+    this.#channels.delete(name);
+    held?.finish({ reason, ...(error && { error }) });
+  }
+
+  #takeUp(saved: Saved | undefined): readonly Restored[] {
+    if (!saved) return [];
+    const { low, commands, unkept } = saved;
+    const numbers = commands.map((command, index) => ({ command, number: low + index }));
+    return numbers
+      .filter(({ command, number }) => command.type === 'send' || unkept.includes(number))
+      .map(({ command, number }) => {
+        const outcome = new Promise<Reply>((resolve, reject) => {
+          this.#driver.await(-number, (settled) => this.#answer(settled, resolve, reject));
+        });
+        outcome.catch(() => {});
+        return { command, outcome };
+      });
+  }
+
+  #answer(outcome: Outcome, resolve: (reply: Reply) => void, reject: (error: Error) => void): void {
+    if (outcome.kind === 'accepted') {
+      const { data, bytes, position } = outcome.reply;
+      resolve({ ...(data !== undefined && { data }), ...(bytes && { bytes }), ...(position && { position }) });
+    } else if (outcome.kind === 'rejected') reject(new Rejected(outcome.error));
+    else reject(outcome.kind === 'unknown' ? new OutcomeUnknown() : this.#over());
+  }
+
+  #over(): SessionClosed {
+    return new SessionClosed('reason' in this.state ? this.state.reason : 'closed');
+  }
+}
+
+function sendOf(channel: string, data: unknown, { name, id, meta }: SendOptions): Command {
+  return {
+    type: 'send',
+    channel: checkChannel(channel),
+    ...(name !== undefined && { name: checkText(name, 200) }),
+    ...(id !== undefined && { id: checkText(id, 64) }),
+    ...(meta && { meta: checkMeta(meta) }),
+    ...payloadOf(data),
+  };
+}
+
+function isSame(a: SessionState, b: SessionState): boolean {
+  return JSON.stringify(Object.entries(a).sort()) === JSON.stringify(Object.entries(b).sort());
+}
