@@ -39,6 +39,8 @@ struct Place {
     told: Option<u64>,
     /// The number of the last item that told of it.
     last: u64,
+    /// Whether the channel is held: after a rebuild it is asked for again, and nothing is told before `subscribed`.
+    is_held: bool,
 }
 
 impl Presence {
@@ -76,7 +78,7 @@ impl Session {
         let new = || Box::new(Presence::new(self.id, self.user.clone(), None, is_here));
         let presence = self.presence.get_or_insert_with(new);
         if let Some(place) = presence.places.iter_mut().find(|place| place.channel == *channel) {
-            place.told = None;
+            (place.told, place.is_held) = (None, true);
             return Ok(());
         }
         let most = self.config.presence_members;
@@ -92,7 +94,7 @@ impl Session {
         if presence.is_here {
             self.effects.push(Effect::Announce(Arc::clone(channel)));
         }
-        presence.places.push(Place { channel: Arc::clone(channel), told: None, last: 0 });
+        presence.places.push(Place { channel: Arc::clone(channel), told: None, last: 0, is_held: true });
         Ok(())
     }
 
@@ -154,7 +156,7 @@ impl Session {
     pub(super) fn keep_presence(&mut self, kept: Option<&Positions>) {
         let Some(presence) = &mut self.presence else { return };
         for place in &mut presence.places {
-            (place.told, place.last) = (None, 0);
+            (place.told, place.last, place.is_held) = (None, 0, kept.is_none());
         }
         let names = presence.places.iter().map(|place| place.channel.name().clone());
         let is_kept = |name: &ChannelName| kept.is_none_or(|kept| kept.contains_key(name));
@@ -179,7 +181,8 @@ impl Session {
         let has_room = |journal: &Journal| journal.controls() < reserve;
         for place in &mut presence.places {
             let turnover = place.channel.turnover();
-            if place.told == Some(turnover) || (!plain && place.last > self.journal.floor()) {
+            if !place.is_held || place.told == Some(turnover) || (!plain && place.last > self.journal.floor())
+            {
                 continue; // an acknowledgement wakes the link
             }
             if !plain && !has_room(&self.journal) {

@@ -113,6 +113,48 @@ const FAULTS: &[Fault] = &[
         right: "let sent = out.push(&out.codec.encode_item(&Item::Gap(lost(run, offset, reason))));",
         wrong: "let _ = lost(run, offset, reason); let sent = true;",
     },
+    Fault {
+        what: "P2: a rebuilt session goes on with differences",
+        file: "src/session/presence.rs",
+        right: "(place.told, place.last, place.is_held) = (None, 0, kept.is_none());",
+        wrong: "(place.last, place.is_held) = (0, kept.is_none());",
+    },
+    Fault {
+        what: "P3: whoever went and came back is told as new",
+        file: "src/channel/presence.rs",
+        right: "Some(true) if change.is_join =>",
+        wrong: "Some(_) if change.is_join =>",
+    },
+    Fault {
+        what: "P4: a presence is left out when it is to be sent again",
+        file: "src/session/transmit.rs",
+        right: "Numbered::Presence { told, .. } => out.push(told.encoded(out.codec)),",
+        wrong: "Numbered::Presence { .. } => true,",
+    },
+    Fault {
+        what: "P5: a session without a link is gone at once",
+        file: "src/session/presence.rs",
+        right: "detached_ms + self.config.presence_grace_ms",
+        wrong: "detached_ms",
+    },
+    Fault {
+        what: "P6: nobody is woken for a session that is over",
+        file: "src/session/mod.rs",
+        right: "self.disappear();",
+        wrong: "",
+    },
+    Fault {
+        what: "P7: a session takes part before its client is known",
+        file: "src/session/presence.rs",
+        right: "let is_here = matches!(self.phase, Phase::Established { .. }) && self.active_link().is_some();",
+        wrong: "let is_here = self.active_link().is_some();",
+    },
+    Fault {
+        what: "P8: presence is told before the channel is granted again",
+        file: "src/session/presence.rs",
+        right: "if !place.is_held || place.told == Some(turnover)",
+        wrong: "if place.told == Some(turnover)",
+    },
 ];
 
 /// Plants each fault, and sees the schedules find it.

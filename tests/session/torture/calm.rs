@@ -2,6 +2,8 @@
 //!
 //! No timer is needed for it, so no time passes: what would only come once a hold or a heartbeat is over counts as lost.
 
+use throughline::session::Ending;
+
 use super::{
     network::Kind,
     plain,
@@ -15,6 +17,20 @@ impl World {
         for channel in 0..self.truth.channels.len() {
             self.truth.publish(channel, wall, &mut self.random);
         }
+        self.come_to_rest();
+        self.check_the_end();
+        // Somebody goes for good, and those who stay hear of it.
+        let lasting = self.clients.iter().find(|client| !client.is_retired && !client.is_copied);
+        if let Some(held) = lasting.and_then(|client| client.session.as_ref()) {
+            let index = self.gateway.by_id[&held.id];
+            self.gateway.sessions[index].session.end(Ending::Disconnected);
+            self.settle(index);
+            self.come_to_rest();
+            self.check_the_end();
+        }
+    }
+
+    fn come_to_rest(&mut self) {
         for round in 0.. {
             assert!(round < 3_000, "it never comes to rest");
             let mut is_quiet = true;
@@ -49,7 +65,6 @@ impl World {
                 break;
             }
         }
-        self.check_the_end();
     }
 
     /// Every client vanishes without a word: every session ends in time, and every link before it.
@@ -164,6 +179,7 @@ impl World {
                 "k{index}'s channels, as its session has them"
             );
             assert_eq!(session.unacknowledged(), 0, "k{index} has acknowledged everything");
+            self.check_folds(index);
         }
         for (index, plain) in self.plain.iter().enumerate() {
             let subscriptions = self.gateway.config.limits.subscriptions as usize;

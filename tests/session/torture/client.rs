@@ -3,7 +3,7 @@
 //! It is strict where a client may be lenient: whatever the rules do not allow is a violation, told by a panic. How it
 //! speaks is in [`speech`](super::speech).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use throughline_wire::{
     DownFrame, ErrorCode, Gap, Item, Payload, Position, Reply, RetryReason, SessionId, Subscribed, Token,
@@ -39,6 +39,10 @@ pub(super) struct Client {
     /// Commands from the lowest without a reply on.
     pub(super) commands: BTreeMap<u64, Said>,
     pub(super) views: BTreeMap<usize, View>,
+    /// Who takes part in which channel; `None`: it is to be told everybody first.
+    pub(super) folds: BTreeMap<usize, Option<BTreeSet<SessionId>>>,
+    /// The channels in whose presence it ever wanted to take part.
+    pub(super) asked: BTreeSet<usize>,
     /// Whether it was asked for its positions.
     pub(super) is_asked: bool,
     /// Whether another client object has its token: their command numbers collide.
@@ -71,7 +75,7 @@ pub(super) struct Said {
 #[derive(Clone, Debug)]
 pub(super) enum What {
     Send { uid: u64 },
-    Subscribe { channel: usize, from: From, issued: Place },
+    Subscribe { channel: usize, from: From, issued: Place, presence: bool },
     Unsubscribe { channel: usize },
 }
 
@@ -140,6 +144,8 @@ impl Client {
             next_command: 1,
             commands: BTreeMap::new(),
             views: BTreeMap::new(),
+            folds: BTreeMap::new(),
+            asked: BTreeSet::new(),
             is_asked: false,
             is_copied: false,
             is_retired: false,
@@ -266,9 +272,26 @@ impl Client {
         for view in self.views.values_mut() {
             view.is_confirmed = false;
         }
+        self.take_part_again(welcome.resumed);
         let end = &mut self.ends[index];
         (end.acked, end.sent) = (self.after, self.taken);
         Verdict::CloseOthers
+    }
+
+    /// P8: positions do not say where it takes part, and what was taken away meanwhile may have taken the wish along.
+    fn take_part_again(&mut self, is_resumed: bool) {
+        for channel in self.folds.keys() {
+            let Some(place) = self.views.get(channel).map(|view| view.place) else { continue };
+            let (from, issued) = (From::Place(place), place);
+            self.asked.insert(*channel);
+            let what = What::Subscribe { channel: *channel, from, issued, presence: true };
+            self.commands.insert(self.next_command, Said::new(what));
+            self.next_command += 1;
+        }
+        if !is_resumed {
+            self.folds.clear();
+        }
+        self.folds.values_mut().for_each(|fold| *fold = None);
     }
 
     /// C6: commands of a session that is gone. What may have been applied is not said again.
@@ -303,12 +326,15 @@ impl Client {
             .into_iter()
             .map(|(channel, view)| {
                 let (from, issued) = (From::Place(view.place), view.place);
-                Said::new(What::Subscribe { channel, from, issued })
+                let presence = self.folds.contains_key(&channel);
+                self.asked.extend(presence.then_some(channel));
+                Said::new(What::Subscribe { channel, from, issued, presence })
             })
             .collect();
         commands.extend(std::mem::take(&mut self.commands).into_values());
         self.commands = (1..).zip(commands).collect();
         self.next_command = self.commands.len() as u64 + 1;
+        self.folds.clear();
     }
 
     fn hear_taken(&mut self, up_to: u64) {
@@ -357,7 +383,7 @@ impl Client {
             Item::Subscribed(subscribed) => self.hear_subscribed(subscribed, truth),
             Item::Unsubscribed(unsubscribed) => self.hear_unsubscribed(unsubscribed, truth),
             Item::Reply(reply) => self.hear_reply(reply),
-            Item::Presence(_) => panic!("{item:?}: nobody asked for it"),
+            Item::Presence(presence) => self.hear_presence(presence, truth, coverage),
             Item::Unknown => panic!("the core made an item that nobody knows"),
         }
     }
@@ -367,11 +393,21 @@ impl Client {
         let history = &truth.channels[channel];
         let view = self.views.get_mut(&channel);
         let Some(number) = subscribed.command else {
+            self.folds.entry(channel).and_modify(|fold| *fold = None);
             return view.expect("nothing is taken up that was not stated").confirm(history, subscribed);
         };
         let asked = match self.commands.get(&number).map(|said| &said.what) {
-            _ if self.is_copied => (From::Place(history.place(subscribed.position)), history.head()),
-            Some(What::Subscribe { channel: asked, from, issued }) if *asked == channel => (*from, *issued),
+            _ if self.is_copied => {
+                self.folds.insert(channel, None); // whatever the other one wants
+                (From::Place(history.place(subscribed.position)), history.head())
+            }
+            Some(What::Subscribe { channel: asked, from, issued, presence }) if *asked == channel => {
+                self.folds.remove(&channel);
+                if *presence {
+                    self.folds.insert(channel, None);
+                }
+                (*from, *issued)
+            }
             what => panic!("{subscribed:?} answers {what:?}"),
         };
         match view {
@@ -389,6 +425,7 @@ impl Client {
     fn hear_unsubscribed(&mut self, unsubscribed: &Unsubscribed, truth: &Truth) {
         let channel = truth.index(&unsubscribed.channel);
         let view = self.views.remove(&channel);
+        self.folds.remove(&channel);
         assert!(view.is_some(), "{unsubscribed:?}: not subscribed");
         let Some(number) = unsubscribed.command else { return };
         let is_asked = matches!(

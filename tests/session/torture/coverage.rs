@@ -38,6 +38,11 @@ coverage! {
     CommandsHeld = "command ahead of its turn",
     VolatileTold = "volatile told",
     VolatileMissed = "volatile passed over",
+    PresenceState = "presence of everybody",
+    PresenceJoin = "presence of newcomers",
+    PresenceLeave = "presence of those who went",
+    PresenceAway = "member away for longer than the grace",
+    PresenceKept = "member back within the grace",
 }
 
 /// How often each was met.

@@ -11,8 +11,9 @@ use super::{
 
 /// An effect about a channel that is still to be carried out.
 pub(super) enum Request {
-    Subscribe(SubscribeRequest),
-    Unsubscribe(UnsubscribeRequest),
+    /// With the incarnation in which it was asked for.
+    Subscribe(SubscribeRequest, u64),
+    Unsubscribe(UnsubscribeRequest, u64),
 }
 
 /// A `send` on its way through the application.
@@ -26,8 +27,8 @@ pub(super) struct Intent {
 impl Request {
     fn channel(&self) -> &ChannelName {
         match self {
-            Self::Subscribe(request) => &request.channel,
-            Self::Unsubscribe(request) => &request.channel,
+            Self::Subscribe(request, _) => &request.channel,
+            Self::Unsubscribe(request, _) => &request.channel,
         }
     }
 }
@@ -46,8 +47,19 @@ impl World {
                         leg.is_woken = true;
                     }
                 }
-                Effect::Subscribe(request) => hosted.requests.push_back(Request::Subscribe(request)),
-                Effect::Unsubscribe(request) => hosted.requests.push_back(Request::Unsubscribe(request)),
+                Effect::Subscribe(request) => {
+                    let asked_in = hosted.session.incarnation();
+                    hosted.requests.push_back(Request::Subscribe(request, asked_in));
+                }
+                Effect::Unsubscribe(request) => {
+                    let asked_in = hosted.session.incarnation();
+                    hosted.requests.push_back(Request::Unsubscribe(request, asked_in));
+                }
+                Effect::Announce(channel) => {
+                    channel.mark_members();
+                    channel.wake();
+                }
+                Effect::Established => hosted.part.is_established = true,
                 Effect::Send { command, send } => {
                     let Payload::Json(json) = send.payload else { panic!("a send lost its payload") };
                     let uid = number_in(json.as_str(), "{\"c\":");
@@ -71,15 +83,13 @@ impl World {
                     }
                     say!(self, "    s{index}: ended, {ending:?}");
                 }
-                Effect::Authenticate { .. }
-                | Effect::Established
-                | Effect::Refused(_)
-                | Effect::Dropped(_) => {}
+                Effect::Authenticate { .. } | Effect::Refused(_) | Effect::Dropped(_) => {}
                 Effect::Tried { .. } => {}
                 other => panic!("the model knows no {other:?}"),
             }
         }
         self.check_bounds(index);
+        self.check_listed(index);
     }
 
     /// Whoever rang for a session wakes its active link.
@@ -99,11 +109,11 @@ impl World {
         let hosted = &self.gateway.sessions[index];
         let session = &hosted.session;
         let limits = &self.gateway.config.limits;
-        // Beside the window and the reserve: what a rebuild or the application says of each channel.
+        // Beside the window and the reserve: what a rebuild, the application or its members say of each channel.
         let bound = limits.unacknowledged_items.max(1)
             + self.gateway.config.reserve_items as u64
             + limits.commands_ahead
-            + 2 * limits.subscriptions
+            + 4 * limits.subscriptions
             + self.revoked;
         let unacknowledged = session.unacknowledged();
         assert!(unacknowledged <= bound, "{unacknowledged} unacknowledged items, above {bound}");
@@ -126,12 +136,15 @@ impl World {
         let Some(request) = oldest.and_then(|oldest| hosted.requests.remove(oldest)) else { return };
         let channel = &self.truth.channels[self.truth.index(&channel)].channel;
         match request {
-            Request::Subscribe(request) if may_refuse && self.random.chance(1, 25) => {
+            Request::Subscribe(request, asked_in) if may_refuse && self.random.chance(1, 25) => {
                 self.taken_away.insert(self.truth.index(&request.channel));
                 say!(self, "    s{index}: refuses {request:?}");
+                if request.command.is_none() && asked_in >= hosted.asked_since {
+                    hosted.part.wishes.remove(&self.truth.index(&request.channel));
+                }
                 hosted.session.refuse_subscription(&request, ErrorCode::Forbidden.into());
             }
-            Request::Subscribe(request) => {
+            Request::Subscribe(request, asked_in) => {
                 let session = &hosted.session;
                 let history = &self.truth.channels[self.truth.index(&request.channel)];
                 let is_held = session.subscriptions().any(|(name, _)| *name == request.channel);
@@ -143,9 +156,20 @@ impl World {
                 self.granted.insert(key, is_whole);
                 say!(self, "    s{index}: grants {request:?}");
                 hosted.session.subscribe(&request, channel);
+                let is_held = hosted.session.subscriptions().any(|(name, _)| *name == request.channel);
+                if asked_in >= hosted.asked_since && (!is_held || request.command.is_some()) {
+                    let channel = self.truth.index(&request.channel);
+                    hosted.part.wishes.remove(&channel);
+                    if request.presence && is_held {
+                        hosted.part.wishes.insert(channel);
+                    }
+                }
             }
-            Request::Unsubscribe(request) => {
+            Request::Unsubscribe(request, asked_in) => {
                 say!(self, "    s{index}: ends {request:?}");
+                if asked_in >= hosted.asked_since {
+                    hosted.part.wishes.remove(&self.truth.index(&request.channel));
+                }
                 hosted.session.unsubscribe(&request);
             }
         }
@@ -198,6 +222,7 @@ impl World {
             );
             self.settle(index);
         }
+        (0..self.gateway.sessions.len()).for_each(|index| self.check_away(index));
     }
 
     /// When the next session has something due.

@@ -28,6 +28,7 @@ use super::{
     coverage::Met,
     effects::{Intent, Request},
     network::Kind,
+    presence::Part,
     schedule::{World, say},
 };
 
@@ -48,6 +49,10 @@ pub(super) struct Hosted {
     bell: Arc<Bell>,
     pub(super) legs: Vec<Leg>,
     pub(super) requests: VecDeque<Request>,
+    /// Where it takes part.
+    pub(super) part: Part,
+    /// The incarnation since which what was asked for counts.
+    pub(super) asked_since: u64,
     /// The last volatile of each channel that was told.
     heard: BTreeMap<ChannelName, u64>,
     /// The client object that attached last.
@@ -198,6 +203,9 @@ impl World {
         let was_busy = hosted.active().is_some() && hosted.unacknowledged() > 0;
         let (was_in, floor) = (hosted.incarnation(), hosted.acknowledged());
         let link = hosted.handle_hello(now, hello, resume, spec)?;
+        if hosted.incarnation() != was_in {
+            self.rebuilt(session, hello);
+        }
         say!(
             self,
             "    s{session}: hello accepted as {link:?}, attach {:?}, after {}",
@@ -248,8 +256,20 @@ impl World {
         let (legs, requests) = (Vec::new(), VecDeque::new());
         let instance = hello.instance.clone();
         let (ending, last_active, opened) = (None, self.time, self.time);
-        let heard = BTreeMap::new();
-        let hosted = Hosted { session, bell, legs, requests, heard, instance, last_active, opened, ending };
+        let (heard, part, asked_since) = (BTreeMap::new(), Part::default(), 0);
+        let hosted = Hosted {
+            session,
+            bell,
+            legs,
+            requests,
+            part,
+            asked_since,
+            heard,
+            instance,
+            last_active,
+            opened,
+            ending,
+        };
         self.gateway.sessions.push(hosted);
         Ok((index, link))
     }

@@ -20,6 +20,7 @@ mod effects;
 mod gateway;
 mod network;
 mod plain;
+mod presence;
 #[path = "../../support/random.rs"]
 #[allow(dead_code, reason = "shared with other tests, which use other parts")]
 mod random;

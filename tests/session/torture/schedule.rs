@@ -149,6 +149,7 @@ impl World {
             config.reserve_items = config.reserve_items.max(super::plain::CHANNELS);
         }
         config.links = random.within(2..=4) as usize;
+        config.presence_grace_ms = *random.pick(&[0, 500, 5_000, 30_000]);
         let channels = random.within(1..=4) as usize;
         let kinds = [Kind::Poll, Kind::Duplex, Kind::Down];
         let mut kinds: Vec<Kind> = kinds.into_iter().filter(|_| random.chance(2, 3)).collect();
@@ -160,7 +161,7 @@ impl World {
             (step, weight * factor)
         };
         let weights = WEIGHTS.iter().map(weight).collect();
-        let clients = (0..random.within(1..=2)).map(|index| Client::new(format!("i{index}"))).collect();
+        let clients = (0..random.within(1..=3)).map(|index| Client::new(format!("i{index}"))).collect();
         Self {
             truth: Truth::new(channels, &mut random),
             random,
@@ -503,7 +504,11 @@ impl World {
         let name = self.truth.channels[channel].channel.name().clone();
         self.taken_away.insert(channel);
         self.revoked += 1;
-        self.gateway.sessions[index].session.revoke(&name);
+        let hosted = &mut self.gateway.sessions[index];
+        if hosted.session.subscriptions().any(|(held, _)| *held == name) {
+            hosted.part.wishes.remove(&channel); // what is being asked for again is not held
+        }
+        hosted.session.revoke(&name);
         self.settle(index);
     }
 

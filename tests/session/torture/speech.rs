@@ -84,7 +84,7 @@ impl What {
                     payload: Payload::Json(Json::parse(text.as_bytes()).expect("a JSON text")),
                 })
             }
-            Self::Subscribe { channel, from, .. } => {
+            Self::Subscribe { channel, from, presence, .. } => {
                 let history = &truth.channels[*channel];
                 let from = match from {
                     From::Now => SubscribeFrom::Now,
@@ -92,7 +92,7 @@ impl What {
                     From::Place(place) => SubscribeFrom::Position(history.position(*place)),
                 };
                 let channel = history.channel.name().clone();
-                Command::Subscribe { channel, from, token: None, presence: false }
+                Command::Subscribe { channel, from, token: None, presence: *presence }
             }
             Self::Unsubscribe { channel } => {
                 Command::Unsubscribe { channel: truth.channels[*channel].channel.name().clone() }
@@ -108,11 +108,12 @@ impl World {
         let history = &self.truth.channels[channel];
         let (head, held) = (history.head(), history.held() as u64);
         let (choice, count) = (self.random.within(0..=9), self.random.within(0..=6) as u32);
+        let presence = self.random.chance(1, 2);
         let client = &mut self.clients[index];
         if client.unreplied() >= self.gateway.config.limits.commands_ahead + 2 {
             return;
         }
-        let subscribe = |from| What::Subscribe { channel, from, issued: head };
+        let subscribe = |from| What::Subscribe { channel, from, issued: head, presence };
         let what = match choice {
             0..=4 => {
                 self.sends += 1;
@@ -127,6 +128,9 @@ impl World {
             _ => What::Unsubscribe { channel },
         };
         say!(self, "    k{index}: command {} {what:?}", client.next_command);
+        if let What::Subscribe { presence: true, .. } = what {
+            client.asked.insert(channel);
+        }
         client.commands.insert(client.next_command, Said::new(what));
         client.next_command += 1;
     }
