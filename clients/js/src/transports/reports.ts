@@ -1,24 +1,34 @@
 /** Reports of a link: none after it has ended, or after it was closed. */
 
-import type { LinkEvents } from './transport.js';
+import type { Decoded } from '../codec/codec.js';
+import type { End, LinkEvents } from './transport.js';
 
 export interface Reports {
   readonly isOver: boolean;
   tell<K extends keyof LinkEvents>(what: K, ...about: Parameters<LinkEvents[K]>): void;
+  /** Tells what came down a stream; gives how that ends the link, if it does. */
+  heard(decoded: Decoded): End | undefined;
   /** Nobody listens any more. */
   stop(): void;
 }
 
 export function reports(events: LinkEvents): Reports {
   let isOver = false;
+  const tell: Reports['tell'] = (what, ...about) => {
+    if (isOver) return;
+    isOver = what === 'ended';
+    (events[what] as (...about: readonly unknown[]) => void)(...about);
+  };
   return {
     get isOver() {
       return isOver;
     },
-    tell(what, ...about) {
-      if (isOver) return;
-      isOver = what === 'ended';
-      (events[what] as (...about: readonly unknown[]) => void)(...about);
+    tell,
+    heard({ frames, fault }) {
+      // Bytes that complete no frame are a sign of life too.
+      if (frames.length > 0) tell('received', frames);
+      else tell('alive');
+      return fault && { kind: 'protocol', reason: fault.message };
     },
     stop() {
       isOver = true;

@@ -25,7 +25,7 @@ export type End =
 
 /** Where a link reports to. */
 export interface LinkEvents {
-  /** A stream's handshake is done; what it is told goes out. */
+  /** A duplex link's handshake is done; what it is told goes out. */
   opened(): void;
   /** Frames came down a stream. */
   received(frames: readonly DownFrame[]): void;

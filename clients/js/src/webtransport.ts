@@ -1,0 +1,4 @@
+/** `throughline-client/webtransport`: for `connect(url, { transports: [webTransport(), webSocket(), sse(), polling()] })`. */
+
+export { webTransport } from './transports/webtransport.js';
+export type { WebTransportOptions } from './transports/webtransport.js';
