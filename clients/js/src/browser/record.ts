@@ -32,7 +32,8 @@ export function read(text: string): TabRecord | undefined {
     const { session, token, incarnation, user, attach, after, low, commands, said, unkept, atMs } = saved as Members;
     const isWhole =
       [session, token].every(isText) &&
-      [incarnation, attach, after, low, said, atMs].every(isCount) &&
+      [incarnation, attach, after, low, said].every(isCount) &&
+      Number.isFinite(atMs) &&
       (user === undefined || isText(user)) &&
       Array.isArray(unkept) &&
       unkept.every(isCount) &&
