@@ -268,10 +268,10 @@ describe('a storage that refuses', () => {
     assert.equal(kept.status, 'not kept: the storage refused it (QuotaExceededError)');
     assert.deepEqual([storage.items.size, locks.held.size], [0, 0]);
     storage.refusesWrites = undefined;
-    kept.keep({ ...saved, after: 14 });
+    kept.keep({ ...saved, session: 's2' });
     kept.leave();
     await kept.comeBack();
-    assert.equal(storage.items.size, 0, 'for good');
+    assert.deepEqual([storage.items.size, locks.held.size], [0, 0], 'for good');
   });
 
   test('whatever it is asked stops nobody', async () => {
