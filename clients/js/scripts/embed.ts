@@ -1,7 +1,8 @@
 /**
  * Bundles the client for the page that the gateway serves at `/`: `npm run embed -- <file>`, called by `cargo xtask client`.
  *
- * One script that defines `throughline`, the core entry with WebTransport and the binary codec. It is committed, so it is
+ * One script that defines `throughline`, the core entry with WebTransport, the binary codec and optimistic
+ * views, which the quiz shows. It is committed, so it is
  * not minified, its files are named where they begin, and the same sources give the same bytes.
  */
 
@@ -14,7 +15,7 @@ if (outfile === undefined) throw new Error('where to?');
 
 await build({
   stdin: {
-    contents: ['index', 'webtransport', 'bincode'].map((entry) => `export * from './src/${entry}.js';\n`).join(''),
+    contents: ['index', 'webtransport', 'bincode', 'optimistic'].map((entry) => `export * from './src/${entry}.js';\n`).join(''),
     resolveDir: fileURLToPath(new URL('..', import.meta.url)),
     sourcefile: 'entries',
   },
