@@ -3,6 +3,7 @@
  * `subscription.ts`.
  */
 
+import type { Outcome } from './core/output.js';
 import type { Rejected } from './errors.js';
 import type { From, Gap, Member, Meta, Payload, Position, Sender, Subscribed } from './protocol.js';
 
@@ -184,4 +185,18 @@ export interface Channel<Events extends object = Record<string, unknown>, State 
    * nothing to be told.
    */
   leave(): Promise<void>;
+}
+
+/** What a view of a channel needs beside; the application has no use for it. */
+export interface InnerChannel {
+  /** The public id of the session, which its events name as their sender. */
+  readonly me: string | undefined;
+  readonly hasSnapshot: boolean;
+  /** Whether somebody has listened before: what was told is told no more. */
+  readonly wasHeard: boolean;
+}
+
+/** A `send` whose outcome is told at once, before anything that came with it is heard. */
+export interface InnerSendOptions extends SendOptions {
+  readonly heard?: (outcome: Outcome) => void;
 }

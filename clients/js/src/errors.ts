@@ -3,6 +3,7 @@
  * application's own, or one of those below. A lost connection is none of them: the session comes back by itself.
  */
 
+import type { Outcome } from './core/output.js';
 import type { ReplyError } from './protocol.js';
 
 /** What all of them are. */
@@ -59,5 +60,19 @@ export class NotMigrated extends ThroughlineError {
 
   constructor(reason: string) {
     super('not_migrated', reason);
+  }
+}
+
+/** What a bad outcome is told as; `reason` is why the session is closed, if it is. */
+export function errorOf(outcome: Outcome, reason: string): ThroughlineError {
+  switch (outcome.kind) {
+    case 'rejected':
+      return new Rejected(outcome.error);
+    case 'unknown':
+      return new OutcomeUnknown();
+    case 'stayed':
+      return new NotMigrated(outcome.reason);
+    default:
+      return new SessionClosed(reason);
   }
 }

@@ -7,13 +7,13 @@
  */
 
 import type { Keeper } from './browser/reload.js';
-import type { Channel, Happening, Reply, SendOptions, SubscribeOptions, Unlisten } from './channel.js';
+import type { Channel, Happening, InnerSendOptions, Reply, SendOptions, SubscribeOptions, Unlisten } from './channel.js';
 import type { Clock, Random } from './clock.js';
 import type { CoreLike } from './core/core.js';
 import type { CoreState, Incoming, Outcome, Saved, Verdict } from './core/output.js';
 import { Credentials } from './credentials.js';
 import { Driver, type Audience, type Surroundings } from './driver.js';
-import { NotMigrated, OutcomeUnknown, Rejected, SessionClosed } from './errors.js';
+import { errorOf, Rejected, SessionClosed } from './errors.js';
 import { explain, type Explanation } from './explain.js';
 import type { Iteration } from './iteration.js';
 import { Listeners } from './listeners.js';
@@ -64,6 +64,8 @@ export class OpenSession implements Session, Host, Audience {
   #close: () => void = () => {};
   #hasSaved = false;
   #wasUp = false;
+  /** The application wants to hear nothing more. */
+  #isClosing = false;
   #heldBack: number | undefined;
   /** When the next attempt is, by both clocks. */
   #retry = { atMs: -Infinity, wallMs: 0 };
@@ -167,9 +169,17 @@ export class OpenSession implements Session, Host, Audience {
     return held;
   }
 
-  async send(channel: string, data?: unknown, options: SendOptions = {}): Promise<Reply> {
+  async send(channel: string, data?: unknown, options: InnerSendOptions = {}): Promise<Reply> {
+    const { signal, heard } = options;
     const command = sendOf(channel, data, options);
-    return this.request(command, options.signal);
+    signal?.throwIfAborted();
+    const replied = new Promise<Reply>((resolve, reject) => {
+      this.#driver.request(command, (outcome) => {
+        heard?.(outcome);
+        this.#answer(outcome, resolve, reject);
+      });
+    });
+    return unlessAborted(replied, signal);
   }
 
   sendVolatile(channel: string, data?: unknown, { name }: { readonly name?: string } = {}): boolean {
@@ -188,7 +198,7 @@ export class OpenSession implements Session, Host, Audience {
     const moved = new Promise<void>((resolve, reject) => {
       const settle = (outcome: Outcome): void => {
         if (outcome.kind === 'migrated') resolve();
-        else reject(outcome.kind === 'stayed' ? new NotMigrated(outcome.reason) : this.#over());
+        else reject(errorOf(outcome, this.#reason));
       };
       if (this.state.name === 'closed') settle({ kind: 'closed' });
       else this.change((core, nowMs) => core.migrate(nowMs, transport, this.#driver.ticket(settle)));
@@ -210,20 +220,9 @@ export class OpenSession implements Session, Host, Audience {
   }
 
   close(): Promise<void> {
+    this.#isClosing = true;
     this.change((core, nowMs) => core.close(nowMs));
     return this.#closed;
-  }
-
-  /** Sends a command whose reply is waited for; `heard` is told at once, before anything else is. */
-  request(command: Command, signal?: AbortSignal, heard?: (outcome: Outcome) => void): Promise<Reply> {
-    if (signal?.aborted) return Promise.reject(signal.reason as Error);
-    const replied = new Promise<Reply>((resolve, reject) => {
-      this.#driver.request(command, (outcome) => {
-        heard?.(outcome);
-        this.#answer(outcome, resolve, reject);
-      });
-    });
-    return unlessAborted(replied, signal);
   }
 
   // What its subscriptions ask for.
@@ -272,6 +271,7 @@ export class OpenSession implements Session, Host, Audience {
   }
 
   hear(incoming: Incoming): void {
+    if (this.#isClosing) return;
     switch (incoming.hear) {
       case 'up':
         if (!this.#wasUp) this.isResumed = this.#hasSaved && incoming.isResumed;
@@ -375,12 +375,11 @@ export class OpenSession implements Session, Host, Audience {
     if (outcome.kind === 'accepted') {
       const { data, bytes, position } = outcome.reply;
       resolve({ ...(data !== undefined && { data }), ...(bytes && { bytes }), ...(position && { position }) });
-    } else if (outcome.kind === 'rejected') reject(new Rejected(outcome.error));
-    else reject(outcome.kind === 'unknown' ? new OutcomeUnknown() : this.#over());
+    } else reject(errorOf(outcome, this.#reason));
   }
 
-  #over(): SessionClosed {
-    return new SessionClosed('reason' in this.state ? this.state.reason : 'closed');
+  get #reason(): string {
+    return 'reason' in this.state ? this.state.reason : 'closed';
   }
 }
 

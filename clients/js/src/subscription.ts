@@ -12,6 +12,7 @@ import type {
   ChannelEvents,
   Freshness,
   Happening,
+  InnerChannel,
   Reply,
   SendOptions,
   SubscribeOptions,
@@ -32,6 +33,7 @@ const MOST_WAITING = 1_024;
 export interface Host {
   readonly clock: Clock;
   readonly random: Random;
+  readonly id: string | undefined;
   /** Whether a link carries the session. */
   readonly isLive: boolean;
   send(channel: string, data: unknown, options?: SendOptions): Promise<Reply>;
@@ -42,7 +44,7 @@ export interface Host {
   held(iteration: Iteration<Happening>): void;
 }
 
-export class Subscription implements Channel {
+export class Subscription implements Channel, InnerChannel {
   readonly name: string;
   readonly subscribed: Promise<Subscribed>;
   position: Position | undefined;
@@ -80,6 +82,18 @@ export class Subscription implements Channel {
     });
     // Whoever does not wait for it hears of the end by `unsubscribed`.
     this.subscribed.catch(() => {});
+  }
+
+  get me(): string | undefined {
+    return this.#host.id;
+  }
+
+  get hasSnapshot(): boolean {
+    return !!this.#snapshots;
+  }
+
+  get wasHeard(): boolean {
+    return !this.#unheard;
   }
 
   on<Name extends keyof ChannelEvents<Record<string, unknown>, unknown>>(

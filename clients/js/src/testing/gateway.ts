@@ -82,6 +82,7 @@ export class FakeGateway {
   readonly #owners = new Map<FakeLink, FakeSession>();
   readonly #blocked = new Map<TransportName, { readonly outcome: AttemptOutcome; readonly reason: string }>();
   readonly #broker: Broker;
+  readonly #forbidden = new Set<string>();
   #refusal: Refusal | undefined;
   #handler: Handler | undefined;
   #made = 0;
@@ -106,8 +107,8 @@ export class FakeGateway {
     this.#broker = {
       channel: (name) => this.#channel(name),
       handle: (session, send, reply) => void this.#carryOut(session, send).then(reply),
+      isForbidden: (channel) => this.#forbidden.has(channel),
       tellPresence: (change, except) => this.#tellPresence(change, except),
-      presenceChanged: () => {},
     };
   }
 
@@ -164,6 +165,13 @@ export class FakeGateway {
       held.takeUp({ [channel]: this.#channel(channel).position });
       held.flush();
     }
+  }
+
+  /** Nobody may hold a channel from now on: whoever does is told that its subscription is revoked. */
+  forbid(channel: string): void {
+    this.#forbidden.add(channel);
+    for (const session of this.#sessions.values()) session.revoke(channel);
+    this.#flush();
   }
 
   /** So many events of a channel were, and cannot be had: whoever holds it is told a gap. With `newEpoch` it begins anew. */
@@ -348,7 +356,8 @@ export class FakeGateway {
   }
 
   #hold(link: FakeLink, session: FakeSession, attach: number): void {
-    this.#options.clock.after(HOLD_MS, () => {
+    link.release();
+    link.release = this.#options.clock.after(HOLD_MS, () => {
       if (link.polls === attach) link.say([{ type: 'ack', upTo: session.received }]);
     });
   }

@@ -39,6 +39,8 @@ export class FakeLink implements Link {
   name = 0;
   /** The attach number of the poll that is held. */
   polls: number | undefined;
+  /** Lets the poll that is held go on. */
+  release: () => void = () => {};
 
   readonly #events: LinkEvents;
   readonly #door: Door;
@@ -102,6 +104,7 @@ export class FakeLink implements Link {
     if (!this.isPolling) this.#report(() => this.#events.received(frames));
     else if (attach !== undefined) {
       this.polls = undefined;
+      this.release();
       this.#report(() => this.#events.answered(attach, frames));
     }
   }
@@ -122,6 +125,7 @@ export class FakeLink implements Link {
   #leave(): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.release();
     this.#door.gone(this);
   }
 

@@ -16,9 +16,10 @@ export interface Broker {
   channel(name: string): FakeChannel;
   /** Carries a `send` out; the reply is told when there is one. */
   handle(session: FakeSession, send: Extract<Command, { type: 'send' }>, reply: (item: Omit<Extract<Item, { type: 'reply' }>, 'type' | 'command'>) => void): void;
+  /** Whether nobody may subscribe to a channel. */
+  isForbidden(channel: string): boolean;
   /** Somebody joined or left. */
   tellPresence(change: Presence, except: FakeSession): void;
-  presenceChanged(): void;
 }
 
 export class FakeSession {
@@ -143,6 +144,13 @@ export class FakeSession {
     if (!before.isPolling) before.end({ kind: 'closed', code: 4300 });
   }
 
+  /** The server ends a subscription. */
+  revoke(channel: string): void {
+    if (!this.holds(channel)) return;
+    this.push({ type: 'unsubscribed', channel, reason: 'revoked' });
+    this.#leave(channel);
+  }
+
   /** It is over: nobody counts it any more. */
   end(): void {
     for (const channel of this.channels) this.#leave(channel);
@@ -180,6 +188,10 @@ export class FakeSession {
     switch (wanted.type) {
       case 'subscribe': {
         const { channel, from = 'now', presence = false } = wanted;
+        if (this.#broker.isForbidden(channel)) {
+          this.push({ type: 'reply', command, ok: false, error: { code: 'forbidden', message: `${channel} is not for everybody`, retryable: false } });
+          return;
+        }
         const log = this.#broker.channel(channel);
         const asked = from === 'now' ? log.position : 'last' in from ? log.last(from.last) : from.position;
         const position = this.#cursors.get(channel) ?? asked;

@@ -1,0 +1,52 @@
+/** Why a session runs on what it runs on, for a person. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { world } from './world.js';
+
+test('a session on what it prefers says how it came there', async () => {
+  const { clock, open } = world({ latencyMs: 10 });
+  const session = open();
+  assert.equal(String(session.explain()), 'connecting');
+  await clock.advance(1_000);
+  assert.match(String(session.explain()), /^websocket, because it /);
+  assert.equal(session.explain().transport, 'websocket');
+});
+
+test('a session on a lesser transport says what became of the better ones, and when they are tried again', async () => {
+  const { gateway, clock, open } = world({ latencyMs: 10 });
+  gateway.block('websocket');
+  gateway.block('sse', { outcome: 'buffered', reason: 'it was welcomed, and nothing more came' });
+  const session = open();
+  await clock.advance(2_000);
+  const { attempts, why } = session.explain();
+  assert.ok(why);
+  const last = attempts.filter(({ transport }) => transport === 'websocket').at(-1);
+  const [ago, again] = [last?.agoMs, last?.againInMs].map((ms) => Math.round((ms ?? NaN) / 1_000));
+  assert.ok(ago !== undefined && again !== undefined && ago > 0 && again > 0);
+  assert.match(
+    String(session.explain()),
+    new RegExp(
+      `^polling, because websocket was refused with status 403 ${ago} s ago and is tried again in ${again} s, ` +
+        'and sse was buffered \\(it was welcomed, and nothing more came\\) \\d+ s ago and is tried again in \\d+ s$',
+    ),
+  );
+});
+
+test('a session without a link says why, and when it tries again', async () => {
+  const { gateway, clock, open } = world();
+  const session = open();
+  await clock.advance(1_000);
+  gateway.refuse({ delayMs: 7_000 });
+  gateway.cut();
+  await clock.advance(2_000);
+  assert.match(String(session.explain()), /^waiting \(overload\), again in 5 s/);
+  void session.close();
+  await clock.advance(5_000);
+  assert.equal(String(session.explain()), 'closed: closed');
+});
+
+test('whether a reload keeps the session is said too', () => {
+  assert.match(world().open().explain().kept, /^not kept: /);
+});

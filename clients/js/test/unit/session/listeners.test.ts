@@ -1,0 +1,74 @@
+/** Who is told, whatever others do. */
+
+import assert from 'node:assert/strict';
+import { mock, test } from 'node:test';
+
+import { heard, world } from './world.js';
+
+test('a listener that throws is reported and stops nobody', async () => {
+  const { gateway, clock, open } = world();
+  const reported = mock.method(console, 'error', () => {});
+  const session = open();
+  const room = session.subscribe('room');
+  room.on('event', () => {
+    throw new Error('mine');
+  });
+  const data = heard<unknown>((hear) => room.on('event', (event) => hear(event.data)));
+  session.on('state', () => {
+    throw new Error('another');
+  });
+  await clock.advance(1_000);
+  gateway.publish('room', 1);
+  gateway.publish('room', 2);
+  await clock.advance(0);
+  reported.mock.restore();
+  assert.deepEqual(data, [1, 2]);
+  assert.deepEqual(reported.mock.calls.map(({ arguments: [error] }) => (error as Error).message).slice(-2), ['mine', 'mine']);
+});
+
+test('a listener may send, leave and close in the middle of a delivery', async () => {
+  const { gateway, clock, open } = world();
+  const session = open();
+  const [one, two] = [session.subscribe('one'), session.subscribe('two')];
+  const told: string[] = [];
+  const replies: unknown[] = [];
+  one.on('event', ({ data }) => {
+    told.push(`one ${String(data)}`);
+    if (data === 'send') void session.send('other', 1).then(() => replies.push('sent'));
+    if (data === 'leave') void two.leave();
+    if (data === 'close') void session.close();
+  });
+  two.on('event', ({ data }) => told.push(`two ${String(data)}`));
+  await clock.advance(1_000);
+  for (const word of ['send', 'leave']) {
+    gateway.publish('one', word);
+    gateway.publish('two', word);
+    await clock.advance(0);
+  }
+  gateway.publish('one', 'close');
+  gateway.publish('one', 'after');
+  await clock.advance(5_000);
+  assert.deepEqual(told, ['one send', 'two send', 'one leave', 'one close']);
+  assert.deepEqual(replies, ['sent']);
+  assert.equal(session.state.name, 'closed');
+});
+
+test('a listener that was taken back hears nothing more, not even of what is being told', async () => {
+  const { gateway, clock, open } = world();
+  const room = open().subscribe('room');
+  const told: string[] = [];
+  room.on('event', () => {
+    told.push('first');
+    off();
+  });
+  const off = room.on('event', () => told.push('second'));
+  const stop = new AbortController();
+  room.on('event', () => told.push('third'), { signal: stop.signal });
+  await clock.advance(1_000);
+  gateway.publish('room');
+  await clock.advance(0);
+  stop.abort();
+  gateway.publish('room');
+  await clock.advance(0);
+  assert.deepEqual(told, ['first', 'third', 'first']);
+});

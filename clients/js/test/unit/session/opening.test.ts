@@ -1,0 +1,137 @@
+/** How a session begins and ends. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { connect, SessionClosed } from '../../../src/index.js';
+import type { SessionState, Transport } from '../../../src/index.js';
+import type { UpFrame } from '../../../src/protocol.js';
+import { heard, world } from './world.js';
+
+test('nothing happens before the current task is over, and what is subscribed by then travels in the first message', async () => {
+  const { gateway, clock, open } = world({ latencyMs: 10 });
+  const said: UpFrame[][] = [];
+  const transports = gateway.transports.map((transport) => eavesdropped(transport, said));
+  const session = open({ transports });
+  assert.equal(said.length, 0);
+  session.subscribe('news');
+  session.subscribe('weather', { from: { last: 3 }, presence: true });
+  await clock.advance(0);
+  const [opening] = said;
+  assert.deepEqual(
+    opening?.map(({ type }) => type),
+    ['hello', 'commands'],
+  );
+  assert.deepEqual(opening?.[1], {
+    type: 'commands',
+    first: 1,
+    items: [
+      { type: 'subscribe', channel: 'news', from: 'now', presence: false },
+      { type: 'subscribe', channel: 'weather', from: { last: 3 }, presence: true },
+    ],
+  });
+});
+
+test('a session is connecting, then live on a poll, then on what is preferred', async () => {
+  const { clock, open } = world({ latencyMs: 10 });
+  const session = open();
+  const states: [number, SessionState][] = [];
+  session.on('state', (state) => states.push([clock.now(), state]));
+  assert.deepEqual(session.state, { name: 'connecting', attempt: 1 });
+  assert.equal(session.id, undefined);
+  await clock.advance(1_000);
+  assert.deepEqual(states, [
+    [20, { name: 'live', transport: 'polling' }],
+    [40, { name: 'live', transport: 'websocket' }],
+  ]);
+  assert.equal(session.id, 'session1');
+  assert.equal(session.isResumed, false);
+});
+
+test('ready resolves once the session is live, and at once when it is', async () => {
+  const { clock, open } = world({ latencyMs: 10 });
+  const session = open();
+  let isReady = false;
+  void session.ready().then(() => (isReady = true));
+  await clock.advance(19);
+  assert.equal(isReady, false);
+  await clock.advance(1);
+  assert.equal(isReady, true);
+  await session.ready();
+});
+
+test('ready ends with its signal, and with the session', async () => {
+  const { gateway, clock, open } = world();
+  gateway.refuse();
+  const session = open();
+  const stop = new AbortController();
+  const aborted = session.ready({ signal: stop.signal });
+  stop.abort(new Error('enough'));
+  await assert.rejects(aborted, /enough/);
+  const closed = assert.rejects(session.ready(), (error: unknown) => error instanceof SessionClosed && error.reason === 'closed');
+  void session.close();
+  await clock.advance(5_000);
+  await closed;
+});
+
+test('close says goodbye: the gateway forgets the session, and everything ends', async () => {
+  const { gateway, clock, open } = world({ latencyMs: 10 });
+  const session = open();
+  const room = session.subscribe('room');
+  await clock.advance(1_000);
+  const ends = heard((hear) => room.on('unsubscribed', hear));
+  const closed = session.close();
+  await clock.advance(2_000);
+  await closed;
+  assert.deepEqual(session.state, { name: 'closed', reason: 'closed' });
+  assert.deepEqual(gateway.sessions, []);
+  assert.deepEqual(ends, [{ reason: 'closed' }]);
+  await assert.rejects(session.send('room', 1), SessionClosed);
+  await assert.rejects(session.subscribe('other').subscribed, SessionClosed);
+  assert.equal(session.sendVolatile('room', 1), false);
+  await assert.rejects(session.migrate('sse'), SessionClosed);
+  await session.close();
+  assert.equal(clock.nextInMs, undefined, 'no timer is left');
+});
+
+test('aborting its signal closes a session', async () => {
+  const { gateway, clock, open } = world();
+  const stop = new AbortController();
+  const session = open({ signal: stop.signal });
+  await clock.advance(1_000);
+  stop.abort();
+  await clock.advance(2_000);
+  assert.equal(session.state.name, 'closed');
+  assert.deepEqual(gateway.sessions, []);
+});
+
+test('a signal that is aborted already opens nothing', async () => {
+  const { gateway, clock, open } = world();
+  const session = open({ signal: AbortSignal.abort() });
+  await clock.advance(2_000);
+  assert.equal(session.state.name, 'closed');
+  assert.deepEqual(gateway.sessions, []);
+});
+
+test('an address that is none, or of another scheme, is refused at once', () => {
+  assert.throws(() => connect('/relative'), TypeError);
+  assert.throws(() => connect('ftp://example.com/'), TypeError);
+  assert.throws(() => connect('http://example.com/', { transports: [] }), TypeError);
+});
+
+/** A transport whose messages are listened to. */
+function eavesdropped(transport: Transport, said: UpFrame[][]): Transport {
+  return {
+    ...transport,
+    missing: () => transport.missing(),
+    open(opening) {
+      const link = transport.open(opening);
+      const { poll } = link;
+      link.poll = (attach, message) => {
+        said.push([...message]);
+        poll.call(link, attach, message);
+      };
+      return link;
+    },
+  };
+}
