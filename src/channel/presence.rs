@@ -19,7 +19,7 @@ use std::{
 
 use bytes::Bytes;
 use hashbrown::{HashMap, hash_map::Entry};
-use throughline_wire::{ChannelName, Codec, Item, Member, Presence, PresenceKind, SessionId};
+use throughline_wire::{ChannelName, Codec, Item, Member, Presence, PresenceKind, SessionId, bounds};
 
 use super::Listener;
 
@@ -104,7 +104,7 @@ impl Roster {
     }
 
     pub(super) fn has_room(&self, most: usize) -> bool {
-        self.seats.len() < most && self.bytes < ROSTER_BYTES
+        self.seats.len() < most.min(bounds::PRESENCE_MEMBERS) && self.bytes < ROSTER_BYTES
     }
 
     /// Takes a member in; says whether it was not there.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use throughline_wire::{
-    ChannelName, ErrorCode, Event, MAX_INTEGER, Offset, Position, Sender, SessionId, bounds,
+    ChannelName, ErrorCode, Event, MAX_INTEGER, Member, Offset, Position, Sender, SessionId, bounds,
 };
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -208,6 +208,15 @@ impl Handle {
         let after = after.unwrap_or(last).max(base);
         let events = log.after(after).take(limit).map(|(_, entry)| entry.event()).collect();
         Ok(History { head, base, events })
+    }
+
+    /// Who takes part in the presence of a channel on this node, in the order in which they came.
+    ///
+    /// # Errors
+    /// The broker's reason.
+    pub async fn presence(&self, channel: &ChannelName) -> Result<Vec<Member>, ErrorCode> {
+        let channel = self.shared.broker.open(channel).await?;
+        Ok(channel.members().iter().map(|member| Member::clone(member)).collect())
     }
 
     /// How many sessions there are.

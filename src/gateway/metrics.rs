@@ -73,6 +73,7 @@ pub(crate) struct Metrics {
     channels: Gauge,
     log_bytes: Gauge,
     journal_bytes: Gauge,
+    presence_bytes: Gauge,
     sessions_opened: Counter,
     sessions_established: Counter,
     sessions_ended: Family<ReasonLabel, Counter>,
@@ -101,6 +102,7 @@ impl Metrics {
             channels: Gauge::default(),
             log_bytes: Gauge::default(),
             journal_bytes: Gauge::default(),
+            presence_bytes: Gauge::default(),
             sessions_opened: Counter::default(),
             sessions_established: Counter::default(),
             sessions_ended: Family::default(),
@@ -167,6 +169,12 @@ impl Metrics {
             "What session journals cost",
             Unit::Bytes,
             self.journal_bytes.clone(),
+        );
+        r.register_with_unit(
+            "presence",
+            "What presences cost that were sent and not acknowledged",
+            Unit::Bytes,
+            self.presence_bytes.clone(),
         );
         r.register("sessions_opened", "Sessions opened", self.sessions_opened.clone());
         r.register(
@@ -301,6 +309,7 @@ impl Metrics {
         self.channels.set(usage.channels() as i64);
         self.log_bytes.set(usage.log_bytes() as i64);
         self.journal_bytes.set(usage.journal_bytes() as i64);
+        self.presence_bytes.set(shared.session.presence_unacknowledged.bytes() as i64);
         #[cfg(feature = "tls")]
         self.certificates.measure(std::time::SystemTime::now());
         let mut out = String::new();

@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, time::SystemTime};
 
+use throughline_wire::bounds;
+
 use super::{
     Problems,
     layers::read_secret,
@@ -141,6 +143,7 @@ fn ranges(settings: &Settings, problems: &mut Problems) {
         ("session.heartbeat_ms", session.heartbeat_ms, 1_000, 60_000),
         ("session.poll_hold_ms", session.poll_hold_ms, 100, 5 * 60_000),
         ("session.probe_ms", session.probe_ms, 1_000, HOUR_MS),
+        ("session.presence_grace_ms", session.presence_grace_ms, 0, DAY_MS),
         ("session.backoff_base_ms", session.backoff_base_ms, 1, HOUR_MS),
         ("session.backoff_cap_ms", session.backoff_cap_ms, session.backoff_base_ms, HOUR_MS),
         ("session.admission_rate", session.admission_rate, 1, 10_000_000),
@@ -151,6 +154,8 @@ fn ranges(settings: &Settings, problems: &mut Problems) {
         ("limits.channels", limits.channels, 1, 100_000_000),
         ("limits.subscriptions", limits.subscriptions, 1, 65_536),
         ("limits.commands_ahead", limits.commands_ahead, 1, 4_096),
+        ("limits.presence_members", limits.presence_members, 0, bounds::PRESENCE_MEMBERS as u64),
+        ("limits.presence_bytes", limits.presence_bytes, 1 << 20, 1 << 40),
         ("limits.unacknowledged_items", limits.unacknowledged_items, 1, 65_536),
         ("limits.unacknowledged_bytes", limits.unacknowledged_bytes, 1_024, 64 << 20),
         ("limits.links", limits.links, 2, 64),

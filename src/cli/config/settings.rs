@@ -164,6 +164,9 @@ settings! {
         poll_hold_ms: u64 = 25_000, "milliseconds";
         /// How long a better transport may stand by unproven.
         probe_ms: u64 = 15_000, "milliseconds";
+        /// How long a session without a link is still listed in the presence of its channels; no longer than the resume
+        /// window, whatever this says. Shorter tells sooner that somebody is gone, longer hides reconnects and reloads.
+        presence_grace_ms: u64 = 30_000, "milliseconds";
         /// The bound of a lost client's second attempt, doubled with each further one.
         backoff_base_ms: u64 = 1_000, "milliseconds";
         /// The bound of all later attempts.
@@ -186,6 +189,12 @@ settings! {
         subscriptions: u64 = 256, "channels per session";
         /// Commands of one session that may be unreplied.
         commands_ahead: u64 = 64, "commands per session";
+        /// Sessions that take part in the presence of one channel. Each that comes or goes is told to all the others. Past
+        /// it: `too_many_members`.
+        presence_members: u64 = 1_000, "sessions per channel";
+        /// What presences may cost together that were sent and not acknowledged. Past it nobody is told more until some
+        /// are.
+        presence_bytes: u64 = 32 << 20, "bytes";
         /// Event items of one session that may be unacknowledged before it gets no more.
         unacknowledged_items: u64 = 1_024, "items per session";
         /// Payload of one session that may be unacknowledged before it gets no more.

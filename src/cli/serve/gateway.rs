@@ -79,6 +79,9 @@ pub(super) fn gateway(settings: &Settings, is_loopback: bool) -> anyhow::Result<
             subscriptions: limits.subscriptions,
             ..Limits::default()
         },
+        presence_grace_ms: session.presence_grace_ms,
+        presence_members: limits.presence_members as usize,
+        presence_bytes: limits.presence_bytes,
         links: limits.links as usize,
         ..SessionConfig::new(keys)
     };

@@ -119,6 +119,10 @@ impl Admin {
                 only(&head, &Method::GET)?;
                 self.history(channel, head.uri.query()).await
             }
+            ["api", "v1", "channels", channel, "presence"] => {
+                only(&head, &Method::GET)?;
+                self.presence(channel, head.uri.query()).await
+            }
             ["api", "v1", "sessions"] => {
                 only(&head, &Method::GET)?;
                 self.sessions(head.uri.query())

@@ -1,9 +1,11 @@
-//! What can be looked at: a channel's history, sessions, metrics and health.
+//! What can be looked at: a channel's history and who takes part in it, sessions, metrics and health.
 
 use http::{Response, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use throughline_wire::{ChannelName, Codec, Epoch, ErrorCode, Event, Item, Offset, Position, SessionId};
+use throughline_wire::{
+    ChannelName, Codec, Epoch, ErrorCode, Event, Item, Json, Member, Offset, Position, SessionId,
+};
 
 use super::{Admin, json, refusal::Refusal, with_type};
 use crate::{
@@ -73,6 +75,26 @@ impl Admin {
         ))
     }
 
+    /// `GET /api/v1/channels/{channel}/presence`
+    pub(super) async fn presence(
+        &self,
+        channel: &str,
+        query: Option<&str>,
+    ) -> Result<Response<Body>, Refusal> {
+        #[derive(Serialize)]
+        struct Answer<'a> {
+            channel: &'a str,
+            count: usize,
+            members: Vec<Present>,
+        }
+        let channel = ChannelName::parse(channel).map_err(Refusal::wire)?;
+        Query::read(query, &[])?;
+        let members = self.handle.presence(&channel).await.map_err(Refusal::wire)?;
+        let count = members.len();
+        let members = members.into_iter().map(Present::of).collect::<Result<_, _>>()?;
+        Ok(json(StatusCode::OK, &Answer { channel: channel.as_str(), count, members }))
+    }
+
     /// `GET /api/v1/sessions?after=&limit=`
     pub(super) fn sessions(&self, query: Option<&str>) -> Result<Response<Body>, Refusal> {
         #[derive(Serialize)]
@@ -120,8 +142,28 @@ impl Admin {
 fn as_on_the_wire(event: Event) -> Result<Box<RawValue>, Refusal> {
     let mut text = Codec::Json.encode_item(&Item::Event(event));
     text.truncate(text.trim_ascii_end().strip_suffix(b",").map_or(text.len(), <[u8]>::len));
-    let text = String::from_utf8(text.into()).map_err(|_| Refusal::wire(ErrorCode::Internal))?;
+    raw(String::from_utf8(text.into()).map_err(|_| Refusal::wire(ErrorCode::Internal))?)
+}
+
+fn raw(text: String) -> Result<Box<RawValue>, Refusal> {
     RawValue::from_string(text).map_err(|_| Refusal::wire(ErrorCode::Internal))
+}
+
+/// Somebody who takes part in a channel.
+#[derive(Serialize)]
+struct Present {
+    session: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    info: Option<Box<RawValue>>,
+}
+
+impl Present {
+    fn of(member: Member) -> Result<Self, Refusal> {
+        let info = member.info.as_ref().map(Json::as_str).map(|info| raw(info.to_owned())).transpose()?;
+        Ok(Self { session: member.session.to_string(), user: member.user, info })
+    }
 }
 
 /// A session, as it is listed.
