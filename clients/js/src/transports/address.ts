@@ -14,9 +14,10 @@ export function addressOf({ base, offer }: Pick<Opening, 'base' | 'offer'>, path
   const [secure, plain] = schemes;
   const url = new URL(offer?.url ?? path, new URL('v1/', base));
   const { protocol, port } = url;
-  if (protocol === 'http:' && plain === secure) url.port = port || '80'; // WebTransport: the same number, by UDP
   if (protocol === 'http:') url.protocol = plain;
   if (protocol === 'https:') url.protocol = secure;
+  // WebTransport beside plain HTTP: the same number, by UDP.
+  if (protocol === 'http:' && plain === 'https:') url.port = port || '80';
   const isSafe = url.protocol === secure || (url.protocol === plain && base.protocol === 'http:');
   if (!isSafe || url.username || url.password) throw new Error(`${url.href} is no address for this transport`);
   return url;

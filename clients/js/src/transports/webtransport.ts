@@ -97,9 +97,12 @@ function open(opening: Opening, WebTransport: WebTransportOptions['WebTransport'
     const reader = readable.getReader();
     for (;;) {
       const { value } = await reader.read();
-      if (!value) { end({ kind: 'lost', reason: 'the gateway ended the stream' }); return; }
-      const fault = told.heard(splitter.push(value));
-      if (fault) { end(fault); return; }
+      const over: End | undefined = value
+        ? told.heard(splitter.push(value))
+        : { kind: 'lost', reason: 'the gateway ended the stream' };
+      if (!over) continue;
+      end(over);
+      return;
     }
   };
 
@@ -115,7 +118,11 @@ function open(opening: Opening, WebTransport: WebTransportOptions['WebTransport'
 
   run().catch(async (error: unknown) => {
     const { message, streamErrorCode } = error as Error & { readonly streamErrorCode?: number | null };
-    if (!stream) return failed(clock.now() - begun > connectMs / 2 ? 'blocked' : 'refused', message);
+    if (!stream) {
+      // QUIC gives up too, and may be a little faster.
+      failed(clock.now() - begun > connectMs / 2 ? 'blocked' : 'refused', message);
+      return;
+    }
     const code = streamErrorCode ?? (await closeCode()) ?? 0;
     end(code >= 1000 && code < 5000 ? { kind: 'closed', code } : { kind: 'lost', reason: message });
   });
@@ -147,7 +154,10 @@ function open(opening: Opening, WebTransport: WebTransportOptions['WebTransport'
     post() {},
     close(inPeace) {
       told.stop();
-      if (!inPeace || !stream) { hangUp(); return; }
+      if (!inPeace || !stream) {
+        hangUp();
+        return;
+      }
       // The gateway has its last word, which is read and not told; then whoever reads hangs up.
       stream.close().catch(ignored);
       stopWaiting = clock.after(GOODBYE_MS, () => hangUp());
