@@ -36,8 +36,8 @@ export interface Told {
   frozen(): void;
   /** The page goes away, for good or into the page cache: nobody can say which. */
   left(): void;
-  /** It is back from the page cache. */
-  cameBack(): void;
+  /** It is back from the page cache, and online or not. */
+  cameBack(isOnline: boolean): void;
 }
 
 /** Does for a session what its page's life demands, until it is stopped. */
@@ -58,7 +58,8 @@ export function attend(
       keeper.leave();
       change(() => {});
     },
-    cameBack: () => void keeper.comeBack().then(networkChanged),
+    // Where it is not online, it stays frozen until it is.
+    cameBack: (isOnline) => void keeper.comeBack().then(() => isOnline && networkChanged()),
   });
 }
 
@@ -86,6 +87,10 @@ export function platform(clock: Clock, globals: Platform = globalThis): Environm
       const on = (target: Partial<EventTarget> | undefined, name: string, listener: (event: Event) => void): void => {
         target?.addEventListener?.(name, listener, { signal: stop.signal });
       };
+
+      // Only `false` says anything; workers and pages have it.
+      const isOnline = (): boolean => navigator?.onLine !== false;
+      const networkChanged = (): void => (isOnline() ? told.networkChanged() : told.offline());
 
       // Hidden, and its connections few.
       let isFew = base.protocol === 'http:';
@@ -117,11 +122,11 @@ export function platform(clock: Clock, globals: Platform = globalThis): Environm
         if (!isPersisted(event)) return;
         isAway = false;
         watchSleep();
-        told.cameBack();
+        told.cameBack(isOnline());
       });
       // A page in the cache is frozen too; it is back when it is shown.
       on(document, 'freeze', () => !isAway && told.frozen());
-      on(document, 'resume', () => !isAway && told.networkChanged());
+      on(document, 'resume', () => !isAway && networkChanged());
 
       // Asleep.
       let lookedMs = 0;
@@ -136,7 +141,7 @@ export function platform(clock: Clock, globals: Platform = globalThis): Environm
       const look = (): void => {
         const isLate = clock.wall() - lookedMs > LOOK_MS + (wasUnseen ? LATE_HIDDEN_MS : LATE_SEEN_MS);
         watchSleep();
-        if (isLate && !isAway) told.networkChanged();
+        if (isLate && !isAway) networkChanged();
       };
       on(document, 'visibilitychange', () => {
         if (document?.hidden) wasUnseen = true;
@@ -146,18 +151,18 @@ export function platform(clock: Clock, globals: Platform = globalThis): Environm
 
       // The way into the network.
       on(globals, 'offline', () => told.offline());
-      on(globals, 'online', () => told.networkChanged());
+      on(globals, 'online', networkChanged);
       const connection = navigator?.connection;
       let way = connection?.type;
       on(connection, 'change', () => {
         // It also tells of every new estimate of its speed, which changes nothing.
-        if (connection?.type !== way) told.networkChanged();
+        if (connection?.type !== way) networkChanged();
         way = connection?.type;
       });
 
       watchSleep();
       tellHidden();
-      if (navigator?.onLine === false) told.offline();
+      if (!isOnline()) told.offline();
       return () => {
         stop.abort();
         cancel();

@@ -17,7 +17,7 @@ const listener: Told = {
   networkChanged: () => told.push('network changed'),
   frozen: () => told.push('frozen'),
   left: () => told.push('left'),
-  cameBack: () => told.push('came back'),
+  cameBack: (isOnline) => told.push(isOnline ? 'came back' : 'came back offline'),
 };
 
 beforeEach(() => {
@@ -86,6 +86,23 @@ describe('the network', () => {
     connection.dispatchEvent(new Event('change'));
     connection.dispatchEvent(new Event('change'));
     assert.deepEqual(told, ['network changed']);
+  });
+});
+
+describe('a page that is offline', () => {
+  test('stays so whatever else happens to it', () => {
+    watch('https://a.example/');
+    page.navigator.onLine = false;
+    page.tell('offline');
+    page.navigator.connection.type = 'none';
+    page.navigator.connection.dispatchEvent(new Event('change'));
+    clock.sleep(60_000);
+    clock.advance(10_000);
+    page.document.dispatchEvent(new Event('resume'));
+    assert.deepEqual(told, ['offline', 'offline', 'offline', 'offline']);
+    page.tell('pagehide', true);
+    page.tell('pageshow', true);
+    assert.deepEqual(told.slice(4), ['left', 'frozen', 'came back offline']);
   });
 });
 
@@ -223,7 +240,11 @@ describe('a session', () => {
     tell.frozen();
     assert.deepEqual(calls, ['handleHidden 5 true', 'handleOffline 5', 'handleNetworkChanged 5', 'leave', 'handleFrozen 5']);
     assert.equal(turns, 5, 'what waits goes out when the page is left');
-    tell.cameBack();
+    tell.cameBack(false);
+    isBack();
+    await idle();
+    assert.equal(calls.length, 5, 'there is no network');
+    tell.cameBack(true);
     await idle();
     assert.equal(calls.length, 5);
     isBack();
