@@ -48,6 +48,7 @@ function open(opening: Opening, WebSocket: WebSocketOptions['WebSocket']): Link 
   let why = '';
 
   const end = (end: End) => {
+    if (told.isOver) return;
     stopWaiting();
     told.tell('ended', end);
     socket?.close();

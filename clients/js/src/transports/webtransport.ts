@@ -62,8 +62,10 @@ function open(opening: Opening, WebTransport: WebTransportOptions['WebTransport'
 
   const hangUp = (code = 1000) => {
     stopWaiting();
+    const open = session;
+    session = undefined;
     try {
-      session?.close({ closeCode: code, reason: '' });
+      open?.close({ closeCode: code, reason: '' });
     } catch {
       // It never stood, or is closed.
     }
@@ -78,14 +80,15 @@ function open(opening: Opening, WebTransport: WebTransportOptions['WebTransport'
   const run = async () => {
     const url = addressOf(opening, 'webtransport', ['https:', 'https:']);
     const Platform = WebTransport as NonNullable<typeof WebTransport>;
-    session = new Platform(url.href, { protocols: [codec.name], ...certificates(opening.offer) });
-    session.closed.catch(ignored); // Whoever reads hears of it.
-    await session.ready;
-    if (session.protocol !== codec.name) codec = json();
-    const { readable, writable } = await session.createBidirectionalStream();
+    const opened = new Platform(url.href, { protocols: [codec.name], ...certificates(opening.offer) });
+    session = opened;
+    opened.closed.catch(ignored); // Whoever reads hears of it.
+    await opened.ready;
+    if (opened.protocol !== codec.name) codec = json();
+    const { readable, writable } = await opened.createBidirectionalStream();
     stopWaiting();
     stream = writable.getWriter();
-    const { datagrams } = session;
+    const { datagrams } = opened;
     beside = (datagrams.createWritable?.() ?? datagrams.writable)?.getWriter();
     told.tell('opened');
     readDatagrams(datagrams.readable).catch(ignored); // The stream says how the link ended.
