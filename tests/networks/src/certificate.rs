@@ -22,6 +22,11 @@ impl Files {
         Ok(files)
     }
 
+    /// The certificate, to be trusted.
+    pub(crate) fn pem(&self) -> Result<Vec<u8>> {
+        Ok(fs::read(&self.certificate)?)
+    }
+
     /// What tells the gateway of them.
     pub(crate) fn settings(&self) -> [String; 2] {
         [

@@ -1,17 +1,17 @@
 //! A cold start: how long it takes from nothing to the first event, beside a bare POST over the same network.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::json;
-use throughline_client::{Incoming, Session, SubscribeFrom};
+use throughline_client::SubscribeFrom;
 
+use crate::client::Client;
 use crate::figures::Figures;
 use crate::gateway::Admin;
 use crate::line::Line;
 use crate::route::Route;
-use crate::traffic::channel_named;
 
 /// What came of it.
 #[derive(Clone, Debug)]
@@ -39,38 +39,30 @@ impl ColdStart {
 ///
 /// # Errors
 /// When a POST is not answered: that network carries nothing.
-pub async fn cold_start(admin: Admin, route: &Route, rounds: usize, watched: usize) -> Result<ColdStart> {
-    let channel = channel_named(CHANNEL)?;
+pub async fn cold_start(
+    client: Client<'_>,
+    admin: Admin,
+    route: &Route,
+    rounds: usize,
+    watched: usize,
+) -> Result<ColdStart> {
     admin.publish(CHANNEL, &json!({ "n": 1 })).await?;
     let (mut posts, mut firsts, mut failed) = (Vec::new(), Vec::new(), 0);
     let mut chosen = BTreeMap::new();
     for round in 0..rounds {
-        posts.push(route.bare_post().await?);
-        let mut config = route.client()?;
-        config.subscriptions = vec![(channel.clone(), SubscribeFrom::Last(1))];
-        let begun = Instant::now();
-        let (session, mut events) = Session::connect(config)?;
-        let first = async {
-            while let Some(incoming) = events.next().await {
-                if let Incoming::Event { .. } = incoming {
-                    return true;
-                }
-            }
-            false
-        };
-        if tokio::time::timeout(PATIENCE, first).await == Ok(true) {
-            firsts.push(begun.elapsed());
-        } else {
-            failed += 1;
+        posts.push(client.bare_post(route).await?);
+        let (session, mut arriving) = client.connect(route, CHANNEL, SubscribeFrom::Last(1), None).await?;
+        match tokio::time::timeout(PATIENCE, arriving.recv()).await {
+            Ok(Some(first)) => firsts.push(first.after),
+            _ => failed += 1,
         }
         if round < watched {
             // Whatever is better may prove itself meanwhile.
-            let _ = tokio::time::timeout(SETTLES, async { while events.next().await.is_some() {} }).await;
-            let via = session.state().borrow().via;
-            let via = via.map_or_else(|| "none".to_owned(), |via| via.transport.to_string());
-            *chosen.entry(via).or_default() += 1;
+            tokio::time::sleep(SETTLES).await;
+            let on = session.on().map_or_else(|| "none".to_owned(), |on| on.to_string());
+            *chosen.entry(on).or_default() += 1;
         }
-        let _ = tokio::time::timeout(SETTLES, session.close()).await;
+        session.close(SETTLES).await?;
         if failed == ENOUGH {
             break;
         }

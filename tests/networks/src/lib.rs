@@ -5,6 +5,8 @@
 //! seed, is bounded, and changes while it runs.
 
 mod certificate;
+mod chromium;
+mod client;
 mod cold;
 mod faults;
 mod figures;
@@ -16,6 +18,7 @@ mod ledger;
 mod line;
 mod midsession;
 mod network;
+mod node;
 mod peers;
 mod play;
 mod proxies;
@@ -26,6 +29,8 @@ mod tcp;
 mod traffic;
 mod udp;
 
+pub use chromium::{Browser, Chromium};
+pub use client::Client;
 pub use cold::{ColdStart, cold_start};
 pub use faults::{Passage, Strike, TcpFaults, Upgrades, Whom};
 pub use figures::Figures;
@@ -36,7 +41,7 @@ pub use line::Line;
 pub use midsession::{MidSession, Scene};
 pub use network::Network;
 pub use peers::{PEERS, PeerRows, PeerSilence, PeerStart, Peers};
-pub use play::{Options, Played, Plays, ThroughProxy, Way, play};
+pub use play::{Options, Played, Plays, Side, ThroughProxy, Way, play};
 pub use proxies::{Kind, Programs, Proxy};
 pub use report::Report;
 pub use route::{By, Route};

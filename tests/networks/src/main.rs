@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use throughline_networks::{Options, Peers, Programs, Report, play};
+use throughline_networks::{Browser, Options, Peers, Programs, Report, play};
 
 /// What to play, and where things are.
 #[derive(Parser)]
@@ -19,7 +19,7 @@ struct Arguments {
     /// Fewer rounds and sessions: shows that it runs, not what it measures.
     #[arg(long)]
     quick: bool,
-    /// Only what has this in its name: `cold`, `mid`, `proxy`, `mid webtransport`, `squid`.
+    /// Only what has this in its name: `cold`, `rust mid`, `proxy`, `chromium mid webtransport`, `squid`, `peers`.
     #[arg(long)]
     only: Option<String>,
     /// squid.
@@ -37,6 +37,15 @@ struct Arguments {
     /// mitmdump.
     #[arg(long)]
     mitmdump: Option<PathBuf>,
+    /// Chromium.
+    #[arg(long, env = "CHROMIUM", requires = "playwright")]
+    chromium: Option<PathBuf>,
+    /// The `node_modules` that holds playwright-core.
+    #[arg(long, env = "PLAYWRIGHT")]
+    playwright: Option<PathBuf>,
+    /// The client in TypeScript, a script that defines `throughline`.
+    #[arg(long, default_value = "src/page/client.js")]
+    client: PathBuf,
     /// The folder that holds peer.mjs and what it imports.
     #[arg(long)]
     peers: Option<PathBuf>,
@@ -63,6 +72,11 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
             nginx: arguments.nginx,
             mitmdump: arguments.mitmdump,
         },
+        browser: arguments.chromium.zip(arguments.playwright).map(|(chromium, playwright)| Browser {
+            chromium,
+            playwright,
+            client: arguments.client,
+        }),
         peers: arguments.peers.map(|folder| Peers { folder, rounds: if arguments.quick { 3 } else { 10 } }),
         rounds: if arguments.quick { 5 } else { 20 },
         sessions: if arguments.quick { 1 } else { 5 },

@@ -4,16 +4,19 @@
 //! sent after the strike, a round trip after it was sent. On an idle one it is the next sign of life, a heartbeat after the
 //! last. It stops at the first event that was published after the strike.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use throughline_client::{Config, Session, SubscribeFrom, Transport};
+use throughline_client::{SubscribeFrom, Transport};
 
+use crate::client::Client;
 use crate::gateway::Admin;
 use crate::ledger::Account;
 use crate::line::Line;
 use crate::network::Network;
-use crate::traffic::{Arrivals, Publisher, Sender, channel_named};
+use crate::route::Route;
+use crate::traffic::{Arrivals, Publisher, Sender};
 
 /// A play with one fault in it.
 #[derive(Clone, Copy)]
@@ -26,8 +29,8 @@ pub struct Scene<'a> {
     pub line: &'a Line,
     /// Names its channels.
     pub name: &'a str,
-    /// The client, made for this network.
-    pub config: &'a Config,
+    /// The client.
+    pub client: Client<'a>,
     /// What the session has to run on before the fault.
     pub on: Transport,
     /// What goes wrong.
@@ -65,12 +68,14 @@ impl Scene<'_> {
     /// When it cannot be played: the session never ran on what it has to run on before the fault.
     pub async fn play(&self) -> Result<MidSession> {
         let down = format!("{}-down", self.name);
-        let mut config = self.config.clone();
-        config.subscriptions = vec![(channel_named(&down)?, SubscribeFrom::Now)];
-        let (session, events) = Session::connect(config)?;
-        let arrivals = Arrivals::begin(events);
-        if runs_on(&session, self.on).await.is_none() {
-            bail!("the session runs on {:?}, not on {}", transport(&session), self.on);
+        let route = Route::to(self.network.address());
+        let connecting = self.client.connect(&route, &down, SubscribeFrom::Now, Some(self.heartbeat));
+        let (session, arriving) = connecting.await?;
+        let session = Arc::new(session);
+        let arrivals = Arrivals::begin(arriving);
+        if session.runs_on(PATIENCE, |on| on == self.on).await.is_none() {
+            session.close(FLOWS_FOR).await?;
+            bail!("the session runs on {:?}, not on {}", session.on(), self.on);
         }
 
         let mut publisher = Publisher::new(self.admin, down);
@@ -78,7 +83,7 @@ impl Scene<'_> {
         let (first, due) = if self.is_busy {
             publisher.go_on(EVENTS_EVERY);
             let up = format!("{}-up", self.name);
-            let sender = &*sender.insert(Sender::go_on(session.clone(), up, COMMANDS_EVERY)?);
+            let sender = &*sender.insert(Sender::go_on(Arc::clone(&session), up, COMMANDS_EVERY));
             tokio::time::sleep(FLOWS_FOR).await;
             let struck = self.strike();
             let due = sender.first_after(struck).await + self.line.round_trip();
@@ -94,12 +99,13 @@ impl Scene<'_> {
             (0, if self.quiet.is_zero() { sign + self.heartbeat } else { expected })
         };
         let healed = arrivals.came(first, PATIENCE).await;
-        let on = transport(&session);
+        let on = session.on();
 
         tokio::time::sleep(FLOWS_FOR).await;
         let good = Instant::now();
         (self.heal)(self.network);
-        let back = runs_on(&session, self.on).await.map(|at| at.saturating_duration_since(good));
+        let back = session.runs_on(PATIENCE, |on| on == self.on).await;
+        let back = back.map(|at| at.saturating_duration_since(good));
 
         let published = publisher.stop().await;
         let down = arrivals.account(published, PATIENCE).await;
@@ -107,7 +113,7 @@ impl Scene<'_> {
             Some(sender) => sender.stop(self.admin, PATIENCE).await?.0,
             None => Account::default(),
         };
-        let _ = tokio::time::timeout(FLOWS_FOR, session.close()).await;
+        session.close(FLOWS_FOR).await?;
         let healed = healed.map(|at| at.saturating_duration_since(due));
         Ok(MidSession { healed, on, back, down, up })
     }
@@ -140,17 +146,6 @@ impl Scene<'_> {
             }
         }
     }
-}
-
-fn transport(session: &Session) -> Option<Transport> {
-    session.state().borrow().via.map(|via| via.transport)
-}
-
-/// When the session ran on this: now, if it does.
-async fn runs_on(session: &Session, on: Transport) -> Option<Instant> {
-    let mut state = session.state();
-    let running = state.wait_for(|state| state.via.is_some_and(|via| via.transport == on));
-    tokio::time::timeout(PATIENCE, running).await.ok()?.ok().map(|_| Instant::now())
 }
 
 /// How often something is published on a busy link.

@@ -4,19 +4,17 @@
 //! A peer is a program of Node (`peers/peer.mjs`): it serves, it starts again and again, or it stays and tells of each event.
 
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use futures_util::future::join_all;
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
 
 use crate::faults::{Strike, TcpFaults, Upgrades, Whom};
 use crate::figures::Figures;
 use crate::hostile::{Hostile, from_the_start};
 use crate::network::Network;
+use crate::node::Node;
 
 /// Those that can be run here.
 pub const PEERS: [&str; 5] = ["socket.io", "socket.io, WebSocket first", "sockjs", "signalr", "centrifuge"];
@@ -138,12 +136,7 @@ impl Peers {
     }
 
     fn node(&self, arguments: &[&str]) -> Result<Node> {
-        let mut command = Command::new("node");
-        command.arg(self.folder.join("peer.mjs")).args(arguments).kill_on_drop(true);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut process = command.spawn().context("node starts")?;
-        let said = BufReader::new(process.stdout.take().context("its output is piped")?).lines();
-        Ok(Node { process, said })
+        Node::start(&self.folder.join("peer.mjs"), arguments, &[])
     }
 }
 
@@ -151,26 +144,6 @@ struct Server {
     _process: Node,
     network: Network,
     round_trip: Duration,
-}
-
-struct Node {
-    process: Child,
-    said: Lines<BufReader<ChildStdout>>,
-}
-
-impl Node {
-    /// The next that it says.
-    async fn next(&mut self, patience: Duration) -> Result<Value> {
-        match tokio::time::timeout(patience, self.said.next_line()).await {
-            Ok(Ok(Some(line))) => serde_json::from_str(&line).context("it speaks JSON"),
-            Ok(_) => bail!("the peer ended"),
-            Err(_) => bail!("the peer says nothing"),
-        }
-    }
-
-    fn is_running(&mut self) -> bool {
-        self.process.try_wait().is_ok_and(|status| status.is_none())
-    }
 }
 
 fn in_words<T>(played: Result<T>) -> Result<T, String> {

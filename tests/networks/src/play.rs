@@ -1,12 +1,15 @@
 //! Plays everything, and keeps what came of it for [`report`](crate::report).
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use futures_util::{StreamExt, future::join_all, stream};
-use throughline_client::{Session, SubscribeFrom};
+use throughline_client::SubscribeFrom;
 
+use crate::chromium::{Browser, Chromium};
+use crate::client::Client;
 use crate::cold::{ColdStart, cold_start};
 use crate::faults::{Passage, TcpFaults};
 use crate::gateway::Gateway;
@@ -18,7 +21,7 @@ use crate::network::Network;
 use crate::peers::{PeerRows, Peers};
 use crate::proxies::{Kind, Programs, Proxy};
 use crate::route::{By, Route};
-use crate::traffic::{Arrivals, Publisher, Sender, channel_named};
+use crate::traffic::{Arrivals, Publisher, Sender};
 
 /// What to play, and with what.
 #[derive(Clone, Debug)]
@@ -27,6 +30,8 @@ pub struct Options {
     pub gateway: PathBuf,
     /// The proxies' programs.
     pub programs: Programs,
+    /// A browser for the client in TypeScript, if there is one on this machine.
+    pub browser: Option<Browser>,
     /// Other systems, if they are on this machine.
     pub peers: Option<Peers>,
     /// Rounds of each cold start.
@@ -43,14 +48,23 @@ pub type Played<T> = Result<T, String>;
 /// Everything that was played.
 #[derive(Debug, Default)]
 pub struct Plays {
+    /// By the client in Rust.
+    pub rust: Side,
+    /// By the client in TypeScript, and in which browser.
+    pub chromium: Option<(String, Side)>,
+    /// By other systems.
+    pub peers: Option<PeerRows>,
+}
+
+/// What one client made of it all.
+#[derive(Debug, Default)]
+pub struct Side {
     /// Cold starts.
     pub cold: Vec<(Hostile, Played<ColdStart>)>,
     /// Faults in mid-session: on a busy link, on an idle one.
     pub mid: Vec<(Turn, [Played<Vec<MidSession>>; 2])>,
     /// Real proxies.
     pub proxied: Vec<(Way, Played<ThroughProxy>)>,
-    /// Other systems.
-    pub peers: Option<PeerRows>,
 }
 
 /// A way through a proxy.
@@ -91,7 +105,8 @@ pub struct ThroughProxy {
     pub log_line: String,
 }
 
-const WAYS: &[Way] = &[
+/// The ways that are played.
+pub(crate) const WAYS: &[Way] = &[
     Way { name: "squid, asked for whole addresses", kind: Kind::Squid, asked: Asked::Forwarding },
     Way { name: "squid, asked for a tunnel", kind: Kind::Squid, asked: Asked::Tunnel },
     Way { name: "tinyproxy, asked for whole addresses", kind: Kind::Tinyproxy, asked: Asked::Forwarding },
@@ -111,33 +126,61 @@ const WAYS: &[Way] = &[
 /// # Errors
 /// When the gateway does not start. What cannot be played is in the rows.
 pub async fn play(options: &Options, say: &dyn Fn(&str)) -> Result<Plays> {
-    let mut plays = Plays::default();
-    let wanted = |name: &str| options.only.as_ref().is_none_or(|only| name.contains(only));
-    for hostile in from_the_start().into_iter().filter(|hostile| wanted(&format!("cold {}", hostile.name))) {
-        say(&format!("cold start: {}", hostile.name));
-        let played = cold(options, &hostile).await;
-        plays.cold.push((hostile, played.map_err(in_words)));
+    let mut plays = Plays { rust: side(Client::Rust, options, say).await, ..Plays::default() };
+    if let Some(browser) = &options.browser {
+        let chromium = Chromium::start(browser, None).await?;
+        let played = side(Client::Chromium(&chromium), options, say).await;
+        plays.chromium = Some((chromium.version.clone(), played));
+        chromium.quit().await;
     }
-    let turns = in_mid_session().into_iter().filter(|turn| wanted(&format!("mid {} {}", turn.on, turn.name)));
-    // They wait nearly all of their time, so some are played at once.
-    plays.mid = stream::iter(turns)
-        .map(async |turn: Turn| {
-            say(&format!("mid-session, on {}: {}", turn.on, turn.name));
-            let (busy, idle) = tokio::join!(mid(options, &turn, true), mid(options, &turn, false));
-            let played = [busy.map_err(in_words), idle.map_err(in_words)];
-            (turn, played)
-        })
-        .buffered(AT_ONCE)
-        .collect()
-        .await;
-    for way in WAYS.iter().filter(|way| wanted(&format!("proxy {}", way.name))) {
-        say(&format!("through {}", way.name));
-        plays.proxied.push((*way, proxied(options, way).await.map_err(in_words)));
-    }
-    if let Some(peers) = options.peers.as_ref().filter(|_| wanted("peers")) {
+    if let Some(peers) = options.peers.as_ref().filter(|_| options.wants("peers")) {
         plays.peers = Some(peers.play(say).await);
     }
     Ok(plays)
+}
+
+/// Everything that one client plays.
+async fn side(client: Client<'_>, options: &Options, say: &dyn Fn(&str)) -> Side {
+    let (prefix, at_once) = match client {
+        Client::Rust => ("rust", AT_ONCE),
+        Client::Chromium(_) => ("chromium", AT_ONCE_IN_CHROMIUM),
+    };
+    let wanted = |name: String| {
+        let name = format!("{prefix} {name}");
+        options.wants(&name).then(|| say(&name)).is_some()
+    };
+    let mut side = Side::default();
+    for hostile in from_the_start() {
+        if wanted(format!("cold {}", hostile.name)) {
+            let played = cold(client, options, &hostile).await;
+            side.cold.push((hostile, played.map_err(in_words)));
+        }
+    }
+    // They wait nearly all of their time, so some are played at once.
+    side.mid = stream::iter(in_mid_session())
+        .filter(|turn| std::future::ready(options.wants(&format!("{prefix} mid {} {}", turn.on, turn.name))))
+        .map(async |turn: Turn| {
+            say(&format!("{prefix} mid {} {}", turn.on, turn.name));
+            let (busy, idle) =
+                tokio::join!(mid(client, options, &turn, true), mid(client, options, &turn, false));
+            let played = [busy.map_err(in_words), idle.map_err(in_words)];
+            (turn, played)
+        })
+        .buffered(at_once)
+        .collect()
+        .await;
+    for way in WAYS {
+        if wanted(format!("proxy {}", way.name)) {
+            side.proxied.push((*way, proxied(client, options, way).await.map_err(in_words)));
+        }
+    }
+    side
+}
+
+impl Options {
+    fn wants(&self, name: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| name.contains(only))
+    }
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "it is given to map_err")]
@@ -145,15 +188,15 @@ fn in_words(error: anyhow::Error) -> String {
     format!("{error:#}")
 }
 
-async fn cold(options: &Options, hostile: &Hostile) -> Result<ColdStart> {
+async fn cold(client: Client<'_>, options: &Options, hostile: &Hostile) -> Result<ColdStart> {
     let gateway = Gateway::start(&options.gateway, &[]).await?;
     let network = Network::start(gateway.clients(), gateway.clients(), &hostile.line).await?;
     hostile.befall(&network);
-    cold_start(gateway.admin(), &Route::to(network.address()), options.rounds, WATCHED).await
+    cold_start(client, gateway.admin(), &Route::to(network.address()), options.rounds, WATCHED).await
 }
 
 /// Each session has a network of its own; they share the gateway.
-async fn mid(options: &Options, turn: &Turn, is_busy: bool) -> Result<Vec<MidSession>> {
+async fn mid(client: Client<'_>, options: &Options, turn: &Turn, is_busy: bool) -> Result<Vec<MidSession>> {
     let heartbeat = format!("session.heartbeat_ms={}", HEARTBEAT.as_millis());
     let hold = format!("session.poll_hold_ms={}", HEARTBEAT.as_millis());
     let gateway = Gateway::start(&options.gateway, &[&heartbeat, &hold]).await?;
@@ -161,14 +204,12 @@ async fn mid(options: &Options, turn: &Turn, is_busy: bool) -> Result<Vec<MidSes
     let session = async |number: usize| {
         let network = Network::start(gateway.clients(), gateway.clients(), line).await?;
         turn.before.befall(&network);
-        let mut config = Route::to(network.address()).client()?;
-        config.timing.poll_hold = HEARTBEAT;
         let scene = Scene {
             admin: gateway.admin(),
             network: &network,
             line,
             name: &format!("mid-{number}"),
-            config: &config,
+            client,
             on: turn.on,
             strike: &|network| turn.strike(network),
             heal: &|network| turn.heal(network),
@@ -182,18 +223,25 @@ async fn mid(options: &Options, turn: &Turn, is_busy: bool) -> Result<Vec<MidSes
     join_all((0..options.sessions).map(session)).await.into_iter().collect()
 }
 
-async fn proxied(options: &Options, way: &Way) -> Result<ThroughProxy> {
+async fn proxied(client: Client<'_>, options: &Options, way: &Way) -> Result<ThroughProxy> {
     let folder = std::env::temp_dir().join(format!("throughline-networks-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
-    let played = through(options, way, &folder).await;
+    let played = through(client, options, way, &folder).await;
     let _ = std::fs::remove_dir_all(&folder);
     played
 }
 
-async fn through(options: &Options, way: &Way, folder: &std::path::Path) -> Result<ThroughProxy> {
+async fn through(
+    client: Client<'_>,
+    options: &Options,
+    way: &Way,
+    folder: &std::path::Path,
+) -> Result<ThroughProxy> {
     let line = Line::default();
     let certificate = crate::certificate::Files::make(folder)?;
-    let is_tls = way.kind == Kind::Mitmdump;
+    // A browser asks for a tunnel only where it is to speak TLS in it.
+    let is_tls =
+        way.kind == Kind::Mitmdump || matches!(client, Client::Chromium(_)) && way.asked == Asked::Tunnel;
     let settings = certificate.settings();
     let settings: Vec<&str> = if is_tls { settings.iter().map(String::as_str).collect() } else { Vec::new() };
     let gateway = Gateway::start(&options.gateway, &settings).await?;
@@ -208,10 +256,22 @@ async fn through(options: &Options, way: &Way, folder: &std::path::Path) -> Resu
             Asked::Forwarding => By::Forwarding(network.address()),
             Asked::Tunnel => By::Tunnel(network.address()),
         },
-        trust: if is_tls { Some(proxy.certificate()?) } else { None },
+        trust: match way.kind {
+            Kind::Mitmdump => Some(proxy.certificate()?),
+            _ if is_tls => Some(certificate.pem()?),
+            _ => None,
+        },
     };
-    let cold = cold_start(gateway.admin(), &route, options.rounds, WATCHED).await?;
-    let (account, items) = flow(&gateway, &route).await?;
+    let trusting = match (client, &route.trust) {
+        (Client::Chromium(chromium), Some(pem)) => Some(chromium.trusting(pem).await?),
+        _ => None,
+    };
+    let client = trusting.as_ref().map_or(client, Client::Chromium);
+    let cold = cold_start(client, gateway.admin(), &route, options.rounds, WATCHED).await?;
+    let (account, items) = flow(client, &gateway, &route).await?;
+    if let Some(trusting) = trusting {
+        trusting.quit().await;
+    }
     drop((network, gateway)); // what still stands ends, and is logged
     tokio::time::sleep(Duration::from_millis(500)).await;
     let lines = proxy.lines();
@@ -228,21 +288,20 @@ async fn through(options: &Options, way: &Way, folder: &std::path::Path) -> Resu
 }
 
 /// A session that runs for a while: what came of its events and commands, and how many there were.
-async fn flow(gateway: &Gateway, route: &Route) -> Result<(Account, u64)> {
-    let mut config = route.client()?;
-    config.subscriptions = vec![(channel_named("flow-down")?, SubscribeFrom::Now)];
-    let (session, events) = Session::connect(config)?;
-    let arrivals = Arrivals::begin(events);
+async fn flow(client: Client<'_>, gateway: &Gateway, route: &Route) -> Result<(Account, u64)> {
+    let (session, arriving) = client.connect(route, "flow-down", SubscribeFrom::Now, None).await?;
+    let session = Arc::new(session);
+    let arrivals = Arrivals::begin(arriving);
     let mut publisher = Publisher::new(gateway.admin(), "flow-down".to_owned());
-    ensure!(session.connected().await, "the session ended");
+    ensure!(session.runs_on(PATIENCE, |_| true).await.is_some(), "the session does not run");
     publisher.go_on(Duration::from_millis(20));
-    let sender = Sender::go_on(session.clone(), "flow-up".to_owned(), Duration::from_millis(50))?;
+    let sender = Sender::go_on(Arc::clone(&session), "flow-up".to_owned(), Duration::from_millis(50));
     tokio::time::sleep(FLOWS_FOR).await;
     let published = publisher.stop().await;
     let mut account = arrivals.account(published, PATIENCE).await;
     let (up, sent) = sender.stop(gateway.admin(), PATIENCE).await?;
     account += up;
-    let _ = tokio::time::timeout(FLOWS_FOR, session.close()).await;
+    session.close(FLOWS_FOR).await?;
     Ok((account, published + sent))
 }
 
@@ -250,6 +309,8 @@ async fn flow(gateway: &Gateway, route: &Route) -> Result<(Account, u64)> {
 const WATCHED: usize = 3;
 /// How many faults in mid-session are played at once.
 const AT_ONCE: usize = 3;
+/// The same in a browser, where each session is a page with a process of its own.
+const AT_ONCE_IN_CHROMIUM: usize = 2;
 /// How long one fault in mid-session may be played.
 const SCENE_TAKES: Duration = Duration::from_secs(90);
 /// The heartbeat, and the hold of a poll, in mid-session: 15 s and 25 s unless configured, scaled so that a run has its end.

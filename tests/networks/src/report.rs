@@ -6,12 +6,12 @@ use std::time::Duration;
 use throughline_client::Transport;
 
 use crate::cold::ColdStart;
-use crate::hostile::{Hostile, Turn};
+use crate::hostile::{Hostile, Turn, from_the_start, in_mid_session};
 use crate::ledger::Account;
 use crate::line::Line;
 use crate::midsession::MidSession;
 use crate::peers::{PEERS, PeerRows, PeerStart, STUBS};
-use crate::play::{HEARTBEAT, Options, Played, Plays, ThroughProxy, Way};
+use crate::play::{HEARTBEAT, Options, Played, Plays, Side, ThroughProxy, WAYS, Way};
 
 /// The document, and what is to be said of it in short.
 #[derive(Clone, Debug, Default)]
@@ -33,42 +33,60 @@ impl Report {
         let line = Line::default();
         let (rtt, sessions) = (line.round_trip().as_millis(), options.sessions);
         report.line(INTRODUCTION);
+        let mut sides = vec![("Rust", &plays.rust)];
+        if let Some((version, side)) = &plays.chromium {
+            report.line(&format!("{IN_A_PAGE}\nIt is {version}.\n"));
+            sides.push(("Chromium", side));
+        }
         report.line(&format!(
             "A round trip takes {rtt} ms. Times are in milliseconds: the median, and in brackets the least and the most of \
              {} rounds.\n",
             options.rounds
         ));
-        if !plays.cold.is_empty() {
+        if sides.iter().any(|(_, side)| !side.cold.is_empty()) {
             report.line("## Cold start\n");
             report.line(COLD);
-            report.line("| network | bare POST | first event | later runs on | bar |\n| --- | --- | --- | --- | --- |");
-            for (hostile, played) in &plays.cold {
-                report.cold(hostile, played);
+            report.head(&["network"], &sides, &COLD_CELLS);
+            for hostile in from_the_start() {
+                let played = |side: &'_ Side| side.cold.iter().position(|(of, _)| of.name == hostile.name);
+                report.row(&[hostile.name], &sides, COLD_CELLS.len(), |report, who, side| {
+                    Some(report.cold(who, &hostile, &side.cold[played(side)?].1))
+                });
             }
         }
-        if !plays.mid.is_empty() {
+        if sides.iter().any(|(_, side)| !side.mid.is_empty()) {
             report.line("\n## In mid-session\n");
-            report.line(&format!("{MID}\nThe heartbeat, and the hold of a poll, are {} s here, scaled down from 15 s and 25 s. {sessions} \
-                sessions at once in each cell; the time is that of the slowest. `back` is how long after the network was good again \
-                the slowest ran on its transport of before: the bar is one probe interval ({} s at first), and a second for the probe \
-                itself.\n", HEARTBEAT.as_secs(), PROBE_INTERVAL.as_secs()));
-            report.line(
-                "| on | what happens | busy: healed after | by | back | idle: healed after | by | back | lost, doubled, reordered | bar |\n\
-                 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-            );
-            for (turn, played) in &plays.mid {
-                report.mid(turn, played);
+            report.line(&format!(
+                "{MID}\nThe heartbeat, and the hold of a poll, are {} s here, scaled down from 15 s and 25 s. {sessions} sessions at once \
+                 in each cell. A cell says how long it took the slowest to be healed, what the sessions ran on by then, and how long \
+                 after the network was good again the slowest ran on its transport of before: the bar for that is one probe interval \
+                 ({} s at first), and a second for the probe itself.\n",
+                HEARTBEAT.as_secs(),
+                PROBE_INTERVAL.as_secs()
+            ));
+            report.head(&["on", "what happens"], &sides, &MID_CELLS);
+            for turn in in_mid_session() {
+                let (name, on) = (turn.name, turn.on);
+                let played =
+                    |side: &'_ Side| side.mid.iter().position(|(of, _)| of.name == name && of.on == on);
+                report.row(&[on.name(), name], &sides, MID_CELLS.len(), |report, who, side| {
+                    Some(report.mid(who, &turn, &side.mid[played(side)?].1))
+                });
             }
         }
-        if !plays.proxied.is_empty() {
+        if sides.iter().any(|(_, side)| !side.proxied.is_empty()) {
             report.line("\n## Real proxies\n");
             report.line(PROXIES);
-            report.line(
-                "| way | version | bare POST | first event | later runs on | items | lost, doubled, reordered | its own log | bar |\n\
-                 | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-            );
-            for (way, played) in &plays.proxied {
-                report.proxied(way, played, &line);
+            report.head(&["way", "version"], &sides, &PROXY_CELLS);
+            for way in WAYS {
+                let of = |side: &'_ Side| side.proxied.iter().position(|(of, _)| of.name == way.name);
+                let version = sides.iter().find_map(|(_, side)| {
+                    side.proxied[of(side)?].1.as_ref().ok().map(|through| through.version.clone())
+                });
+                let version = version.unwrap_or_default();
+                report.row(&[way.name, &version], &sides, PROXY_CELLS.len(), |report, who, side| {
+                    Some(report.proxied(who, way, &side.proxied[of(side)?].1, &line))
+                });
             }
         }
         if let Some(peers) = &plays.peers {
@@ -99,27 +117,65 @@ impl Report {
         "MISS"
     }
 
-    fn cold(&mut self, hostile: &Hostile, played: &Played<ColdStart>) {
+    /// The head of a table that has the same cells for every client.
+    fn head(&mut self, names: &[&str], sides: &[(&str, &Side)], cells: &[&str]) {
+        let mut text = format!("| {} |", names.join(" | "));
+        for (who, _) in sides {
+            let _ = write!(text, " {who}: {} |", cells.join(" | "));
+        }
+        let rule = " --- |".repeat(names.len() + sides.len() * cells.len());
+        self.line(&format!("{text}\n|{rule}"));
+    }
+
+    /// A row of it, unless no client played it.
+    fn row(
+        &mut self,
+        names: &[&str],
+        sides: &[(&str, &Side)],
+        cells: usize,
+        mut played: impl FnMut(&mut Self, &str, &Side) -> Option<Vec<String>>,
+    ) {
+        let of_all: Vec<_> = sides.iter().map(|(who, side)| played(self, who, side)).collect();
+        if of_all.iter().all(Option::is_none) {
+            return;
+        }
+        let mut text = format!("| {} |", names.join(" | "));
+        for of_one in of_all {
+            let mut of_one = of_one.unwrap_or_default();
+            // One that could not be played has nothing but its bar.
+            while of_one.len() < cells {
+                of_one.insert(0, String::new());
+            }
+            let _ = write!(text, " {} |", of_one.join(" | "));
+        }
+        self.line(&text);
+    }
+
+    fn cold(&mut self, who: &str, hostile: &Hostile, played: &Played<ColdStart>) -> Vec<String> {
         let name = hostile.name;
-        let text = match played {
+        match played {
             Ok(cold) => {
                 let holds = cold.is_within(&hostile.line);
                 let first = first_event(cold);
                 let bar = self.judge(holds, || {
-                    format!("Cold start, {name}: the first event after {first}, a POST after {}.", cold.post)
+                    format!(
+                        "{who}, cold start, {name}: the first event after {first}, a POST after {}.",
+                        cold.post
+                    )
                 });
-                format!("| {name} | {} | {first} | {} | {bar} |", cold.post, chosen(cold))
+                vec![cold.post.to_string(), first, chosen(cold), bar.to_owned()]
             }
             Err(error) => {
-                let bar = self.judge(false, || format!("Cold start, {name}: not played: {error}."));
-                format!("| {name} | | | | {bar} |")
+                vec![
+                    self.judge(false, || format!("{who}, cold start, {name}: not played: {error}."))
+                        .to_owned(),
+                ]
             }
-        };
-        self.line(&text);
+        }
     }
 
-    fn mid(&mut self, turn: &Turn, played: &[Played<Vec<MidSession>>; 2]) {
-        let mut text = format!("| {} | {} |", turn.on, turn.name);
+    fn mid(&mut self, who: &str, turn: &Turn, played: &[Played<Vec<MidSession>>; 2]) -> Vec<String> {
+        let mut cells = Vec::new();
         let (mut holds, mut account, mut errors) = (true, Account::default(), Vec::new());
         for (played, load) in played.iter().zip(["busy", "idle"]) {
             let sessions = match played {
@@ -127,7 +183,7 @@ impl Report {
                 Err(error) => {
                     holds = false;
                     errors.push(format!("{load}: not played: {error}"));
-                    text.push_str(" | | |");
+                    cells.push(String::new());
                     continue;
                 }
             };
@@ -150,55 +206,51 @@ impl Report {
                 holds = false;
                 errors.push(format!("{load}: back after {}", ms(back)));
             }
-            let mut on: Vec<_> = sessions
-                .iter()
-                .map(|session| session.on.map_or_else(|| "none".to_owned(), |on| on.to_string()))
-                .collect();
-            on.sort();
+            let mut on: Vec<_> =
+                sessions.iter().map(|session| session.on.map_or("none", Transport::name)).collect();
+            on.sort_unstable();
             on.dedup();
-            let _ = write!(text, " {} | {} | {} |", ms(healed), on.join(", "), ms(back));
+            cells.push(format!("{}, {}, {}", ms(healed), on.join(" and "), ms(back)));
         }
         if !account.is_clean() {
             errors.push(format!("items: {}", in_words(account)));
         }
         self.account += account;
         let bar = self.judge(holds && account.is_clean(), || {
-            format!("Mid-session, on {}, {}: {}.", turn.on, turn.name, errors.join("; "))
+            format!("{who}, mid-session, on {}, {}: {}.", turn.on, turn.name, errors.join("; "))
         });
-        let _ = write!(text, " {} | {bar} |", in_words(account));
-        self.line(&text);
+        cells.extend([in_words(account), bar.to_owned()]);
+        cells
     }
 
-    fn proxied(&mut self, way: &Way, played: &Played<ThroughProxy>, line: &Line) {
+    fn proxied(&mut self, who: &str, way: &Way, played: &Played<ThroughProxy>, line: &Line) -> Vec<String> {
         let name = way.name;
-        let text = match played {
+        match played {
             Ok(through) => {
                 let first = first_event(&through.cold);
                 self.account += through.account;
                 let holds = through.cold.is_within(line) && through.account.is_clean();
                 let bar = self.judge(holds, || {
                     format!(
-                        "Through {name}: the first event after {first}, a POST after {}; items: {}.",
+                        "{who}, through {name}: the first event after {first}, a POST after {}; items: {}.",
                         through.cold.post,
                         in_words(through.account)
                     )
                 });
-                format!(
-                    "| {name} | {} | {} | {first} | {} | {} | {} | {} lines | {bar} |",
-                    through.version,
-                    through.cold.post,
+                vec![
+                    through.cold.post.to_string(),
+                    first,
                     chosen(&through.cold),
-                    through.items,
+                    through.items.to_string(),
                     in_words(through.account),
-                    through.log_lines
-                )
+                    format!("{} lines", through.log_lines),
+                    bar.to_owned(),
+                ]
             }
             Err(error) => {
-                let bar = self.judge(false, || format!("Through {name}: not played: {error}."));
-                format!("| {name} | | | | | | | | {bar} |")
+                vec![self.judge(false, || format!("{who}, through {name}: not played: {error}.")).to_owned()]
             }
-        };
-        self.line(&text);
+        }
     }
 }
 
@@ -214,7 +266,7 @@ impl Report {
         let rule = format!("| --- | --- |{}", " --- |".repeat(PEERS.len()));
         self.line(&format!("| first event on a cold start | ours | {names} |\n{rule}"));
         for (name, starts) in &peers.cold {
-            let ours = plays.cold.iter().find(|(hostile, _)| hostile.name == *name);
+            let ours = plays.rust.cold.iter().find(|(hostile, _)| hostile.name == *name);
             let ours =
                 ours.and_then(|(_, played)| played.as_ref().ok()).map_or_else(String::new, first_event);
             let mut text = format!("| {name} | {ours} |");
@@ -234,7 +286,7 @@ impl Report {
         self.line(&format!("\n| events flow again after | ours, busy | {names} |\n{rule}"));
         for (name, silences) in &peers.silences {
             let ours =
-                plays.mid.iter().find(|(turn, _)| turn.name == *name && turn.on == Transport::WebSocket);
+                plays.rust.mid.iter().find(|(turn, _)| turn.name == *name && turn.on == Transport::WebSocket);
             let ours = ours.and_then(|(_, [busy, _])| busy.as_ref().ok()).map(|sessions| {
                 ms(sessions
                     .iter()
@@ -286,11 +338,22 @@ const INTRODUCTION: &str = "# Hostile networks
 Written by `cargo xtask networks`: every figure here is of one run of that command. What it plays is in
 [`tests/networks`](../tests/networks/src/lib.rs).
 
-The gateway is `throughline serve` as a process of its own; the client is `throughline-client` as it is by default, with no
+The gateway is `throughline serve` as a process of its own; the client is the one in Rust as it is by default, with no
 memory of what worked before. Between them is a network in user space (a TCP proxy and a UDP proxy at one port) that takes
 its time, loses by a seed, and meddles as middleboxes do. A connection costs a round trip as on a real network: what the client
 says first is held up by it. Whatever is compared goes over the same network in the same run, in turns.
 ";
+
+const IN_A_PAGE: &str = "Beside it is the client in TypeScript, as it is by default with WebTransport beside its other transports, in a page of headless
+Chromium, where it has to do with what a browser gives it: a fetch, a socket, six connections. Each page is in a context that
+remembers nothing, and is of the gateway's own origin; it is handed to the browser by the side, so that no connection stands when the
+client calls. The clock runs from `connect()` in a page that is loaded, and the POST beside it is a bare `fetch` by such a page.
+";
+
+const COLD_CELLS: [&str; 4] = ["bare POST", "first event", "later runs on", "bar"];
+const MID_CELLS: [&str; 4] = ["busy", "idle", "lost, doubled, reordered", "bar"];
+const PROXY_CELLS: [&str; 7] =
+    ["bare POST", "first event", "later runs on", "items", "lost, doubled, reordered", "its own log", "bar"];
 
 const COLD: &str = "From nothing to the first event of a subscription, beside a bare HTTP POST on a fresh connection, which the gateway answers at
 once. The bar: the median of the first event is at most that of the POST and half a round trip, whatever is blocked.
@@ -305,7 +368,8 @@ Where idle connections are cut, an idle session is left alone for four such time
 ";
 
 const PROXIES: &str = "Each proxy is a process with a configuration made for it, as near as can be to the one that it comes with; UDP does not pass. A row counts
-only if the proxy's own log has lines about it.
+only if the proxy's own log has lines about it. A browser that has a proxy asks it for whole addresses, and for a tunnel only where it
+is to speak TLS, so in its tunnels the gateway speaks TLS.
 ";
 
 const PEERS_BESIDE: &str = "Their own clients in Node, as their documentation sets them up, over the same networks; a server says something at once, and every

@@ -47,13 +47,18 @@ impl Route {
         Self { gateway, base: String::new(), by: By::Itself, trust: None }
     }
 
+    /// Where the gateway is mounted, without a slash at its end.
+    pub(crate) fn url(&self) -> String {
+        let scheme = if self.trust.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}{}", self.gateway, self.base)
+    }
+
     /// A client that takes it, with everything else as it is by default.
     ///
     /// # Errors
     /// When the certificate to trust is none.
     pub fn client(&self) -> Result<Config> {
-        let scheme = if self.trust.is_some() { "https" } else { "http" };
-        let mut config = Config::new(format!("{scheme}://{}{}", self.gateway, self.base));
+        let mut config = Config::new(self.url());
         config.dial = self.dial()?;
         if let Some(pem) = &self.trust {
             let mut tls = Tls::default();
@@ -69,7 +74,6 @@ impl Route {
     /// # Errors
     /// When it is not answered as it should be: the route carries nothing.
     pub async fn bare_post(&self) -> Result<Duration> {
-        let hello = r#"{"type":"hello","version":0,"instance":"bare","attach":1}"#;
         let path = format!("{}/v1/poll", self.base);
         let (host, port) = (self.gateway.ip().to_string(), self.gateway.port());
         let target = match self.by {
@@ -79,7 +83,7 @@ impl Route {
         let request = Request::post(target)
             .header(header::HOST, self.gateway.to_string())
             .header(header::CONTENT_TYPE, Codec::Json.media_type())
-            .body(Full::from(hello))?;
+            .body(Full::from(HELLO))?;
         let connector = self.trust.as_deref().map(connector).transpose()?;
         let dial = self.dial()?;
         let begun = Instant::now();
@@ -108,6 +112,9 @@ impl Route {
         })
     }
 }
+
+/// What a bare POST says: a session is opened, and the answer is a welcome.
+pub(crate) const HELLO: &str = r#"{"type":"hello","version":0,"instance":"bare","attach":1}"#;
 
 fn connector(pem: &[u8]) -> Result<TlsConnector> {
     let mut roots = rustls::RootCertStore::empty();

@@ -4,14 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use serde_json::{Value, json};
-use throughline_client::{
-    Events, Incoming, SendError, Session,
-    wire::{ChannelName, Json, Meta, Payload, Send},
-};
+use serde_json::json;
+use throughline_client::wire::ChannelName;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::client::{Arriving, Running};
 use crate::gateway::Admin;
 use crate::ledger::{Account, Ledger};
 
@@ -87,35 +85,32 @@ pub(crate) struct Sender {
     channel: String,
     /// When each was given to the client.
     sent: Arc<watch::Sender<Vec<Instant>>>,
-    running: JoinHandle<Vec<JoinHandle<Result<(), SendError>>>>,
+    running: JoinHandle<Vec<JoinHandle<()>>>,
     stop: watch::Sender<bool>,
 }
 
 impl Sender {
     /// Sends one after the other until [`stop`](Self::stop).
-    pub(crate) fn go_on(session: Session, channel: String, every: Duration) -> Result<Self> {
-        let name = channel_named(&channel)?;
+    pub(crate) fn go_on(session: Arc<Running>, channel: String, every: Duration) -> Self {
         let sent: Arc<watch::Sender<Vec<Instant>>> = Arc::default();
         let (stop, stopped) = watch::channel(false);
         let running = tokio::spawn({
-            let sent = Arc::clone(&sent);
+            let (sent, channel) = (Arc::clone(&sent), channel.clone());
             async move {
                 let mut outcomes = Vec::new();
                 let mut ticks = tokio::time::interval(every);
                 while !*stopped.borrow() {
                     ticks.tick().await;
-                    let payload = format!("{{\"n\":{}}}", outcomes.len());
-                    let Ok(payload) = Json::parse(payload.as_bytes()).map(Payload::Json) else { break };
                     sent.send_modify(|sent| sent.push(Instant::now()));
-                    let send =
-                        Send { channel: name.clone(), name: None, id: None, meta: Meta::default(), payload };
-                    let sending = session.begin_send(send).await;
-                    outcomes.push(tokio::spawn(async move { sending.outcome().await.map(drop) }));
+                    let Ok(outcome) = session.begin_send(&channel, outcomes.len() as u64).await else {
+                        break;
+                    };
+                    outcomes.push(outcome);
                 }
                 outcomes
             }
         });
-        Ok(Self { channel, sent, running, stop })
+        Self { channel, sent, running, stop }
     }
 
     /// When the first command was given to the client after this, once one is.
@@ -161,20 +156,16 @@ struct Booked {
 }
 
 impl Arrivals {
-    pub(crate) fn begin(mut events: Events) -> Self {
+    pub(crate) fn begin(mut arriving: Arriving) -> Self {
         let booked: Arc<watch::Sender<Booked>> = Arc::default();
         let reading = tokio::spawn({
             let booked = Arc::clone(&booked);
             async move {
-                while let Some(incoming) = events.next().await {
-                    if let Incoming::Event { event, .. } = incoming
-                        && let Some(number) = number(&event.payload)
-                    {
-                        booked.send_modify(|booked| {
-                            booked.ledger.book(number);
-                            booked.at.push((number, Instant::now()));
-                        });
-                    }
+                while let Some(arrival) = arriving.recv().await {
+                    booked.send_modify(|booked| {
+                        booked.ledger.book(arrival.number);
+                        booked.at.push((arrival.number, Instant::now()));
+                    });
                 }
             }
         });
@@ -197,9 +188,4 @@ impl Arrivals {
         self.reading.abort();
         self.booked.borrow().ledger.account(sent)
     }
-}
-
-fn number(payload: &Payload) -> Option<u64> {
-    let Payload::Json(text) = payload else { return None };
-    serde_json::from_str::<Value>(text.as_str()).ok()?["n"].as_u64()
 }
