@@ -71,6 +71,7 @@ export function networkChanged(c: Conversation): void {
 /** There is no network: nothing is opened; what stands may yet show that it lives. */
 export function goOffline(c: Conversation): void {
   c.paused ??= 'offline';
+  c.negotiation.offline();
   if (c.standing === 'opening') forgetLinks(c);
 }
 

@@ -8,7 +8,11 @@
 
 import type { Random } from '../../clock.js';
 import type { Offer, TransportName } from '../../protocol.js';
+import type { Verdict } from '../output.js';
 import type { Timing } from '../timing.js';
+
+/** How long a verdict counts: networks change, and so do gateways. */
+const VALID_MS = 24 * 60 * 60 * 1_000;
 
 /** One way to carry the session, as it is listed. */
 export interface Listed {
@@ -72,6 +76,13 @@ export class Candidates {
     const before = this.#listed.filter(({ offer }) => offer !== null);
     for (const candidate of this.#listed) candidate.offer = offers.find(({ name }) => name === candidate.name) ?? null;
     return before.filter(({ offer }) => !offer);
+  }
+
+  /** What worked before, with where it was: nothing where that is too long ago, or lies in the future of a clock that was set back. */
+  remembered({ transport, offer, atMs }: Verdict, wallMs: number): Candidate | undefined {
+    if (atMs > wallMs || wallMs >= atMs + VALID_MS) return undefined;
+    if (offer) this.recall(offer);
+    return this.of(transport);
   }
 
   /** An offer that is remembered from an earlier session, or came beside the list. */

@@ -20,7 +20,7 @@ import type { Timing } from '../timing.js';
 import { type Candidate, Candidates, blame, forgive, isPolling } from './candidates.js';
 import { type Decision, drop, greet } from './decision.js';
 import { History } from './history.js';
-import type { Opening } from './opening.js';
+import { type Opening, nextInTurn } from './opening.js';
 import { Pace } from './pace.js';
 import { BEGUN, GREETED, OPENED, UP, type Use, WELCOMED, busyUntil, expiresAt, expiry, isBlamed, reach, replaced } from './use.js';
 
@@ -29,9 +29,6 @@ export type NegotiationOptions = Pick<
   CoreOptions,
   'transports' | 'negotiates' | 'isSecure' | 'timing' | 'verdict' | 'random' | 'nowMs' | 'wallMs'
 >;
-
-/** How long a verdict counts: networks change, and so do gateways. */
-const VALID_MS = 24 * 60 * 60 * 1_000;
 
 type IsAlive = (link: number) => boolean;
 
@@ -57,6 +54,7 @@ export class Negotiation {
   /** How far down the list the next attempt looks. */
   #rotation = 0;
   #isFirst: boolean;
+  #isOffline = false;
   /** The gateway asked for the next move. */
   #isAsked = false;
   /** The link that is late with something, and the one that was hedged for it. */
@@ -71,11 +69,7 @@ export class Negotiation {
     for (const { name, missing } of transports) {
       if (missing !== undefined) this.history.note(nowMs, name, 'unsupported', 0, missing);
     }
-    // One from the future does not count either: the clock was set back.
-    if (verdict && verdict.atMs <= wallMs && wallMs < verdict.atMs + VALID_MS) {
-      this.#verdict = this.#candidates.of(verdict.transport);
-      if (verdict.offer) this.#candidates.recall(verdict.offer);
-    }
+    this.#verdict = verdict && this.#candidates.remembered(verdict, wallMs);
   }
 
   /** Whether the application listed this transport, and the platform has it. */
@@ -106,7 +100,7 @@ export class Negotiation {
       isCold,
       joinMs: remembered ? this.#timing.joinFirstMs : isCold || !this.#negotiates ? Infinity : joinBackMs,
       joinsFailed: !!remembered,
-      lead: remembered ?? (isCold ? (this.#candidates.polling() ?? this.#candidates.order()[0]) : this.#nextInTurn()),
+      lead: remembered ?? (isCold ? (this.#candidates.polling() ?? this.#candidates.order()[0]) : nextInTurn(this.#candidates, this.#negotiates, this.#carried, this.#rotation)),
       hasJoined: false,
       quietSinceMs: nowMs,
     };
@@ -253,8 +247,14 @@ export class Negotiation {
     this.#candidates.asked = [];
   }
 
+  /** There is no network: nothing new is tried, and nothing beside a link that falls silent, before it has changed. */
+  offline(): void {
+    this.#isOffline = true;
+  }
+
   /** The network is another one. */
   networkChanged(): void {
+    this.#isOffline = false;
     this.#candidates.forgiveAll();
     this.pace = new Pace();
   }
@@ -322,7 +322,7 @@ export class Negotiation {
     const overdue = this.#overdue;
     if (overdue) {
       this.#overdue = undefined;
-      const polling = this.#negotiates && overdue === active && this.#candidates.polling();
+      const polling = this.#raises() && overdue === active && this.#candidates.polling();
       if (!polling || this.#hedged === overdue) return drop(overdue, 'silent');
       this.#hedged = overdue;
       return { do: 'carry', transport: polling.name };
@@ -351,15 +351,6 @@ export class Negotiation {
     return expired && drop(expired, expiry(expired));
   }
 
-  /** The lead of a round: what the session last ran on, then a poll, then everything else, one per attempt. */
-  #nextInTurn(): Candidate | undefined {
-    const carried = this.#carried;
-    const first = this.#negotiates ? [carried?.failures ? undefined : carried, this.#candidates.polling()] : [carried];
-    const turns = new Set([...first, ...this.#candidates.order()]);
-    turns.delete(undefined);
-    return [...turns][this.#rotation % turns.size];
-  }
-
   /** When a poll joins a lead that stays silent: `-Infinity` for at once. */
   #joinsAt(): number {
     const opening = this.#opening;
@@ -370,7 +361,7 @@ export class Negotiation {
 
   /** The next transport to probe, and when: the better ones, best first, each a little after the one before. */
   #nextProbe(): { readonly transport: TransportName; readonly atMs: number } | undefined {
-    if (!this.#negotiates) return undefined;
+    if (!this.#raises()) return undefined;
     const order = this.#candidates.order();
     const better = this.#active ? order.slice(0, this.#rank(this.#active)) : order;
     const busyMs = this.#uses.map((used) => busyUntil(used, this.#timing));
@@ -380,6 +371,11 @@ export class Negotiation {
       .filter(({ isDuplex }) => !this.#opening || isDuplex)
       .map(({ name, notBeforeMs }) => ({ transport: name, atMs: Math.max(notBeforeMs, ...busyMs) }))
       .sort((a, b) => a.atMs - b.atMs)[0];
+  }
+
+  /** Whether a link may be opened beside another. */
+  #raises(): boolean {
+    return this.#negotiates && !this.#isOffline;
   }
 
   /** Its transport's place in the order; past the end where it has none. */

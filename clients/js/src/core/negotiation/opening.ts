@@ -1,6 +1,6 @@
 /** A round of opening: who leads, and when a poll joins. What the round decides is in negotiation.ts. */
 
-import type { Candidate } from './candidates.js';
+import type { Candidate, Candidates } from './candidates.js';
 
 /** A round in which no link carries the session yet. */
 export interface Opening {
@@ -13,4 +13,12 @@ export interface Opening {
   lead: Candidate | undefined;
   hasJoined: boolean;
   quietSinceMs: number;
+}
+
+/** The lead where somebody comes back: what the session last ran on, then a poll, then everything else, one per attempt. */
+export function nextInTurn(candidates: Candidates, negotiates: boolean, carried: Candidate | undefined, rotation: number): Candidate | undefined {
+  const first = negotiates ? [carried?.failures ? undefined : carried, candidates.polling()] : [carried];
+  const turns = new Set([...first, ...candidates.order()]);
+  turns.delete(undefined);
+  return [...turns][rotation % turns.size];
 }

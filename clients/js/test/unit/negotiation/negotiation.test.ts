@@ -201,6 +201,24 @@ describe('a session that has a link', () => {
     assert.equal(world.on, 'webtransport');
   });
 
+  test('tries nothing while there is no network, and does not hedge what falls silent', () => {
+    const world = new World(['hangs', 'works', 'works']);
+    world.pass(1_000);
+    assert.equal(world.on, 'websocket');
+    world.pass(10_000);
+    world.negotiation.offline();
+    const tried = world.decisions.length;
+    world.set('websocket', 'swallows');
+    world.pass(1_499);
+    world.decisions.splice(tried).forEach(({ do: what }) => assert.equal(what, 'drop', 'a probe may be given up'));
+    world.pass(1);
+    assert.deepEqual(world.decisions.slice(tried).map(({ do: what }) => what), ['drop']);
+    world.negotiation.networkChanged();
+    world.set('websocket', 'works');
+    world.pass(5_000);
+    assert.equal(world.on, 'websocket');
+  });
+
   test('gives a probe up by how far it came', () => {
     const gone = (health: readonly [Health, Health, Health]) => {
       const world = new World(health);
