@@ -11,6 +11,8 @@ import { OpenSession } from './open-session.js';
 import type { ConnectOptions } from './options.js';
 import type { Session } from './session.js';
 import { polling } from './transports/polling.js';
+import { sse } from './transports/sse.js';
+import { webSocket } from './transports/websocket.js';
 
 /** As the gateway is told. */
 export const CLIENT = { name: 'throughline-client', version: '0.1.0' };
@@ -23,7 +25,7 @@ export const CLIENT = { name: 'throughline-client', version: '0.1.0' };
  */
 export function connect(url: string | URL, options: ConnectOptions = {}): Session {
   const base = baseOf(url);
-  const { transports = [polling()], clock = systemClock, random = Math.random, codec = json(), signal } = options;
+  const { transports = [webSocket(), sse(), polling()], clock = systemClock, random = Math.random, codec = json(), signal } = options;
   const timing = { ...defaultTiming, ...options.timing };
   const environment = options.environment ?? platform(clock);
   const verdicts = options.verdicts ?? verdictStore(base);

@@ -41,9 +41,9 @@ export class Driver {
   #isWoken = false;
   #isOver = false;
   /** What was wanted before there was a core. */
-  #early: Change[] = [];
+  readonly #early: Change[] = [];
   /** Commands that wait until the core has room. */
-  #queue: { readonly command: Command; readonly settle: Settle }[] = [];
+  readonly #queue: { readonly command: Command; readonly settle: Settle }[] = [];
   #tickets = 0;
   readonly #waiting = new Map<number, Settle>();
   readonly #links = new Map<number, Link>();

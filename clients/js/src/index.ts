@@ -48,5 +48,9 @@ export type {
   TransportName,
 } from './protocol.js';
 export type { Restored, Session, SessionEvents, SessionState } from './session.js';
+export type { HttpOptions } from './transports/http.js';
 export { polling } from './transports/polling.js';
+export { sse } from './transports/sse.js';
 export type { End, Link, LinkEvents, Opening, Transport } from './transports/transport.js';
+export { webSocket } from './transports/websocket.js';
+export type { WebSocketOptions } from './transports/websocket.js';

@@ -12,8 +12,8 @@ interface Waiting<T> {
 export class Iteration<T> implements AsyncIterableIterator<T> {
   readonly #changed: (iteration: Iteration<T>) => void;
   readonly #queue: Waiting<T>[] = [];
-  #wanting: { readonly resolve: (result: IteratorResult<T>) => void; readonly reject: (error: unknown) => void }[] = [];
-  #end: { readonly error?: unknown } | undefined;
+  readonly #wanting: { readonly resolve: (result: IteratorResult<T>) => void; readonly reject: (error: Error) => void }[] = [];
+  #end: { readonly error?: Error } | undefined;
 
   /** `changed` is told whenever `oldest` may be another, and when it is done with. */
   constructor(changed: (iteration: Iteration<T>) => void) {
@@ -44,7 +44,7 @@ export class Iteration<T> implements AsyncIterableIterator<T> {
   }
 
   /** Nothing more comes; what waits is still taken. Then the loop ends, or throws. */
-  finish(error?: unknown): void {
+  finish(error?: Error): void {
     this.#end ??= error === undefined ? {} : { error };
     // Nobody has to wait for a loop that gets nothing new.
     this.disown();
@@ -65,7 +65,7 @@ export class Iteration<T> implements AsyncIterableIterator<T> {
     const { error } = this.#end;
     // It is thrown once; then the loop is over like any other.
     this.#end = {};
-    return error === undefined ? Promise.resolve({ value: undefined, done: true }) : Promise.reject(error as Error);
+    return error === undefined ? Promise.resolve({ value: undefined, done: true }) : Promise.reject(error);
   }
 
   return(): Promise<IteratorResult<T>> {

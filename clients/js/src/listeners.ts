@@ -40,6 +40,7 @@ export function shielded(run: () => void): void {
     run();
   } catch (error) {
     if (typeof reportError === 'function') reportError(error);
+    // eslint-disable-next-line no-console -- where the platform has no other place for it
     else console.error(error);
   }
 }

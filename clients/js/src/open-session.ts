@@ -335,7 +335,7 @@ export class OpenSession implements Session, Host, Audience {
   #begin(item: Subscribed): void {
     const { channel, command } = item;
     const held = this.#channels.get(channel);
-    const isNew = !held || held.position === undefined;
+    const isNew = held?.position === undefined;
     if (held && (!isNew || (command !== undefined && command === held.command))) return held.begin(item);
     // Not one that is on its way out, nor the answer to somebody who has left.
     if (command !== undefined || this.#leaving.has(channel)) return;

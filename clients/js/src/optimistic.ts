@@ -85,6 +85,8 @@ class OptimisticView<State, Events extends object> implements View<State> {
   #position: Position | undefined;
   /** Epochs that the channel has left: nothing of them comes any more. */
   readonly #past = new Set<string>();
+  /** Whether what is to be shown may be another than what is. */
+  #isDirty = false;
 
   constructor(channel: Channel<Events, State>, { initial, apply }: OptimisticOptions<State, Events>) {
     this.#channel = channel;
@@ -98,7 +100,7 @@ class OptimisticView<State, Events extends object> implements View<State> {
       this.#waiting.push(happening);
       this.#goOn();
     };
-    for (const name of ['event', 'gap', 'snapshot'] as const) channel.on(name, hear as (what: unknown) => void, { signal });
+    for (const name of ['event', 'gap', 'snapshot'] as const) channel.on(name, hear, { signal });
     channel.on('unsubscribed', () => this.#end(), { signal });
   }
 
@@ -154,7 +156,10 @@ class OptimisticView<State, Events extends object> implements View<State> {
       this.#waiting.shift();
       next = this.#waiting[0];
     }
-    this.#render();
+    if (!this.#isDirty) return;
+    let state = this.confirmed;
+    for (const { optimistic } of this.#pending) shielded(() => (state = optimistic(state)));
+    this.#show(state);
   }
 
   #hasToWait(happening: Happening<Events, State>): boolean {
@@ -168,20 +173,22 @@ class OptimisticView<State, Events extends object> implements View<State> {
   }
 
   #take(happening: Happening<Events, State>): void {
+    const before = this.confirmed;
     if (happening.type === 'snapshot') {
       this.confirmed = happening.state;
       this.#moveTo(happening.position);
     } else if (happening.type === 'event') {
-      shielded(() => (this.confirmed = this.#apply(this.confirmed, happening as ChannelEvent<Events>)));
+      shielded(() => (this.confirmed = this.#apply(this.confirmed, happening)));
       this.#moveTo((happening as ChannelEvent).position);
     } else if (!this.#inner.hasSnapshot) this.#moveTo(happening.to);
+    this.#isDirty ||= this.confirmed !== before;
   }
 
   #moveTo(position: Position): void {
     if (this.#position && this.#position.epoch !== position.epoch) this.#past.add(this.#position.epoch);
     this.#past.delete(position.epoch);
     this.#position = position;
-    this.#pending = this.#pending.filter((pending) => !pending.position || !this.#isPast(pending.position));
+    this.#keep((pending) => !pending.position || !this.#isPast(pending.position));
   }
 
   /** Whether the channel has said what is there, or will not say it any more. */
@@ -190,22 +197,23 @@ class OptimisticView<State, Events extends object> implements View<State> {
   }
 
   #drop(pending: Pending<State>): void {
-    this.#pending = this.#pending.filter((other) => other !== pending);
+    this.#keep((other) => other !== pending);
+  }
+
+  #keep(isKept: (pending: Pending<State>) => boolean): void {
+    const kept = this.#pending.filter(isKept);
+    this.#isDirty ||= kept.length < this.#pending.length;
+    this.#pending = kept;
   }
 
   /** The channel says nothing more: what it has accepted cannot be waited for. */
   #end(): void {
-    this.#pending = this.#pending.filter(({ position }) => !position);
+    this.#keep(({ position }) => !position);
     this.#goOn();
   }
 
-  #render(): void {
-    let state = this.confirmed;
-    for (const { optimistic } of this.#pending) shielded(() => (state = optimistic(state)));
-    this.#show(state);
-  }
-
   #show(state: State): void {
+    this.#isDirty = false;
     if (state === this.state) return;
     this.state = state;
     this.#listeners.tell('change', state);

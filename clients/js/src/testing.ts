@@ -4,4 +4,5 @@
  */
 
 export { ManualClock } from './testing/clock.js';
-export { FakeGateway, type Admitted, type FakeGatewayOptions, type ReceivedIntent, type Refusal } from './testing/gateway.js';
+export { FakeGateway } from './testing/gateway.js';
+export type { Admitted, FakeGatewayOptions, Handler, PublishOptions, ReceivedIntent, Refusal } from './testing/options.js';

@@ -5,15 +5,12 @@
  */
 
 import type { Reply } from '../channel.js';
-import type { Clock } from '../clock.js';
 import type {
   AttemptOutcome,
   Command,
   DownFrame,
   Hello,
   Member,
-  Meta,
-  Payload,
   Position,
   Presence,
   ReplyError,
@@ -22,51 +19,15 @@ import type {
   UpFrame,
 } from '../protocol.js';
 import { payloadOf } from '../payload.js';
-import { ThroughlineError } from '../errors.js';
+import type { ThroughlineError } from '../errors.js';
 import type { Transport } from '../transports/transport.js';
 import { FakeChannel } from './channel.js';
 import { fakeTransport, type Door, type FakeLink } from './link.js';
+import type { Admitted, FakeGatewayOptions, Handler, PublishOptions, Refusal } from './options.js';
 import { FakeSession, frameOf, type Broker } from './session.js';
-
-/** What an application sent. */
-export interface ReceivedIntent extends Payload {
-  readonly session: string;
-  readonly user?: string;
-  readonly channel: string;
-  readonly name?: string;
-  readonly id?: string;
-  readonly meta?: Meta;
-}
-
-/** How a gateway turns somebody away. */
-export interface Refusal {
-  /** Default: 1,000. */
-  readonly delayMs?: number;
-  /** Default: 0. */
-  readonly spreadMs?: number;
-  /** Default: `overload`. */
-  readonly reason?: string;
-  readonly final?: boolean;
-}
-
-/** Who was let in, and for how long. */
-export interface Admitted {
-  readonly user?: string;
-  readonly expiresInMs?: number;
-}
-
-export interface FakeGatewayOptions {
-  readonly clock: Clock;
-  /** How long a message is on its way, in either direction. Default: 0, which is before the next task. */
-  readonly latencyMs?: number;
-  /** Who may enter with which credentials: their name, or nothing. Default: everybody may, by no name. */
-  readonly authenticate?: (token: string | undefined) => Admitted | undefined;
-}
 
 /** How long a poll is held. */
 const HOLD_MS = 25_000;
-
-type Handler = (intent: ReceivedIntent) => Reply | undefined | Promise<Reply | undefined>;
 
 /** A gateway in memory. */
 export class FakeGateway {
@@ -133,7 +94,7 @@ export class FakeGateway {
   }
 
   /** Publishes JSON, or bytes where it is a `Uint8Array`. */
-  publish(channel: string, data?: unknown, options: { readonly name?: string; readonly key?: string; readonly meta?: Meta } = {}): Position {
+  publish(channel: string, data?: unknown, options: PublishOptions = {}): Position {
     const position = this.#channel(channel).publish({ ...payloadOf(data), ...options }, this.#options.clock.wall());
     this.#flush();
     return position;
@@ -283,26 +244,26 @@ export class FakeGateway {
     const { resume, attach, instance } = hello;
     const { authenticate } = this.#options;
     const user: Admitted | undefined = authenticate ? authenticate(hello.auth) : {};
-    const turnAway = (reason: string, code: number, more: Refusal = {}): undefined => {
-      const { delayMs = 1_000, spreadMs = 0, final } = { delayMs: 0, ...more };
+    const turnAway = (reason: string, code: number, { delayMs = 0, spreadMs = 0, final = false }: Refusal = {}): undefined => {
       this.#turnAway(link, { type: 'retry', delayMs, spreadMs, reason, ...(final && { final }) }, code);
+      return undefined;
     };
-    if (this.#refusal) return turnAway(this.#refusal.reason ?? 'overload', 4001, { delayMs: 1_000, ...this.#refusal });
-    if (!user) return turnAway('unauthorized', 4200, { final: true });
+    if (this.#refusal) { turnAway(this.#refusal.reason ?? 'overload', 4001, { delayMs: 1_000, ...this.#refusal }); return; }
+    if (!user) { turnAway('unauthorized', 4200, { final: true }); return; }
 
     const known = resume && this.#sessions.get(resume.token);
-    if (resume && !known && !resume.positions) return turnAway('positions', 4003);
+    if (resume && !known && !resume.positions) { turnAway('positions', 4003); return; }
     const made = known ?? this.#open(hello, user.user);
     if (!known) made.takeUp(resume?.positions ?? {});
-    if (known && attach !== undefined && attach <= known.attach) return turnAway('superseded', 4300);
-    if (known && resume && !known.knows(resume, instance)) {
-      if (!resume.positions || attach === undefined) return turnAway('positions', 4003);
+    else if (attach !== undefined && attach <= known.attach) { turnAway('superseded', 4300); return; }
+    else if (!known.knows(resume, instance)) {
+      if (!resume.positions || attach === undefined) { turnAway('positions', 4003); return; }
       known.rebuild(hello, resume);
     }
     this.#owners.set(link, made);
     const isFirst = made.incarnation !== resume?.incarnation || !known;
     const expiry = user.expiresInMs === undefined ? {} : { authExpiresInMs: user.expiresInMs };
-    if (attach !== undefined) made.activate(link, attach, known ? (resume?.after ?? 0) : 0);
+    if (attach !== undefined) made.activate(link, attach, known ? resume.after : 0);
     const reason = resume && !known ? 'session_unknown' : undefined;
     const welcome = { ...made.welcome(!!known, reason, this.#options.clock.wall()), link: link.name, ...expiry } as DownFrame;
     if (link.isPolling) return isFirst || hello.client ? [welcome] : [];
