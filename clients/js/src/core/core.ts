@@ -258,7 +258,7 @@ export class Core implements CoreLike {
     }
     const news = c.negotiation.pollVerdict(wallMs(c));
     if (news) c.outputs.push({ do: 'remember', verdict: news.verdict });
-    c.dueMs = this.deadline();
+    c.dueMs = Math.max(nowMs, this.deadline());
   }
 
   pollOutput(): Output | undefined {

@@ -82,6 +82,7 @@ export class Bench {
   readonly #outputs: Output[] = [];
   readonly #polls = new Map<number, number>();
   readonly open = new Map<number, TransportName>();
+  readonly #outcomes = new Map<number, Outcome>();
   #tickets = 0;
 
   constructor(transports: readonly TransportName[], options: Partial<CoreOptions> = {}) {
@@ -122,6 +123,11 @@ export class Bench {
         this.open.delete(output.link);
         this.#polls.delete(output.link);
       }
+      if (output.do === 'settle') {
+        assert.ok(!this.#outcomes.has(output.ticket), `ticket ${output.ticket} is settled once`);
+        this.#outcomes.set(output.ticket, output.outcome);
+        continue;
+      }
       if (output.do === 'poll') this.#polls.set(output.link, output.attach);
       const opening = output.do === 'transmit' && output.message[0]?.type === 'hello' && this.#outputs.find((other) => other.do === 'open' && other.link === output.link);
       if (opening) {
@@ -141,6 +147,7 @@ export class Bench {
   /** Time passes; whatever is due meanwhile is done when it is due. */
   pass(ms: number): void {
     const until = this.now + ms;
+    this.#settle();
     for (let rounds = 0; ; rounds++) {
       const deadline = Math.max(this.core.deadline(), this.now);
       if (deadline > until) break;
@@ -149,6 +156,11 @@ export class Bench {
       this.#settle();
     }
     this.now = until;
+  }
+
+  /** Time passes until something is due, which is not done yet. */
+  wait(): void {
+    this.now = Math.max(this.now, this.core.deadline());
   }
 
   /** The page sleeps: time passes, and nothing is done. */
@@ -224,11 +236,10 @@ export class Bench {
     return this.#tickets;
   }
 
-  /** What came of a ticket, if anything has. What else is wanted stays. */
+  /** What came of a ticket, if anything has. */
   outcome(ticket: number): Outcome | undefined {
     this.#settle();
-    const index = this.#outputs.findIndex((output) => output.do === 'settle' && output.ticket === ticket);
-    return index < 0 ? undefined : (this.#outputs.splice(index, 1)[0] as Of<'settle'>).outcome;
+    return this.#outcomes.get(ticket);
   }
 
   /** The application takes all there is. */
