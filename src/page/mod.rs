@@ -2,8 +2,9 @@
 //!
 //! One document without outside resources: style and scripts stand in it, and the policy that travels with it
 //! allows exactly these, by their hashes, and connections to where the page came from and to what the gateway offers
-//! elsewhere. `session.js`, `choice.js` and `links.js` are a client of the protocol that knows nothing of the page;
-//! `page.js` shows what they report.
+//! elsewhere. `client.js` is the TypeScript client, made from `clients/js/src` by `cargo xtask client` and committed, so that
+//! this builds without Node (`docs/decisions/0023-the-embedded-client.md`); `page.js` is what a person does with it, `show.js`
+//! and `rows.js` what they see.
 
 use std::sync::LazyLock;
 
@@ -69,10 +70,11 @@ fn hash(text: &str) -> String {
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = concat!(
-    "'use strict';\n{\n",
-    include_str!("session.js"),
-    include_str!("choice.js"),
-    include_str!("links.js"),
+    "'use strict';\n",
+    include_str!("client.js"),
+    "{\n",
+    include_str!("show.js"),
+    include_str!("rows.js"),
     include_str!("page.js"),
     "}\n"
 );

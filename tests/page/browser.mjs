@@ -6,12 +6,16 @@
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
-/** Starts a browser; `close()` ends it. `wrapped` may put another executable in front of the browser's. */
-export async function browser(wrapped = (executable) => executable) {
+/**
+ * Starts a browser; `close()` ends it. `wrapped` may put another executable in front of the browser's; `keepsPages` leaves it
+ * the page cache, which playwright turns off.
+ */
+export async function browser({ wrapped = (executable) => executable, keepsPages = false } = {}) {
   const modules = told('PLAYWRIGHT');
   const { chromium } = createRequire(join(modules, 'page.js'))('playwright-core');
   return chromium.launch({
     executablePath: wrapped(told('CHROMIUM')),
+    ignoreDefaultArgs: keepsPages ? ['--disable-back-forward-cache'] : [],
     headless: true,
     args: [
       '--no-sandbox',

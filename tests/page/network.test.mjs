@@ -31,7 +31,7 @@ before(async () => {
   net = await network();
   // Heartbeats tell soonest that a link is dead: here nothing is due before the first.
   served = await gateway({ enter: net.enter, set: { 'session.heartbeat_ms': 2_000 } });
-  chromium = await browser((executable) => net.wrapper(executable));
+  chromium = await browser({ wrapped: (executable) => net.wrapper(executable) });
 }, LIMIT);
 
 after(async () => {

@@ -3,7 +3,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
+import { ask, everyMove } from './admin.mjs';
 import { browser } from './browser.mjs';
+import { contrasts } from './contrast.mjs';
 import { gateway } from './gateway.mjs';
 import { Person } from './person.mjs';
 
@@ -40,12 +42,12 @@ for (const transport of TRANSPORTS) {
     await person.picks(transport);
     await person.subscribes(channel);
     const session = await person.session();
-    const attach = await person.attach();
+    const links = await person.links();
     await person.cuts();
     await other.publishes(channel, { missed: true });
     await person.sees(channel, { missed: true });
     assert.equal(await person.session(), session, 'the session outlives its link');
-    assert.ok((await person.attach()) > attach, 'a link was cut');
+    assert.ok((await person.links()) > links, 'a link was cut');
     await Promise.all([person.leaves(), other.leaves()]);
   });
 }
@@ -73,7 +75,7 @@ test('a session moves from each transport to each other while events flow, and l
   await other.subscribes('moving');
   const session = await person.session();
   let published = 0;
-  for (const transport of everyMove()) {
+  for (const transport of everyMove(TRANSPORTS)) {
     await person.page.getByTestId('transport').selectOption(transport);
     for (let n = 0; n < 3; n += 1) await other.publishes('moving', { n: (published += 1) });
     await person.is('live', transport);
@@ -217,14 +219,14 @@ test('a gateway that stops says goodbye over WebTransport', LIMIT, async () => {
 test('cuts while events flow lose nothing and double nothing', LIMIT, async () => {
   const [person, other] = [await visit(), await visit()];
   await person.subscribes('cuts');
-  const attach = await person.attach();
+  const links = await person.links();
   for (let n = 1; n <= 40; n += 1) {
     await other.publishes('cuts', { n });
     if (n % 8 === 0) await person.cuts();
   }
   await person.sees('cuts', { n: 40 });
   await person.saw('cuts', 40);
-  assert.ok((await person.attach()) >= attach + 4, 'links were cut');
+  assert.ok((await person.links()) > links + 3, 'links were cut');
   await Promise.all([person.leaves(), other.leaves()]);
 });
 
@@ -250,16 +252,101 @@ test('what others say is shown as text, never as markup', LIMIT, async () => {
   await person.leaves();
 });
 
+test('a page that is loaded again is in the same session and the same channels', LIMIT, async () => {
+  const person = await visit();
+  await person.subscribes('again');
+  const session = await person.session();
+  await person.publishes('again', { before: true });
+  await person.sees('again', { before: true });
+  await person.page.reload();
+  await person.is('live');
+  assert.equal(await person.session(), session);
+  await person.row('subscribed', 'again').waitFor();
+  await person.publishes('again', { after: true });
+  await person.sees('again', { after: true });
+  await person.leaves();
+});
+
+test('another codec is another load of the page, in the same session', LIMIT, async () => {
+  const person = await visit();
+  await person.subscribes('codec');
+  const session = await person.session();
+  for (const codec of ['bincode', 'json']) {
+    await person.page.getByTestId('codec').selectOption(codec);
+    await person.page.waitForURL(`**/?codec=${codec}`);
+    await person.is('live');
+    assert.equal(await person.page.getByTestId('codec').inputValue(), codec);
+    assert.equal(await person.session(), session);
+    await person.row('subscribed', 'codec').waitFor();
+    await person.publishes('codec', { codec });
+    await person.sees('codec', { codec });
+  }
+  await person.leaves();
+});
+
+test('who is in a channel is shown to whoever is seen in it', LIMIT, async () => {
+  const [person, other] = [await visit(), await visit()];
+  await person.subscribes('room');
+  await other.subscribes('room');
+  const [one, two] = [await person.session(), await other.session()];
+  for (const each of [person, other]) for (const member of [one, two]) await each.member('room', member).waitFor();
+  await other.page.getByRole('button', { name: 'Unsubscribe from room' }).click();
+  await person.member('room', two).waitFor({ state: 'detached' });
+  await person.row('presence', 'room').filter({ hasText: 'went; 1 here' }).waitFor();
+  await Promise.all([person.leaves(), other.leaves()]);
+});
+
+test('a goodbye ends the session, and another one can be opened', LIMIT, async () => {
+  const person = await visit();
+  const session = await person.session();
+  await person.page.getByTestId('bye').click();
+  await person.is('closed');
+  await person.page.getByTestId('bye').click();
+  await person.is('live');
+  assert.notEqual(await person.session(), session);
+  await person.leaves();
+});
+
+test('everything that can be used has a name, is reached by keyboard, and shows where the focus is', LIMIT, async () => {
+  const person = await visit();
+  await person.subscribes('names');
+  const controls = person.page.locator('button:enabled, input, select');
+  const names = await controls.evaluateAll((all) =>
+    all.map((control) => control.ariaLabel ?? control.labels?.[0]?.textContent.trim() ?? control.textContent.trim()));
+  assert.ok(names.length >= 12 && names.every(Boolean), `${names}`);
+  const reached = new Set();
+  await person.page.locator('h1').click();
+  for (let n = 0; n < names.length; n += 1) {
+    await person.page.keyboard.press('Tab');
+    reached.add(await person.page.evaluate(() => {
+      const { outlineStyle } = getComputedStyle(document.activeElement);
+      return outlineStyle !== 'none' && document.activeElement.outerHTML;
+    }));
+  }
+  assert.ok(!reached.has(false), 'the focus is shown');
+  assert.equal(reached.size, names.length, 'each once');
+  await person.leaves();
+});
+
+for (const colorScheme of ['light', 'dark']) {
+  test(`what is written can be read, in ${colorScheme} colours`, LIMIT, async () => {
+    const person = await visit();
+    await person.page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+    await person.subscribes(`read-${colorScheme}`);
+    for (const transport of TRANSPORTS) {
+      await person.picks(transport);
+      await person.publishes(`read-${colorScheme}`, { by: transport });
+      await person.sees(`read-${colorScheme}`, { by: transport });
+    }
+    assert.deepEqual((await person.page.evaluate(contrasts)).filter(({ ratio }) => ratio < 4.5), []);
+    assert.equal(await person.page.evaluate(() => document.getAnimations().length), 0, 'nothing moves for who does not want it');
+    await person.leaves();
+  });
+}
+
 const visit = (prepare) => Person.visit(chromium, served.page, prepare);
 
-/** Asks the admin API. */
-async function admin(path, body) {
-  const post = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
-  const response = await fetch(new URL(`api/v1/${path}`, served.admin), body && post);
-  const answer = await response.json();
-  assert.equal(response.status, 200, JSON.stringify(answer));
-  return answer;
-}
+const admin = (path, body) => ask(served, path, body);
 
 /** Asks again until there is an answer; the test's limit ends it. */
 async function until(ask) {
@@ -268,7 +355,3 @@ async function until(ask) {
     if (answer) return answer;
   }
 }
-
-/** A walk over the transports in which each follows each other. */
-const everyMove = () =>
-  TRANSPORTS.flatMap((one, place) => [one, ...TRANSPORTS.slice(place + 1).flatMap((other) => [other, one])]);
