@@ -93,14 +93,15 @@ export class Negotiation {
     const remembered = isFirst ? this.#verdict : undefined;
     const isCold = isFirst && !remembered;
     // A gateway that a fleet comes back to is slow; it has enough to do with one connection each.
-    const joinBackMs = Math.max(this.pace.silence(this.#timing.joinBackMs), windowMs);
+    const joinBackMs = this.#negotiates ? Math.max(this.pace.silence(this.#timing.joinBackMs), windowMs) : Infinity;
+    const inTurn = nextInTurn(this.#candidates, this.#negotiates, this.#carried, this.#rotation);
     this.#isFirst = false;
     this.#active = undefined;
     this.#opening = {
       isCold,
-      joinMs: remembered ? this.#timing.joinFirstMs : isCold || !this.#negotiates ? Infinity : joinBackMs,
+      joinMs: isCold ? Infinity : remembered ? this.#timing.joinFirstMs : joinBackMs,
       joinsFailed: !!remembered,
-      lead: remembered ?? (isCold ? (this.#candidates.polling() ?? this.#candidates.order()[0]) : nextInTurn(this.#candidates, this.#negotiates, this.#carried, this.#rotation)),
+      lead: isCold ? (this.#candidates.polling() ?? this.#candidates.order()[0]) : (remembered ?? inTurn),
       hasJoined: false,
       quietSinceMs: nowMs,
     };
