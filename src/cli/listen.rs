@@ -12,7 +12,7 @@ use clap::ValueEnum;
 use throughline_client::{
     Attempt, Codec, Config, Event, Events, Incoming, LinkChange, Session, SubscribeFrom, Transport, Via,
 };
-use throughline_wire::{AttemptOutcome, ChannelName, Gap, Payload, Position, Token};
+use throughline_wire::{AttemptOutcome, ChannelName, Gap, Member, Payload, Position, Presence, Token};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -29,6 +29,9 @@ pub(super) struct Arguments {
     /// Begin with the last N events of each channel that are still held.
     #[arg(long, value_name = "N", default_value_t = 0)]
     last: u32,
+    /// Take part in each channel's presence, and show who else does: everybody, then who comes and goes.
+    #[arg(long)]
+    presence: bool,
     /// The gateway.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7080", env = "THROUGHLINE_URL")]
     url: String,
@@ -75,6 +78,7 @@ async fn listen(arguments: Arguments) -> anyhow::Result<()> {
         .iter()
         .map(|name| ChannelName::parse(name).map_err(|code| anyhow::anyhow!("{name:?}: {}", code.message())));
     let channels = channels.collect::<anyhow::Result<Vec<_>>>()?;
+    let presence = arguments.presence;
     let mut signal = std::pin::pin!(signal());
     let (session, mut events) = Session::connect(arguments.config()?)?;
     let mut screen = Screen { via: None };
@@ -83,7 +87,11 @@ async fn listen(arguments: Arguments) -> anyhow::Result<()> {
         let session = &session;
         async move {
             let name = channel.clone();
-            let subscribed = session.subscribe(channel, from).await;
+            let subscribed = if presence {
+                session.take_part(channel, from).await
+            } else {
+                session.subscribe(channel, from).await
+            };
             subscribed.map(drop).with_context(|| format!("{name} is not to be had"))
         }
     });
@@ -191,6 +199,10 @@ impl Screen {
             Incoming::Unsubscribed { unsubscribed, .. } => {
                 writeln!(out, "- unsubscribed {} ({})", unsubscribed.channel, unsubscribed.reason.as_str())?;
             }
+            Incoming::Presence { number, presence } => writeln!(out, "- #{number} {}", Who(presence))?,
+            Incoming::PresenceLost { channel, error } => {
+                writeln!(out, "- presence of {channel} lost: {error}")?;
+            }
             Incoming::Link(LinkChange::Up { via, session, resumed, why }) => {
                 let how = if *resumed { "resumed" } else { "opened" };
                 writeln!(out, "- {via}: session {session} {how}")?;
@@ -247,6 +259,27 @@ impl Told {
             }
         }
         self.until = history.last().map(|attempt| attempt.at);
+    }
+}
+
+/// A presence in words.
+struct Who<'a>(&'a Presence);
+
+impl std::fmt::Display for Who<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Presence { channel, kind, members, count } = self.0;
+        write!(f, "{} {channel}:", kind.as_str())?;
+        for Member { session, user, info } in members {
+            write!(f, " {session}")?;
+            if let Some(user) = user {
+                write!(f, " {user:?}")?;
+            }
+            if let Some(info) = info {
+                write!(f, " {}", printable(info.as_str()))?;
+            }
+            f.write_str(",")?;
+        }
+        write!(f, " {count} in all")
     }
 }
 

@@ -102,6 +102,9 @@ pub struct Config {
     /// What to subscribe to at once: it travels in the message that opens the session, so the first event comes
     /// with its answer. Refusals show as [`Unsubscribed`](crate::Incoming::Unsubscribed). Default: nothing.
     pub subscriptions: Vec<(ChannelName, SubscribeFrom)>,
+    /// The channels of [`subscriptions`](Self::subscriptions) in whose presence it takes part, as by
+    /// [`take_part`](crate::Session::take_part). Default: none.
+    pub presence: Vec<ChannelName>,
     /// What worked with which gateway: for a day, the best transport that was proven goes first. Clients that are
     /// given the same one share what they learn. Default: a memory of its own.
     pub verdicts: Verdicts,
@@ -141,6 +144,7 @@ impl Config {
             ],
             negotiate: true,
             subscriptions: Vec::new(),
+            presence: Vec::new(),
             verdicts: Verdicts::default(),
             auth: None,
             client_name: env!("CARGO_PKG_NAME").to_owned(),

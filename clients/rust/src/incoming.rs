@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use throughline_wire::{
-    Epoch, ErrorCode, Event, Gap, RetryReason, SessionId, Subscribed, Unsubscribed, frame::VolatileDown,
+    ChannelName, Epoch, ErrorCode, Event, Gap, Presence, ReplyError, RetryReason, SessionId, Subscribed,
+    Unsubscribed, frame::VolatileDown,
 };
 
 use crate::config::Via;
@@ -45,6 +46,22 @@ pub enum Incoming {
         number: Option<u64>,
         /// Of which channel, and why.
         unsubscribed: Unsubscribed,
+    },
+    /// Who takes part in a channel: everybody, which replaces what was known, or who came or went since the last one of
+    /// this channel. Comes where the session [takes part](crate::Session::take_part) itself.
+    Presence {
+        /// The item's number.
+        number: u64,
+        /// Who.
+        presence: Presence,
+    },
+    /// The session holds a channel still, and may not take part in its presence any more: of what was known of that
+    /// nothing is true.
+    PresenceLost {
+        /// The channel.
+        channel: ChannelName,
+        /// Why.
+        error: ReplyError,
     },
     /// Something was said that is not kept: it has no number, and is dropped rather than late.
     Volatile(VolatileDown),

@@ -26,8 +26,6 @@
 //! WebTransport runs over UDP. Its certificate may be one that the gateway made itself and names by hash in its offer;
 //! over plain `http` that is as trustworthy as everything else on the way.
 //!
-//! What it does not do: presence.
-//!
 //! How it is made: `core` thinks and does no I/O, `transport` moves bytes and does not think, `driver` joins them.
 
 mod address;
@@ -51,7 +49,8 @@ pub use session::{Events, Sending, Session};
 pub use state::{Phase, State};
 pub use throughline_wire as wire;
 pub use throughline_wire::{
-    Codec, Event, Gap, ReplyError, SubscribeFrom, Subscribed, Unsubscribed, item::Accepted,
+    Codec, Event, Gap, Member, Presence, PresenceKind, ReplyError, SubscribeFrom, Subscribed, Unsubscribed,
+    item::Accepted,
 };
 pub use transport::{
     dial::{Connection, Dial, Dialing, Forwarding, Resolving, TcpDial},

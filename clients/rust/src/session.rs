@@ -100,7 +100,34 @@ impl Session {
         channel: ChannelName,
         from: SubscribeFrom,
     ) -> Result<Subscribed, SubscribeError> {
-        let command = Command::Subscribe { channel, from, token: None, presence: false };
+        self.hold(channel, from, false).await
+    }
+
+    /// Subscribes to a channel and takes part in its presence: the session is listed, and [`Incoming::Presence`] says
+    /// who else is, first everybody and then who comes and goes. It lasts until the channel is left; to
+    /// [subscribe](Self::subscribe) again ends it, and keeps the channel. A client that is lost is listed for some
+    /// seconds more, so that nobody sees reconnects.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe); `too_many_members` where as many take part as may.
+    ///
+    /// # Cancel safety
+    /// As [`subscribe`](Self::subscribe).
+    pub async fn take_part(
+        &self,
+        channel: ChannelName,
+        from: SubscribeFrom,
+    ) -> Result<Subscribed, SubscribeError> {
+        self.hold(channel, from, true).await
+    }
+
+    async fn hold(
+        &self,
+        channel: ChannelName,
+        from: SubscribeFrom,
+        presence: bool,
+    ) -> Result<Subscribed, SubscribeError> {
+        let command = Command::Subscribe { channel, from, token: None, presence };
         match self.command(command).await {
             Outcome::Subscribed(subscribed) => Ok(subscribed),
             Outcome::Rejected(error) => Err(SubscribeError::Rejected(error)),

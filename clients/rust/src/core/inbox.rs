@@ -127,8 +127,9 @@ impl Inbox {
                 }
                 (Incoming::Gap { number, gap }, 0)
             }
+            Item::Presence(presence) => (Incoming::Presence { number, presence }, 0),
             // Resolved on receipt, or of a later version: counted, and nothing for the application's queue.
-            Item::Reply(_) | Item::Presence(_) | Item::Unknown => return,
+            Item::Reply(_) | Item::Unknown => return,
         };
         self.backlog.push_back(Waiting { incoming, counted: Some((self.session, number)), bytes });
         self.backlog_items += 1;
@@ -189,6 +190,11 @@ impl Inbox {
         positions: impl IntoIterator<Item = (throughline_wire::ChannelName, Position)>,
     ) {
         self.positions.extend(positions);
+    }
+
+    /// Whether a channel is subscribed, or was and is asked for anew.
+    pub(crate) fn holds(&self, channel: &throughline_wire::ChannelName) -> bool {
+        self.positions.contains_key(channel)
     }
 
     /// A channel is not subscribed any more, though no item says so.

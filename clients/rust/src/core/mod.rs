@@ -9,6 +9,7 @@
 //! - [`inbox`] counts items, keeps the place in each channel, and what the application has not taken yet;
 //! - [`link`] is what is known of one link;
 //! - [`volatile`] is what is said and not kept;
+//! - [`presence`] is where it takes part;
 //! - [`backoff`] is the arithmetic of coming back.
 //!
 //! Whoever drives the core changes it with as many `handle_*` calls as there is news, then calls
@@ -25,6 +26,7 @@ pub(crate) mod names;
 pub(crate) mod negotiation;
 pub(crate) mod outbox;
 pub(crate) mod output;
+pub(crate) mod presence;
 pub(crate) mod random;
 pub(crate) mod session;
 pub(crate) mod volatile;

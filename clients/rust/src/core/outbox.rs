@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use throughline_wire::{Command, Payload};
+use throughline_wire::{ChannelName, Command, Payload};
 
 use super::{Time, names::Ticket};
 
@@ -20,7 +20,7 @@ pub(crate) enum Owner {
     Application(Ticket),
     /// The client itself: a subscription that its configuration names.
     Configured,
-    /// The client itself: a subscription made anew after its session was lost.
+    /// The client itself: a subscription made anew after its session was lost or rebuilt.
     Renewal,
 }
 
@@ -165,6 +165,15 @@ impl Outbox {
         self.taken = received;
     }
 
+    /// Whether the client itself asks for this channel anew at this moment.
+    pub(crate) fn is_renewing(&self, channel: &ChannelName) -> bool {
+        self.entries.iter().any(|entry| {
+            let renewed =
+                matches!(&entry.command, Command::Subscribe { channel: asked, .. } if asked == channel);
+            renewed && entry.owner == Some(Owner::Renewal)
+        })
+    }
+
     /// Since when the oldest unreplied command is out.
     pub(crate) fn unreplied_since(&self) -> Option<Time> {
         self.entries.front()?.said
@@ -233,7 +242,7 @@ pub(crate) fn size_of(command: &Command) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use throughline_wire::{ChannelName, Meta, Send};
+    use throughline_wire::{Meta, Send};
 
     const NOW: Time = Time::ZERO;
 

@@ -234,6 +234,7 @@ impl Core {
             }
             self.inbox.renumber(welcome.next.max(1));
             self.outbox.restart(welcome.received);
+            self.take_part_again();
         }
         self.followed = attach;
         self.positions_wanted = false;
@@ -347,12 +348,18 @@ impl Core {
                 }
             }
             Item::Subscribed(subscribed) => {
-                if let Some((owner, _)) = subscribed.command.and_then(|number| self.outbox.reply(number)) {
+                if let Some((owner, command)) =
+                    subscribed.command.and_then(|number| self.outbox.reply(number))
+                {
+                    if let Command::Subscribe { presence, .. } = command {
+                        self.presence.agreed(&subscribed.channel, presence);
+                    }
                     self.tell_owner(owner, Outcome::Subscribed(subscribed.clone()));
                 }
             }
             Item::Unsubscribed(unsubscribed) => {
                 self.volatiles.forget(&unsubscribed.channel);
+                self.presence.forget(&unsubscribed.channel);
                 if let Some((owner, _)) = unsubscribed.command.and_then(|number| self.outbox.reply(number)) {
                     self.tell_owner(owner, Outcome::Unsubscribed);
                 }
@@ -362,6 +369,16 @@ impl Core {
         self.inbox.take(item);
     }
 
+    /// P8: in a new incarnation it asks again to take part wherever it does.
+    fn take_part_again(&mut self) {
+        for renewal in self.presence.renewals(self.inbox.positions(), false) {
+            let is_asked = |channel| self.outbox.is_renewing(channel);
+            if !matches!(&renewal, Command::Subscribe { channel, .. } if is_asked(channel)) {
+                self.outbox.push(renewal, Owner::Renewal);
+            }
+        }
+    }
+
     pub(super) fn replied(
         &mut self,
         owner: Owner,
@@ -369,8 +386,15 @@ impl Core {
         result: Result<throughline_wire::item::Accepted, ReplyError>,
     ) {
         match (owner, result, command) {
+            (Owner::Renewal, Err(error), Command::Subscribe { channel, .. })
+                if *error.code == *ErrorCode::TooManyMembers.as_str() && self.inbox.holds(channel) =>
+            {
+                self.presence.forget(channel);
+                self.inbox.note(Incoming::PresenceLost { channel: channel.clone(), error });
+            }
             (Owner::Renewal | Owner::Configured, Err(_), Command::Subscribe { channel, .. }) => {
                 self.inbox.forget(channel);
+                self.presence.forget(channel);
                 let (channel, reason) = (channel.clone(), UnsubscribeReason::Revoked);
                 let unsubscribed = Unsubscribed { channel, command: None, reason };
                 self.inbox.note(Incoming::Unsubscribed { number: None, unsubscribed });

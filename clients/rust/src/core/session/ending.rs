@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use throughline_wire::{AttemptOutcome, CloseCode, Command, RetryReason, SubscribeFrom};
+use throughline_wire::{AttemptOutcome, CloseCode, RetryReason};
 
 use super::{Core, Outcome, Output, Standing};
 use crate::{
@@ -283,13 +283,7 @@ impl Core {
         self.known = None;
         self.positions_wanted = false;
         let positions = self.inbox.begin_anew();
-        let renewed = if taken_up { None } else { Some(&positions) };
-        let renewals = renewed.into_iter().flatten().map(|(channel, position)| Command::Subscribe {
-            channel: channel.clone(),
-            from: SubscribeFrom::Position(*position),
-            token: None,
-            presence: false,
-        });
+        let renewals = self.presence.renewals(&positions, !taken_up); // P8: positions do not say where it takes part
         let unknown = self.outbox.begin_anew(renewals);
         self.inbox.hold(positions);
         for owner in unknown {

@@ -39,6 +39,7 @@ use super::{
         verdict::{self, Verdicts},
     },
     outbox::{Outbox, Owner, size_of},
+    presence::Presence,
     random::Random,
     volatile::Volatiles,
 };
@@ -122,6 +123,7 @@ pub(crate) struct Core {
     planned: Option<Planned>,
     negotiation: Negotiation,
     volatiles: Volatiles,
+    presence: Presence,
     /// The time since the Unix epoch when the client was made.
     wall: Time,
 }
@@ -135,8 +137,8 @@ impl Core {
         let mut outbox = Outbox::default();
         for (channel, from) in &config.subscriptions {
             let (channel, from) = (channel.clone(), *from);
-            outbox
-                .push(Command::Subscribe { channel, from, token: None, presence: false }, Owner::Configured);
+            let presence = config.presence.contains(&channel);
+            outbox.push(Command::Subscribe { channel, from, token: None, presence }, Owner::Configured);
         }
         Self {
             instance: random.name(),
@@ -164,6 +166,7 @@ impl Core {
             planned: None,
             negotiation: Negotiation::new(&config, verdict, random.next()),
             volatiles: Volatiles::default(),
+            presence: Presence::default(),
             wall,
             random,
             config,

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use throughline_wire::{
     ChannelName, Command, DownFrame, Epoch, Event, Item, Meta, Offset, Payload, Position, Reply, SessionId,
-    Subscribed, Token, UpFrame,
+    Subscribed, Token, Unsubscribed, UpFrame,
     frame::{Backoff, Hello, Items, Limits, Retry, Welcome},
-    item::Accepted,
+    item::{Accepted, UnsubscribeReason},
 };
 
 use super::Core;
@@ -36,6 +36,11 @@ pub(crate) fn subscribed(name: &str, command: Option<u64>, offset: u64) -> Item 
         position: position("e", offset),
         recovered: true,
     })
+}
+
+pub(crate) fn unsubscribed(name: &str, command: Option<u64>) -> Item {
+    let reason = if command.is_some() { UnsubscribeReason::Requested } else { UnsubscribeReason::Revoked };
+    Item::Unsubscribed(Unsubscribed { channel: channel(name), command, reason })
 }
 
 pub(crate) fn event(name: &str, offset: u64) -> Item {

@@ -5,6 +5,7 @@ mod guidance;
 mod links;
 mod negotiation;
 mod numbers;
+mod presence;
 
 use std::time::Duration;
 
