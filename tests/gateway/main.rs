@@ -9,6 +9,7 @@ mod commands;
 mod config;
 mod kit;
 mod metrics;
+mod presence;
 mod strangers;
 mod tls;
 mod volatile;

@@ -7,6 +7,7 @@ mod cell;
 mod handlers;
 mod matrix;
 mod negotiation;
+mod presence;
 mod probes;
 mod replay;
 mod traffic;
