@@ -69,6 +69,8 @@ fn the_settings_are_those_of_the_code() {
         ("resumeWindowMs", session.resume_window_ms),
         ("heartbeatMs", session.heartbeat_ms),
         ("provisional", session.provisional_ms),
+        ("presenceGrace", session.presence_grace_ms),
+        ("presenceMembers", session.presence_members as u64),
         ("hold", session.poll_hold_ms),
         ("probe", session.probe_ms),
         ("links", session.links as u64),
