@@ -127,8 +127,14 @@ export class Driver {
     this.#audience.settled(core);
     for (let output = core.pollOutput(); output; output = core.pollOutput()) this.#perform(output);
     if (core.isClosed) this.#finish();
-    for (let incoming = core.pollIncoming(); incoming; incoming = core.pollIncoming()) this.#audience.hear(incoming);
+    let hasHeard = false;
+    for (let incoming = core.pollIncoming(); incoming; incoming = core.pollIncoming()) {
+      hasHeard = true;
+      this.#audience.hear(incoming);
+    }
     this.#audience.turned(core);
+    // What was heard may be acknowledged now, though nothing else happens.
+    if (hasHeard) this.#wake();
     this.#setTimer(core.deadline());
   }
 
