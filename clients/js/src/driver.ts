@@ -182,7 +182,7 @@ export class Driver {
 
   #close(link: number, inPeace: boolean): void {
     this.#links.get(link)?.close(inPeace);
-    if (!inPeace) this.#links.delete(link);
+    this.#links.delete(link);
   }
 
   #settle(ticket: number, outcome: Outcome): void {

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { world } from '../session/world.js';
 
 /** The next so many, without leaving the loop. */
-async function take<T>(iterator: AsyncIterator<T>, count: number): Promise<T[]> {
+async function take<T>(iterator: AsyncIterator<T, unknown>, count: number): Promise<T[]> {
   const taken: T[] = [];
   while (taken.length < count) {
     const { value, done } = await iterator.next();
