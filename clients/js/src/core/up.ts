@@ -94,15 +94,17 @@ function doubtAt({ negotiation, options, outbox, heartbeatMs }: Conversation, li
 }
 
 /** When the next poll goes out: at once if none is out, or where one is late with a reply. */
-function pollDue({ negotiation, options, outbox, inbox, isHidden, heartbeatMs }: Conversation, link: Link): number {
-  const { timing } = options;
+function pollDue(c: Conversation, link: Link): number {
+  const { negotiation, outbox, inbox, isHidden, heartbeatMs } = c;
+  const { timing } = c.options;
   const { poll, heardMs, pollNotBeforeMs } = link;
   const awaitsReplies = outbox.unrepliedSinceMs < Infinity;
   if (poll) {
     // A parked poll may be dead while posts get through: another costs little, and fences nothing but it. Each waits
     // longer, or an answer that takes its time to arrive would never do so.
     const lateMs = negotiation.pace.late(timing) * 2 ** Math.min(link.hedgedPolls, 5);
-    return link.attached ? Math.max(outbox.unrepliedSinceMs, poll.sinceMs, heardMs) + lateMs : Infinity;
+    const reply = link.attached ? Math.max(outbox.unrepliedSinceMs, poll.sinceMs, heardMs) + lateMs : Infinity;
+    return Math.min(reply, hedgesAgainAt(c, link, poll.sinceMs));
   }
   if (link.retrying) return pollNotBeforeMs;
   if (inbox.isBehind) {
@@ -115,11 +117,22 @@ function pollDue({ negotiation, options, outbox, inbox, isHidden, heartbeatMs }:
   return Math.max(pollNotBeforeMs, isEager ? 0 : link.polledMs + timing.hiddenPollMs);
 }
 
+/**
+ * When a hedge that has no answer is said once more. A page does not choose its connections: it may be given one that was kept
+ * from before, and has died with the link that fell silent. A poll that is given up takes it along, so the next has another.
+ */
+function hedgesAgainAt({ links, negotiation, options, guidance }: Conversation, link: Link, sinceMs: number): number {
+  const isHedge = link.attached && !link.confirmed && [...links.values()].some((other) => other !== link && other.confirmed);
+  if (!isHedge) return Infinity;
+  const waitMs = Math.max(negotiation.pace.silence(options.timing.joinFirstMs), guidance.windowMs);
+  return Math.max(sinceMs, link.heardMs) + waitMs * 4 ** Math.min(link.hedgedPolls, 5);
+}
+
 /** Sends a poll, with the next attach number, and with more behind what it says by itself. */
 export function pollAgain(c: Conversation, link: Link, ...more: UpFrame[]): void {
   const { negotiation, isHidden, now } = c;
   const { timing } = c.options;
-  const isFirst = link.attach === 0;
+  const isFirst = !link.confirmed;
   link.attach = ++c.attach;
   const message = greeting(c, link, isFirst);
   const { resume, positions, after } = link.stated;

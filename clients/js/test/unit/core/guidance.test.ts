@@ -135,6 +135,27 @@ test('a link that is late is hedged, and kept until the poll is answered', () =>
   assert.deepEqual(opens(bench.run()), ['websocket']);
 });
 
+test('a hedge that has no answer is said once more, by another connection, each time later', () => {
+  const [bench, socket] = onWebSocket();
+  bench.pass(15_750);
+  bench.run();
+  bench.pass(750);
+  const [first, poll] = [bench.polled(), bench.link('polling')];
+  assert.ok(first.client, 'a welcome answers it, at once');
+  bench.pass(249);
+  assert.deepEqual(bench.run(), []);
+  bench.pass(1);
+  const second = bench.polled();
+  assert.deepEqual([second.attach, second.client], [first.attach! + 1, first.client]);
+  bench.pass(999);
+  assert.deepEqual(bench.run(), []);
+  bench.pass(1);
+  assert.equal(bench.polled().attach, first.attach! + 2);
+  bench.down(poll, welcome(1, true));
+  bench.run();
+  assert.deepEqual([bench.core.active, bench.open.has(socket)], [poll, false]);
+});
+
 test('a hedge that fails too ends both, and the session comes back', () => {
   const [bench, socket] = onWebSocket();
   bench.pass(15_750);
