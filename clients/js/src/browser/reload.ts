@@ -4,9 +4,10 @@
  *
  * A duplicated tab has a copy of that storage. So the record is used only under a Web Lock named after the session: the
  * page that is alive holds it, and the copy forgets what it found. A page that was reloaded may find the lock still held by
- * the document that is dying. That one gives it up in `pagehide`, and in Chromium its successor had it 8 to 40 ms after it
- * began, given up or not, and 93 ms after it on a machine with nine tasks for each core; `HANDOVER_MS` is that with room to
- * spare. Nobody waits where there is no record.
+ * the document that is dying. That one has said in `pagehide` that it leaves the session, and gives the lock up; in Chromium
+ * its successor had it 8 to 40 ms after it began, and 93 ms after it on a machine with nine tasks for each core.
+ * `HANDOVER_MS` is that with room to spare. Nobody waits where there is no record, nor where it was not left: that is a
+ * copy, or of a page that crashed, whose lock is free.
  *
  * Chromium lets a page into its page cache with a lock held, and throws it out as soon as another page wants that lock: so
  * the lock is given up before, and taken again when the page is shown. If the session went on elsewhere meanwhile, it is
@@ -26,7 +27,7 @@ import type { Clock } from '../clock.js';
 import type { Saved } from '../core/output.js';
 import { read, write } from './record.js';
 
-/** How long the lock of a page that is going away is waited for. Only a duplicated tab waits all of it. */
+/** How long the lock of a page that is going away is waited for. */
 const HANDOVER_MS = 500;
 
 /** What keeps a session. */
@@ -62,7 +63,11 @@ export interface Tab {
 
 /** Of `navigator.locks`, what is used. */
 export interface Locks {
-  request(name: string, options: { readonly signal: AbortSignal }, granted: () => Promise<void>): Promise<unknown>;
+  request(
+    name: string,
+    options: { readonly signal: AbortSignal } | { readonly ifAvailable: true },
+    granted: (lock: unknown) => Promise<void>,
+  ): Promise<unknown>;
 }
 
 /** Keeps a session where it can be kept. */
@@ -112,7 +117,7 @@ class TabKeeper implements Keeper {
     const text = this.#touch((storage) => storage.getItem(this.#key));
     if (typeof text !== 'string') return undefined;
     const record = read(text);
-    if (!record || !(this.#tab.locks ? await this.#lock(record.saved.session) : record.isLeft)) {
+    if (!record || !(this.#tab.locks ? await this.#lock(record.saved.session, record.isLeft ? HANDOVER_MS : 0) : record.isLeft)) {
       this.#store(undefined);
       return undefined;
     }
@@ -128,7 +133,7 @@ class TabKeeper implements Keeper {
     const session = saved?.session;
     if (session !== before) this.#release();
     if (session !== undefined && session === this.#disowned) return;
-    if (session !== undefined && session !== before) void this.#lock(session);
+    if (session !== undefined && session !== before) void this.#lock(session, Infinity);
     // What another session of this page has written is its own.
     if (saved || this.#isOurs()) this.#store(saved);
   }
@@ -143,7 +148,7 @@ class TabKeeper implements Keeper {
     this.#isAway = false;
     const session = this.#last?.session;
     if (session === undefined || this.#isOff) return;
-    if (this.#isOurs() && (!this.#tab.locks || (await this.#lock(session)))) this.#store(this.#last);
+    if (this.#isOurs() && (!this.#tab.locks || (await this.#lock(session, HANDOVER_MS)))) this.#store(this.#last);
     else this.#disowned = session;
   }
 
@@ -177,19 +182,20 @@ class TabKeeper implements Keeper {
     }
   }
 
-  /** Takes the lock of a session and holds it until it is released. Returns whether it was to be had in time. */
-  #lock(session: string): Promise<boolean> {
+  /** Takes the lock of a session, if it is to be had in time, and holds it until it is released. Returns whether it is held. */
+  #lock(session: string, waitMs: number): Promise<boolean> {
     const { locks } = this.#tab;
     if (!locks) return Promise.resolve(false);
     return new Promise((resolve) => {
       const late = new AbortController();
-      const cancel = this.#clock.after(HANDOVER_MS, () => late.abort());
-      const granted = (): Promise<void> => {
+      const cancel = Number.isFinite(waitMs) ? this.#clock.after(waitMs, () => late.abort()) : () => {};
+      const granted = async (lock: unknown): Promise<void> => {
         cancel();
-        resolve(true);
-        return new Promise((release) => (this.#release = release));
+        resolve(!!lock);
+        if (lock) await new Promise<void>((release) => (this.#release = release));
       };
-      locks.request(`throughline:${session}`, { signal: late.signal }, granted).catch(() => resolve(false));
+      const options = waitMs ? { signal: late.signal } : ({ ifAvailable: true } as const);
+      locks.request(`throughline:${session}`, options, granted).catch(() => resolve(false));
     });
   }
 }

@@ -88,25 +88,36 @@ export class FakeLocks implements Locks {
   requests = 0;
   #waiting: { readonly name: string; readonly grant: () => void }[] = [];
 
-  request(name: string, { signal }: { readonly signal: AbortSignal }, granted: () => Promise<void>): Promise<unknown> {
+  request(
+    name: string,
+    options: { readonly signal: AbortSignal } | { readonly ifAvailable: true },
+    granted: (lock: unknown) => Promise<void>,
+  ): Promise<unknown> {
     this.requests++;
     return new Promise((resolve, reject) => {
       const grant = (): void => {
         this.held.add(name);
-        void granted().then(() => {
+        void granted({ name }).then(() => {
           this.held.delete(name);
           resolve(undefined);
           this.#next();
         });
       };
       const waiting = { name, grant };
-      this.#waiting.push(waiting);
-      signal.addEventListener('abort', () => {
-        if (!this.#waiting.includes(waiting)) return;
-        this.#waiting = this.#waiting.filter((other) => other !== waiting);
-        reject(signal.reason as Error);
+      if ('signal' in options) {
+        const { signal } = options;
+        this.#waiting.push(waiting);
+        signal.addEventListener('abort', () => {
+          if (!this.#waiting.includes(waiting)) return;
+          this.#waiting = this.#waiting.filter((other) => other !== waiting);
+          reject(signal.reason as Error);
+        });
+      }
+      queueMicrotask(() => {
+        if ('signal' in options) this.#next();
+        else if (this.held.has(name)) resolve(granted(null));
+        else grant();
       });
-      queueMicrotask(() => this.#next());
     });
   }
 

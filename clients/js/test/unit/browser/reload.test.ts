@@ -41,14 +41,6 @@ function page(tab: Tab = { storage, locks }): Keeper {
   return keeper({ keep: 'tab', name: 'default', base: new URL('https://a.example/live/'), clock, tab });
 }
 
-/** What a page gets that waits as long as it would. */
-async function taken(of: Keeper): Promise<Saved | undefined> {
-  const taking = of.take();
-  await idle();
-  clock.advance(HANDOVER_MS);
-  return taking;
-}
-
 /** A page that keeps its session and has its lock. */
 async function living(tab?: Tab): Promise<Keeper> {
   const living = page(tab);
@@ -68,7 +60,24 @@ describe('a first visit', () => {
     assert.deepEqual([...storage.items.keys()], [KEY]);
     assert.deepEqual([...locks.held], ['throughline:s1']);
   });
+
+  test('waits for the lock of its own session for as long as it takes', async () => {
+    const release = await hold();
+    await living();
+    clock.advance(60_000);
+    release();
+    await idle();
+    assert.deepEqual([...locks.held], ['throughline:s1']);
+  });
 });
+
+/** Holds the lock of the session, as a document that is not gone yet; returns how to let it go. */
+async function hold(): Promise<() => void> {
+  let release = (): void => {};
+  void locks.request('throughline:s1', { signal: new AbortController().signal }, () => new Promise((over) => (release = over)));
+  await idle();
+  return release;
+}
 
 describe('a page that is loaded again', () => {
   test('gets exactly what was kept, bytes too', async () => {
@@ -87,12 +96,33 @@ describe('a page that is loaded again', () => {
   });
 
   test('waits for the lock of the document that is dying', async () => {
-    const dying = await living();
+    (await living()).leave();
+    await idle();
+    const die = await hold();
     const taking = page().take();
     await idle();
     clock.advance(HANDOVER_MS - 1);
-    dying.leave();
+    die();
     assert.deepEqual(await taking, saved);
+    assert.equal(clock.timers, 0);
+  });
+
+  test('does not wait for longer than that', async () => {
+    (await living()).leave();
+    await idle();
+    await hold();
+    const taking = page().take();
+    await idle();
+    clock.advance(HANDOVER_MS);
+    assert.equal(await taking, undefined);
+    assert.equal(storage.items.size, 0);
+  });
+
+  test('goes on after a crash: nobody has left the session, and nobody has its lock', async () => {
+    await living();
+    locks = new FakeLocks();
+    assert.deepEqual(await page().take(), saved);
+    assert.deepEqual([...locks.held], ['throughline:s1']);
   });
 
   test('keeps another session under a lock of its own', async () => {
@@ -112,11 +142,11 @@ describe('a page that is loaded again', () => {
 });
 
 describe('a duplicated tab', () => {
-  test('does not get the session, and forgets its copy, while the original goes on', async () => {
+  test('does not get the session, and forgets its copy at once, while the original goes on', async () => {
     const original = await living();
     const copy = new FakeStorage(storage);
-    assert.equal(await taken(page({ storage: copy, locks })), undefined);
-    assert.equal(copy.items.size, 0);
+    assert.equal(await page({ storage: copy, locks }).take(), undefined);
+    assert.deepEqual([copy.items.size, clock.timers], [0, 0]);
     original.leave();
     assert.deepEqual(await page().take(), saved);
   });
