@@ -30,7 +30,8 @@ export const bincode = (): Codec => ({
 });
 
 /** In the order of their numbers, which begin with 1; the numbers of both directions are one row. */
-const FRAMES = 'hello attach session commands ack auth volatile ping pong bye welcome items retry migrate error tried'.split(' ');
+const FRAMES =
+  'hello attach session commands ack auth volatile ping pong bye welcome items retry migrate error tried'.split(' ');
 
 function splitter(): Splitter {
   const pieces = new Pieces();

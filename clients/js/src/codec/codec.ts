@@ -1,5 +1,6 @@
 /**
- * What a codec is: messages to bytes and back. The core brings the text codec; the binary one is `throughline-client/bincode`.
+ * What a codec is: messages to bytes and back. The core brings the text codec; the binary one is
+ * `throughline-client/bincode`.
  *
  * Reading checks what comes from the network (docs/codecs.md) and never throws: the frames before a fault stand, the
  * fault has its name.

@@ -26,8 +26,8 @@ export interface Member {
 
 export type Table = ReadonlyMap<string, readonly Member[]>;
 
-export const DOWN = /* @__PURE__ */ table(`welcome session:s token:t8192 incarnation:i link:i resumed:f reason?:t64 next:i
-  received:i user?:t256 time:i heartbeatMs:i resumeWindowMs:i windowMs:i backoff:backoff authExpiresInMs?:i
+export const DOWN = /* @__PURE__ */ table(`welcome session:s token:t8192 incarnation:i link:i resumed:f reason?:t64
+  next:i received:i user?:t256 time:i heartbeatMs:i resumeWindowMs:i windowMs:i backoff:backoff authExpiresInMs?:i
   limits?:limits transports?:offer*16 features?:t64*32
 items first:i items:item*4096 ack?:i
 ack upTo:i
@@ -39,7 +39,8 @@ ping nonce?:i windowMs?:i
 pong nonce?:i windowMs?:i`);
 
 /** In the order of their numbers in the binary codec, which begin with 1. */
-export const ITEMS = /* @__PURE__ */ table(`event channel:c offset:i time:i name?:t200 key?:t200 sender?:sender meta~:m data?:d bytes?:b
+export const ITEMS = /* @__PURE__ */ table(`event channel:c offset:i time:i name?:t200 key?:t200 sender?:sender
+  meta~:m data?:d bytes?:b
 reply command:i ok:f position?:position data?:d bytes?:b error?:failure
 subscribed channel:c command?:i position:position recovered:f
 unsubscribed channel:c command?:i reason:t64
@@ -102,8 +103,8 @@ export function meta(entries: readonly (readonly [string, unknown])[]): Fields {
 
 /** What the members of an item mean together. A presence of a later version is an unknown item. */
 export function settled(item: Fields): Fields {
-  const { type, ok, error, position, kind, data, bytes } = item;
-  const isAnswered = (position ?? data ?? bytes) !== undefined || 'data' in item;
-  if (type === 'reply' && (ok ? error : !error || isAnswered)) fail(MALFORMED, 'reply');
+  const { type, ok, error, position, kind, bytes } = item;
+  const isWrong = ok ? error : !(error && !position && !bytes) || 'data' in item;
+  if (type === 'reply' && isWrong) fail(MALFORMED, type);
   return type === 'presence' && !KINDS.includes(kind) ? { type: 'unknown' } : item;
 }

@@ -6,7 +6,8 @@
 
 import { table } from './schema.js';
 
-export const UP = /* @__PURE__ */ table(`hello version:i instance:t attach?:i auth?:t resume?:resume client?:client features~:t*1 slot?:t
+export const UP = /* @__PURE__ */ table(`hello version:i instance:t attach?:i auth?:t resume?:resume client?:client
+  features~:t*1 slot?:t
 attach number:i after:i
 session token:t incarnation:i link:i
 commands first:i items:command*1 ack?:i

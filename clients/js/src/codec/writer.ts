@@ -6,7 +6,8 @@ import { bytesOf } from './text.js';
 import { COMMANDS, PARTS, UP } from './up.js';
 
 /** A frame of this number, behind its length. */
-export const writeFrame = (frame: UpFrame, number: number): number[] => block([number, ...write(UP.get(frame.type), frame as UpFrame & Fields)]);
+export const writeFrame = (frame: UpFrame, number: number): number[] =>
+  block([number, ...write(UP.get(frame.type), frame as UpFrame & Fields)]);
 
 function write(members: readonly Member[] = [], fields: Fields): number[] {
   const out: number[] = [];
@@ -54,7 +55,8 @@ function writeValue(kind: string, value: unknown): number[] {
       return listOf(byName(fields), ([channel, place]) => [...text(channel), ...writeValue('position', place)]);
     case 'from':
       if (value === 'now') return [0];
-      return 'last' in fields ? [1, ...integer(fields.last as number)] : [2, ...writeValue('position', fields.position)];
+      if ('last' in fields) return [1, ...integer(fields.last as number)];
+      return [2, ...writeValue('position', fields.position)];
     default:
       return text(value as string);
   }
@@ -63,7 +65,10 @@ function writeValue(kind: string, value: unknown): number[] {
 /** What is in an object whose names have no order of their own, by the bytes of the names, which are ASCII. */
 const byName = (fields: Fields): [string, unknown][] => Object.entries(fields).sort(([a], [b]) => (a < b ? -1 : 1));
 
-const listOf = <T>(entries: readonly T[], write: (entry: T) => number[]): number[] => [...integer(entries.length), ...entries.flatMap(write)];
+const listOf = <T>(entries: readonly T[], write: (entry: T) => number[]): number[] => [
+  ...integer(entries.length),
+  ...entries.flatMap(write),
+];
 
 const text = (value: string): number[] => block(bytesOf(value));
 

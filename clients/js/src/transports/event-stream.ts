@@ -3,7 +3,7 @@
 import { TOO_LARGE, fail } from '../codec/fault.js';
 import { FRAME_BYTES } from '../codec/text.js';
 
-/** Takes text as it comes, cut anywhere, and gives the data of each event that it completes. Throws where one is too large. */
+/** Takes text as it comes, cut anywhere, and gives the data of each event that it completes. Throws at one too large. */
 export function eventStream(): (text: string) => string[] {
   let line = '';
   let data: string | undefined;

@@ -21,10 +21,12 @@ export type Answer = readonly DownFrame[] | End;
 
 export const isAnswer = (answer: Answer): answer is readonly DownFrame[] => Array.isArray(answer);
 
+type Read = (response: Response) => Promise<Answer>;
+
 /** Requests of one kind, one at a time: another takes the place of one that has no answer. */
 export interface Lane {
   /** Posts a message, and hands on what `read` makes of the response; nothing once the request is given up. */
-  post(message: readonly UpFrame[], read: (response: Response) => Promise<Answer>, then: (answer: Answer) => void): void;
+  post(message: readonly UpFrame[], read: Read, then: (answer: Answer) => void): void;
   giveUp(): void;
 }
 
@@ -48,7 +50,8 @@ export function lane(fetch: typeof globalThis.fetch, address: () => URL, codec: 
       const unlessGivenUp = (answer: Answer) => {
         if (!signal.aborted) then(answer);
       };
-      ask(message, signal).then(read).then(unlessGivenUp, (error: unknown) => unlessGivenUp({ kind: 'lost', reason: reasonOf(error) }));
+      const failed = (error: unknown) => unlessGivenUp({ kind: 'lost', reason: reasonOf(error) });
+      ask(message, signal).then(read).then(unlessGivenUp, failed);
     },
     giveUp,
   };
@@ -64,7 +67,8 @@ export const poster =
       (answer) => told.tell('posted', post, isAnswer(answer) ? answer : reasonOfEnd(answer)),
     );
 
-const reasonOfEnd = (end: End): string => ('reason' in end ? end.reason : `refused with status ${'status' in end ? end.status : end.code}`);
+const reasonOfEnd = (end: End): string =>
+  'reason' in end ? end.reason : `refused with status ${'status' in end ? end.status : end.code}`;
 
 /** What went wrong, for a person. Node keeps the reason behind the error. */
 export function reasonOf(error: unknown): string {

@@ -1,6 +1,6 @@
 /**
- * An event stream down, read by `fetch` so that no token is in an address, and posts up. docs/protocol.md, Event streams
- * for clients of this protocol.
+ * An event stream down, read by `fetch` so that no token is in an address, and posts up. docs/protocol.md, Event
+ * streams for clients of this protocol.
  *
  * It is text whatever the session's codec. It reports no `opened`: its hello went with its request.
  */

@@ -1,9 +1,10 @@
 /**
- * The contract of a transport: it opens links, and a link moves messages. It knows nothing of sessions, retries, or order.
+ * The contract of a transport: it opens links, and a link moves messages. It knows nothing of sessions, retries, or
+ * order.
  *
- * Duplex links (`websocket`, `webtransport`) transmit both ways. An event stream (`sse`) takes its first message with its
- * request, and is told the rest by posts beside it. A polling link carries nothing by itself: it polls and posts. After
- * `close`, and after it has reported `ended`, a link reports nothing any more.
+ * Duplex links (`websocket`, `webtransport`) transmit both ways. An event stream (`sse`) takes its first message with
+ * its request, and is told the rest by posts beside it. A polling link carries nothing by itself: it polls and posts.
+ * A link reports nothing before `open` has returned it, after `close`, or after it has reported `ended`.
  */
 
 import type { Clock } from '../clock.js';

@@ -1,8 +1,8 @@
 /**
  * One WebTransport session: frames on one stream both ways, and datagrams beside it. docs/protocol.md, WebTransport.
  *
- * UDP that nobody answers looks the same whatever is in its way, so that is `blocked`. A browser that knows no protocols of
- * WebTransport cannot name its codec, and so speaks text.
+ * UDP that nobody answers looks the same whatever is in its way, so that is `blocked`. A browser that knows no protocols
+ * of WebTransport cannot name its codec, and so speaks text.
  */
 
 import { json } from '../codec/json.js';
@@ -13,6 +13,11 @@ import { reports } from './reports.js';
 import type { End, Link, Opening, Transport } from './transport.js';
 
 type Bytes = Uint8Array<ArrayBuffer>;
+
+interface Stream {
+  readonly readable: ReadableStream<Uint8Array>;
+  readonly writable: WritableStream<Bytes>;
+}
 
 /** As much of the platform's WebTransport as is used. */
 export interface Session {
@@ -26,7 +31,7 @@ export interface Session {
     readonly writable?: WritableStream<Bytes>;
     createWritable?(): WritableStream<Bytes>;
   };
-  createBidirectionalStream(): Promise<{ readonly readable: ReadableStream<Uint8Array>; readonly writable: WritableStream<Bytes> }>;
+  createBidirectionalStream(): Promise<Stream>;
   close(info?: { readonly closeCode: number; readonly reason: string }): void;
 }
 
@@ -40,7 +45,7 @@ export interface WebTransportOptions {
   readonly WebTransport?: new (url: string, options: SessionOptions) => Session;
 }
 
-/** WebTransport over HTTP/3: no packet that is lost holds up another connection, and what may be lost goes as datagrams. */
+/** WebTransport over HTTP/3, by UDP; what may be lost goes as datagrams. */
 export const webTransport = (options: WebTransportOptions = {}): Transport => {
   const constructor = () => options.WebTransport ?? (globalThis as unknown as WebTransportOptions).WebTransport;
   return {
@@ -174,7 +179,8 @@ const ignored = () => undefined;
 function certificates(offer: Offer | undefined): Pick<SessionOptions, 'serverCertificateHashes'> {
   const hashes = offer?.certificateHashes ?? [];
   const value = (hex: string) => Uint8Array.from(hex.match(/../g) ?? [], (byte) => parseInt(byte, 16));
-  return hashes.length === 0 ? {} : { serverCertificateHashes: hashes.map((hex) => ({ algorithm: 'sha-256', value: value(hex) })) };
+  const accepted = hashes.map((hex) => ({ algorithm: 'sha-256', value: value(hex) }));
+  return accepted.length > 0 ? { serverCertificateHashes: accepted } : {};
 }
 
 /** How long a closed session is asked for its code. */

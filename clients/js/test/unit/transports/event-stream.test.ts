@@ -28,9 +28,9 @@ test('an event that has not ended is none', () => {
 });
 
 test('where the text is cut makes no difference', () => {
-  const whole = ': c\r\ndata: a\r\n\r\ndata: b\rdata:\r\rid: 1\n\ndata: c\n\r\ndata: d\n\n';
+  const whole = ': c\r\ndata: a\r\ndata: A\r\n\r\ndata: b\rdata:\r\rid: 1\n\ndata: c\n\r\ndata: d\n\n';
   const expected = eventStream()(whole);
-  assert.deepEqual(expected, ['a', 'b\n', 'c', 'd']);
+  assert.deepEqual(expected, ['a\nA', 'b\n', 'c', 'd']);
   for (let first = 0; first <= whole.length; first++) {
     for (let second = first; second <= whole.length; second++) {
       const read = eventStream();
