@@ -6,18 +6,18 @@
  */
 
 import type { Random } from '../clock.js';
+import type { Command, DownFrame, Offer, Payload, TransportName } from '../protocol.js';
+import type { End } from '../transports/transport.js';
 import { begin, type Conversation, isOver, wallMs } from './conversation.js';
 import { handleAlive, handleAnswer, handleFrames } from './down.js';
 import { close, expire, handleEnded, waitIfAlone } from './ending.js';
 import type { Link } from './link.js';
 import { attempt, moveIfDue, negotiate } from './opening.js';
-import { handlePosted } from './post.js';
-import { linkDeadline, speak } from './up.js';
-import type { Command, DownFrame, Offer, Payload, TransportName } from '../protocol.js';
-import type { End } from '../transports/transport.js';
-import { authenticate, command, goOffline, freeze, hide, migrate, networkChanged, sayVolatile } from './wishes.js';
 import type { Attempt, CoreState, Incoming, Output, Saved, Verdict } from './output.js';
+import { handlePosted } from './post.js';
 import type { Timing } from './timing.js';
+import { linkDeadline, speak } from './up.js';
+import { authenticate, command, freeze, goOffline, hide, migrate, networkChanged, sayVolatile } from './wishes.js';
 
 export interface CoreOptions {
   /** In order of preference, each with whether it is duplex, and why this platform does not have it. */
@@ -69,6 +69,7 @@ export interface CoreLike {
   readonly saved: Saved | undefined;
 
   // What the application wants.
+  /** Numbers a command, which must not change any more: it may be said again. */
   command(nowMs: number, command: Command, ticket: number): void;
   volatile(nowMs: number, channel: string, name: string | undefined, payload: Payload): boolean;
   migrate(nowMs: number, transport: TransportName, ticket: number): void;

@@ -98,8 +98,6 @@ export function giveUp(c: Conversation, link: Link, outcome: AttemptOutcome): vo
 /** A link that does not do what it should. */
 export function fail(c: Conversation, link: Link, reason: string): void {
   handleEnded(c, link, { kind: 'lost', reason });
-  // Where it is not told apart from one that ended by itself, it still stands.
-  dropLink(c, link, UNPROVEN);
 }
 
 /** The gateway broke the protocol: the link ends, and its successor is in no hurry. */

@@ -60,8 +60,8 @@ export class Outbox {
   }
 
   /** Numbers a command. */
-  push(command: Command, owner: Owner): void {
-    this.#push({ command, owner, bytes: sizeOf(command), saidMs: Infinity });
+  push(command: Command, owner: Owner, bytes = sizeOf(command)): void {
+    this.#push({ command, owner, bytes, saidMs: Infinity });
   }
 
   #push(entry: Entry): void {

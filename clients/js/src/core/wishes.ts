@@ -15,15 +15,13 @@ const AROUND_BYTES = 384;
 /** How large one command or volatile may be. */
 const largest = (c: Conversation): number => budget(c, {}) - AROUND_BYTES - (c.known?.token.length ?? 0);
 
-/** Takes a command of the application, as it is now: whatever becomes of the object that was handed in. */
+/** Takes a command of the application. How large it is is measured here, and once. */
 export function command(c: Conversation, wanted: Command, ticket: number): void {
+  const bytes = sizeOf(wanted);
   if (isOver(c)) return tell(c, ticket, { kind: 'closed' });
-  if (sizeOf(wanted) > largest(c)) {
-    const error = { code: 'message_too_large', message: 'larger than the gateway takes', retryable: false };
-    return tell(c, ticket, { kind: 'rejected', error });
-  }
-  const { bytes, ...text }: Command & Payload = wanted;
-  c.outbox.push({ ...(JSON.parse(JSON.stringify(text)) as Command), ...(bytes && { bytes: new Uint8Array(bytes) }) }, ticket);
+  if (bytes <= largest(c)) return c.outbox.push(wanted, ticket, bytes);
+  const error = { code: 'message_too_large', message: 'larger than the gateway takes', retryable: false };
+  tell(c, ticket, { kind: 'rejected', error });
 }
 
 /** Says something that is not kept: on the link there is, or not at all. */

@@ -102,7 +102,7 @@ export class Bench {
 
   /** A bench whose session 1 is up on one link, whose name is returned. */
   static up(transport: TransportName, options: Partial<CoreOptions> = {}): [Bench, number] {
-    const bench = new Bench([transport, 'websocket', 'polling', 'sse'], options);
+    const bench = new Bench([...new Set([transport, 'websocket', 'polling', 'sse'] as const)], options);
     const [link] = bench.opened();
     bench.down(link, welcome(1, false));
     return [bench, link];
