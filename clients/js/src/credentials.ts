@@ -52,7 +52,8 @@ export class Credentials {
   /** The gateway has taken them, until `expiresAtMs` (`Clock.now`). */
   taken(expiresAtMs: number): void {
     this.#isUntried = false;
-    this.#failures = 0;
+    // While others are asked for, that those before are good says nothing.
+    if (!this.status) this.#failures = 0;
     if (expiresAtMs === this.#expiresAtMs) return;
     this.#expiresAtMs = expiresAtMs;
     this.#cancelExpiry?.();

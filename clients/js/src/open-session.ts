@@ -327,7 +327,8 @@ export class OpenSession implements Session, Host, Audience {
       if (outcome.kind === 'subscribed') subscription.command = outcome.subscribed.command;
       // One whose presence alone was refused goes on without.
       else if (!subscription.stands && this.#channels.get(subscription.name) === subscription) {
-        this.#end(subscription.name, 'refused', outcome.kind === 'rejected' ? new Rejected(outcome.error) : undefined);
+        if (outcome.kind === 'rejected') this.#end(subscription.name, 'refused', new Rejected(outcome.error));
+        else this.#end(subscription.name, this.#reason);
       }
     });
   }

@@ -139,8 +139,8 @@ export class Subscription implements Channel, InnerChannel {
     this.count++;
     const leave = (): void => void this.leave();
     if (signal?.aborted) queueMicrotask(leave);
-    signal?.addEventListener('abort', leave);
-    if (!snapshot) return;
+    signal?.addEventListener('abort', leave, { once: true });
+    if (!snapshot || this.end) return;
     if (this.#snapshots) {
       // Whoever was there first has taken what was told.
       if (!this.#unheard) this.refresh();

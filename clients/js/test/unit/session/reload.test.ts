@@ -1,0 +1,86 @@
+/** A page that is loaded again: its session goes on, and what it had sent is carried out once. */
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+
+import type { Environment, Told } from '../../../src/index.js';
+import { world } from './world.js';
+
+/** The globals that make a tab, without Web Locks. */
+class Shelf {
+  readonly #items = new Map<string, string>();
+  getItem = (key: string): string | null => this.#items.get(key) ?? null;
+  setItem = (key: string, value: string): void => void this.#items.set(key, value);
+  removeItem = (key: string): void => void this.#items.delete(key);
+}
+
+const globals = { document: new EventTarget(), sessionStorage: new Shelf(), localStorage: new Shelf(), navigator: {} };
+const replaced = new Map<string, PropertyDescriptor | undefined>();
+
+before(() => {
+  for (const [name, value] of Object.entries(globals)) {
+    replaced.set(name, Object.getOwnPropertyDescriptor(globalThis, name));
+    Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+  }
+});
+
+after(() => {
+  for (const [name, descriptor] of replaced) {
+    if (descriptor) Object.defineProperty(globalThis, name, descriptor);
+    else Reflect.deleteProperty(globalThis, name);
+  }
+});
+
+/** The life of a page, told by a test. */
+function page(): { readonly environment: Environment; readonly told: () => Told } {
+  let told: Told | undefined;
+  return {
+    environment: {
+      watch: (_, telling) => {
+        told = telling;
+        return () => {};
+      },
+    },
+    told: () => told ?? assert.fail('nobody watches'),
+  };
+}
+
+test('the session goes on, presence does not flap, and a send without a reply is carried out once', async () => {
+  const { gateway, clock, open } = world({ latencyMs: 10 });
+  const watcher = open({ keep: 'never' }).subscribe('room', { presence: true });
+  const changes: string[] = [];
+  watcher.on('presence', ({ kind }) => changes.push(kind));
+  const [first, second] = [page(), page()];
+  const session = open({ environment: first.environment });
+  session.subscribe('room', { presence: true });
+  await clock.advance(1_000);
+  const { id } = session;
+  assert.equal(session.explain().kept, 'kept in this tab');
+  assert.deepEqual(await session.restored, []);
+  let carriedOut = 0;
+  let reply: (value: { data: number }) => void = () => {};
+  gateway.onSend(() => {
+    carriedOut += 1;
+    return new Promise((resolve) => (reply = resolve));
+  });
+  void session.send('room', 'late').catch(() => {});
+  await clock.advance(15);
+
+  // The document goes: its links end, and nothing is said.
+  first.told().left();
+  gateway.cut();
+  first.told().frozen();
+  const next = open({ environment: second.environment });
+  const room = next.subscribe('room', { presence: true });
+  reply({ data: 42 });
+  await clock.advance(2_000);
+  assert.deepEqual([next.id, next.isResumed, carriedOut], [id, true, 1]);
+  const restored = await next.restored;
+  assert.deepEqual(
+    restored.map(({ command }) => command),
+    [{ type: 'send', channel: 'room', data: 'late' }],
+  );
+  assert.deepEqual(await restored[0]?.outcome, { data: 42 });
+  assert.deepEqual(changes, ['state', 'join']);
+  assert.equal(room.members.size, 2);
+});
