@@ -42,6 +42,17 @@ test('L5: what a hello did not acknowledge is acknowledged on its link once it i
   assert.deepEqual(bench.said(), [{ type: 'ack', upTo: 1 }]);
 });
 
+test('L5: a link that carries the session again says again what was said and not taken', () => {
+  const [bench, old] = Bench.up('websocket');
+  bench.command(send());
+  assert.equal(commands(bench.said())?.first, 1);
+  bench.migrate('polling');
+  const [poll] = bench.opened();
+  bench.ends(poll);
+  assert.equal(bench.core.active, old);
+  assert.equal(commands(bench.said())?.first, 1);
+});
+
 test('L6: a post that was not confirmed is said again with numbers of the moment', () => {
   const [bench, stream] = Bench.up('sse');
   bench.taken();

@@ -25,6 +25,7 @@ function happen(world: World, reloads: boolean): void {
   else if (what < 76) world.core.handleFrozen(world.now);
   else if (what < 77) world.model.restart();
   else if (what < 79 && reloads) world.load();
+  else if (what < 80) world.sleep(world.upTo(100_000));
   world.turn();
   world.pass(world.chance(0.1) ? world.upTo(20_000) : world.upTo(300));
 }

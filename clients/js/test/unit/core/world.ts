@@ -55,6 +55,7 @@ export class World {
   #saved: Saved | undefined;
   readonly #queue: Due[] = [];
   #wires = new Map<number, Wire>();
+  #isBehind = false;
   /** Whether the network is out to get the page. */
   isHostile = true;
   pages = 0;
@@ -75,6 +76,7 @@ export class World {
   /** A page is loaded, in place of the one before. */
   load(): Core {
     this.pages++;
+    this.#isBehind = false;
     this.#wires = new Map();
     const restored = new Map<number, string>();
     this.#saved?.commands.forEach((command, index) => {
@@ -158,6 +160,11 @@ export class World {
     this.now = until;
   }
 
+  /** The page sleeps: what is due meanwhile is done when it wakes, in the order in which it was due. */
+  sleep(ms: number): void {
+    this.now += ms;
+  }
+
   #after(ms: number, then: () => void): void {
     const atMs = this.now + ms;
     const index = this.#queue.findIndex((due) => due.atMs > atMs);
@@ -184,12 +191,29 @@ export class World {
     if (incoming.hear === 'subscribed') this.#places.set(incoming.item.channel, incoming.item.position);
     assert.notEqual(incoming.hear, 'gap', 'nothing is trimmed here');
     assert.notEqual(incoming.hear, 'unsubscribed', 'nothing is revoked here');
+    // Of a lost session nothing is held back any more.
+    if (incoming.hear === 'lost') this.#isBehind = false;
     if (incoming.hear !== 'event') return;
+    this.#fallBehind(incoming.number);
     const { channel, offset } = incoming.item;
     const heard = this.heard.get(channel) ?? [];
     this.heard.set(channel, heard);
     heard.push(offset);
     this.#places.set(channel, { epoch: incoming.epoch ?? '', offset });
+  }
+
+  /** Now and then the application takes its time over an event, and what comes after it waits. */
+  #fallBehind(number: number): void {
+    if (this.#isBehind || !this.isHostile || !this.chance(0.1)) return;
+    const { core } = this;
+    this.#isBehind = true;
+    core.holdBack(number);
+    this.#after(this.upTo(3_000), () => {
+      if (core !== this.core || !this.#isBehind) return;
+      this.#isBehind = false;
+      core.holdBack(undefined);
+      this.turn();
+    });
   }
 
   #perform(output: Output): void {
