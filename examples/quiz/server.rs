@@ -16,7 +16,7 @@ use throughline::{
     certificates::Certificates,
     gateway::{GatewayConfig, bind_udp},
     http::{OriginPolicy, listener},
-    session::Now,
+    session::{Now, SessionConfig, TokenKeys},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -32,6 +32,7 @@ pub(crate) struct Server {
     /// Where it listens.
     pub address: SocketAddr,
     /// The log.
+    #[allow(dead_code, reason = "for tests/quiz, which count it anew")]
     pub record: Record,
     handle: Handle,
     stop: CancellationToken,
@@ -76,6 +77,11 @@ impl Server {
                 admission_rate: 10_000,
                 ..GatewayConfig::default()
             })
+            .session(SessionConfig {
+                // Longer than a page takes to load again; the wall should not show for long who has gone.
+                presence_grace_ms: 5_000,
+                ..SessionConfig::new(TokenKeys::from_random(drawn()))
+            })
             .broker(broker)
             .authenticate(Secrets)
             .authorize(Doors(quiz.clone()))
@@ -110,11 +116,16 @@ pub(crate) fn now() -> Now {
 }
 
 /// 64 random bits.
+pub(crate) fn random() -> u64 {
+    u64::from_ne_bytes(drawn())
+}
+
+/// Random bytes.
 ///
 /// # Panics
-/// When the system has none: no code and no epoch could be trusted then.
-pub(crate) fn random() -> u64 {
-    let mut bytes = [0; 8];
+/// When the system has none: no code, no token and no epoch could be trusted then.
+fn drawn<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the system gives randomness");
-    u64::from_ne_bytes(bytes)
+    bytes
 }

@@ -65,6 +65,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
+/// The client that the gateway's own page has, as a module.
+const CLIENT: &str = concat!(include_str!("../../src/page/client.js"), include_str!("pages/exports.js"));
 const FILES: &[File] = &[
     File { path: "/", media_type: HTML, text: include_str!("pages/player.html") },
     File { path: "/host", media_type: HTML, text: include_str!("pages/host.html") },
@@ -75,5 +77,6 @@ const FILES: &[File] = &[
     File { path: "/player.js", media_type: SCRIPT, text: include_str!("pages/player.js") },
     File { path: "/game.js", media_type: SCRIPT, text: include_str!("pages/game.js") },
     File { path: "/stage.js", media_type: SCRIPT, text: include_str!("pages/stage.js") },
+    File { path: "/client.js", media_type: SCRIPT, text: CLIENT },
     File { path: "/link.js", media_type: SCRIPT, text: include_str!("pages/link.js") },
 ];

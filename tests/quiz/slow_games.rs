@@ -12,7 +12,7 @@ use throughline_client::{
     Config, SendError, Session,
     wire::{ChannelName, Json, Meta, Payload, Position, Token},
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::{
     quiz::QuizConfig,
@@ -25,6 +25,8 @@ struct SlowWith {
     memory: Memory,
     /// The game.
     slow: watch::Receiver<Option<String>>,
+    /// A permit for each event that has come to wait.
+    waits: Arc<Semaphore>,
 }
 
 impl Broker for SlowWith {
@@ -39,7 +41,11 @@ impl Broker for SlowWith {
     ) -> Pending<'a, Result<Position, BrokerError>> {
         Box::pin(async move {
             let is_quick = |slow: &Option<String>| slow.as_deref() != channel.as_str().split(':').nth(1);
-            let _ = self.slow.clone().wait_for(is_quick).await;
+            let mut slow = self.slow.clone();
+            if !is_quick(&slow.borrow()) {
+                self.waits.add_permits(1);
+                slow.wait_for(is_quick).await.expect("whoever slows it lives");
+            }
             self.memory.publish(channel, event).await
         })
     }
@@ -79,9 +85,11 @@ fn code_of(error: &SendError) -> (&str, bool) {
 #[tokio::test]
 async fn a_game_that_is_slow_refuses_what_it_has_no_room_for_and_another_goes_on() {
     let (slow, of_broker) = watch::channel(None);
+    let waits = Arc::new(Semaphore::new(0));
     let broker = Arc::new(SlowWith {
         memory: Memory::new(MemoryConfig::default(), server::now, server::random),
         slow: of_broker,
+        waits: Arc::clone(&waits),
     });
     let config = QuizConfig { room: 2, ..QuizConfig::default() };
     let server = Server::start_on("127.0.0.1:0", config, Record::default(), broker).await.unwrap();
@@ -99,13 +107,16 @@ async fn a_game_that_is_slow_refuses_what_it_has_no_room_for_and_another_goes_on
     for number in 0..4 {
         players.push(connect(&server, &format!("player.who-has-the-number-{number}")).await);
     }
-    let (to, mut results) = tokio::sync::mpsc::unbounded_channel();
+    let (to, mut results) = mpsc::unbounded_channel();
     for (number, player) in players.iter().enumerate() {
         let (player, stuck, to) = (player.clone(), stuck.clone(), to.clone());
         tokio::spawn(async move {
             let joined = say(&player, &stuck, "join", json!({ "name": format!("player {number}") })).await;
             let _ = to.send(joined);
         });
+        if number == 0 {
+            waits.acquire().await.unwrap().forget(); // it holds the lane
+        }
     }
     let refused = results.recv().await.unwrap().unwrap_err();
     assert_eq!(code_of(&refused), ("busy", true), "three are in its lane, and no more");

@@ -90,14 +90,19 @@ function refuse(field, text) {
 function open(code) {
   close();
   const snapshot = async ({ signal }) => {
+    const had = seat;
     const { data } = await session.send(`game:${code}`, {}, { name: 'state', signal });
     const { state, position } = data;
     clock.heard(state.now);
     seat = state.you?.player ?? seat;
+    if (had !== undefined && !state.you) queueMicrotask(left); // while this page was away
     return { state: { ...state, choice: state.you?.choice ?? null }, position };
   };
   room = session.subscribe(`game:${code}`, { presence: true, snapshot });
-  room.on('event', ({ time }) => clock.heard(time));
+  room.on('event', ({ name, data, time }) => {
+    clock.heard(time);
+    if (name === 'kicked' && data.player === seat) queueMicrotask(left);
+  });
   room.on('freshness', mark);
   const mine = room;
   room.subscribed.catch((error) => {
@@ -128,6 +133,12 @@ function close() {
   delete sessionStorage['quiz:code'];
 }
 
+/** The host has had enough of this player. */
+function left() {
+  close();
+  gone('The host has asked you to leave this game.');
+}
+
 function gone(text) {
   $('gone').textContent = text;
   show('gone');
@@ -153,12 +164,8 @@ function render() {
   if (!game || game.phase === 'loading') return;
   const me = game.players.find(({ player }) => player === seat);
   if (!me) {
-    if (seat !== undefined && view.confirmed.players.length && sessionStorage['quiz:code']) {
-      close();
-      gone('The host has asked you to leave this game.');
-    } else if (sessionStorage['quiz:code'] && document.body.dataset.screen === 'opening') {
-      ask(sessionStorage['quiz:code']);
-    }
+    // The reply to `join` may come before its event. Without a seat, this page has been here and has not joined.
+    if (seat === undefined && document.body.dataset.screen === 'opening') ask(game.code);
     return;
   }
   $('header-code').textContent = ` ${game.code ?? ''}`;
