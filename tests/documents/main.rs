@@ -20,7 +20,7 @@ fn read(path: impl AsRef<Path>) -> String {
 /// Every document of the project.
 fn documents() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for folder in ["", "docs", "docs/decisions", "tests/vectors"] {
+    for folder in ["", "docs", "docs/clients", "docs/decisions", "examples/react", "tests/vectors"] {
         for entry in root().join(folder).read_dir().expect("a folder of the project") {
             let path = entry.expect("readable").path();
             if path.extension().is_some_and(|extension| extension == "md") {
