@@ -116,10 +116,10 @@ impl Session {
                 if !spec.kind.is_plain() {
                     return Err(Goodbye::Positions); // N3
                 }
-                self.rebuild_behind_a_gap(resume);
+                self.rebuild_behind_a_gap(now.mono_ms, resume);
                 return Ok(self.attach_hello(now, hello, number, spec, repeated));
             };
-            self.rebuild(resume, positions);
+            self.rebuild(now.mono_ms, resume, positions);
             return Ok(self.attach_hello(now, hello, number, spec, repeated));
         }
         self.slow_down(resume.after);
@@ -256,9 +256,9 @@ impl Session {
     }
 
     /// N1, N3: new numbers, from what the client states.
-    fn rebuild(&mut self, resume: &Resume, positions: &Positions) {
+    fn rebuild(&mut self, now_ms: u64, resume: &Resume, positions: &Positions) {
         self.subscriptions = Vec::new();
-        self.keep_presence(Some(positions));
+        self.keep_presence(now_ms, Some(positions));
         self.renumber(resume);
         self.commands.subscribing = 0;
         self.commands.asked_since = self.incarnation;
@@ -268,7 +268,7 @@ impl Session {
     /// L13: a client that cannot state positions is told of each channel up to where it can go on.
     ///
     /// Where its number counts in another incarnation, nobody knows what it has of this one: up to the head.
-    fn rebuild_behind_a_gap(&mut self, resume: &Resume) {
+    fn rebuild_behind_a_gap(&mut self, now_ms: u64, resume: &Resume) {
         let is_counted = resume.incarnation == self.incarnation && resume.after < self.journal.next();
         let ahead_of_journal: Vec<(usize, Position)> = (0..self.subscriptions.len())
             .map(|index| {
@@ -284,7 +284,7 @@ impl Session {
         let mut waiting = self.renumber(resume);
         waiting.retain(|item| matches!(item, Item::Unsubscribed(gone) if self.held(&gone.channel).is_none()));
         self.pending = waiting.into();
-        self.keep_presence(None);
+        self.keep_presence(now_ms, None);
         for (index, to) in ahead_of_journal {
             let held = &mut self.subscriptions[index];
             held.cursor = to;

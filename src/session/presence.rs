@@ -2,7 +2,8 @@
 //!
 //! A session wishes for it with `subscribe {presence}`, channel by channel, and is listed once its client is known and
 //! has a link. It stays listed while a link is missing, as between two polls, over a reload or a migration, until the
-//! grace is over: then it is away, and comes back with its next attach. The wish lasts as long as the channel is held.
+//! grace is over: then it is away, and comes back with its next attach. The wish lasts as long as the channel is held, and
+//! after a rebuild that does not name the channel for as long as the grace: a page that was loaded again asks anew.
 //!
 //! What is told is pulled, like events: for each channel there is the number of the last change that was told, and the
 //! roster makes the net of what came after ([`Channel::news`]). The next is told once the last is acknowledged, so a
@@ -29,6 +30,8 @@ pub(super) struct Presence {
     /// Whether it is, in each of its places.
     is_here: bool,
     places: Vec<Place>,
+    /// When it leaves what was not asked for again after a rebuild (P8).
+    leaves_at: Option<u64>,
 }
 
 /// A channel in which it takes part.
@@ -39,13 +42,28 @@ struct Place {
     told: Option<u64>,
     /// The number of the last item that told of it.
     last: u64,
-    /// Whether the channel is held: after a rebuild it is asked for again, and nothing is told before `subscribed`.
-    is_held: bool,
+    hold: Hold,
+}
+
+/// Whether the channel of a place is held: nothing is told before `subscribed`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Hold {
+    /// It is.
+    Held,
+    /// A rebuilt session asks for it again.
+    Asked,
+    /// The rebuild did not name it. Its client may ask for it until the grace is over.
+    Forsaken,
 }
 
 impl Presence {
     pub(super) fn new(session: SessionId, user: Option<Box<str>>, info: Option<Json>, is_here: bool) -> Self {
-        Self { member: Arc::new(Member { session, user, info }), is_here, places: Vec::new() }
+        Self {
+            member: Arc::new(Member { session, user, info }),
+            is_here,
+            places: Vec::new(),
+            leaves_at: None,
+        }
     }
 }
 
@@ -78,7 +96,7 @@ impl Session {
         let new = || Box::new(Presence::new(self.id, self.user.clone(), None, is_here));
         let presence = self.presence.get_or_insert_with(new);
         if let Some(place) = presence.places.iter_mut().find(|place| place.channel == *channel) {
-            (place.told, place.is_held) = (None, true);
+            (place.told, place.hold) = (None, Hold::Held);
             return Ok(());
         }
         let most = self.config.presence_members;
@@ -94,7 +112,7 @@ impl Session {
         if presence.is_here {
             self.effects.push(Effect::Announce(Arc::clone(channel)));
         }
-        presence.places.push(Place { channel: Arc::clone(channel), told: None, last: 0, is_held: true });
+        presence.places.push(Place { channel: Arc::clone(channel), told: None, last: 0, hold: Hold::Held });
         Ok(())
     }
 
@@ -151,16 +169,45 @@ impl Session {
         is_listed.then(|| detached_ms + self.config.presence_grace_ms)
     }
 
-    /// Under new numbers everybody is told again. Of the channels that are asked for again it keeps its places
-    /// meanwhile, so that nobody sees it go and come.
-    pub(super) fn keep_presence(&mut self, kept: Option<&Positions>) {
+    /// Under new numbers everybody is told again. It keeps its places meanwhile, so that nobody sees it go and come: those
+    /// that `kept` does not name for the grace, in which a page that was loaded again asks for them.
+    pub(super) fn keep_presence(&mut self, now_ms: u64, kept: Option<&Positions>) {
+        let most = self.config.limits.subscriptions as usize;
         let Some(presence) = &mut self.presence else { return };
+        // Whoever is rebuilt again and again keeps no more than it may hold.
+        let surplus = presence.places.len().saturating_sub(most);
+        let mut left = Vec::new();
         for place in &mut presence.places {
-            (place.told, place.last, place.is_held) = (None, 0, kept.is_none());
+            (place.told, place.last) = (None, 0);
+            let Some(kept) = kept else { continue };
+            if kept.contains_key(place.channel.name()) {
+                place.hold = Hold::Asked;
+            } else if place.hold == Hold::Forsaken && left.len() < surplus {
+                left.push(place.channel.name().clone());
+            } else {
+                place.hold = Hold::Forsaken;
+                presence.leaves_at = Some(now_ms + self.config.presence_grace_ms);
+            }
         }
-        let names = presence.places.iter().map(|place| place.channel.name().clone());
-        let is_kept = |name: &ChannelName| kept.is_none_or(|kept| kept.contains_key(name));
-        let left: Vec<ChannelName> = names.filter(|name| !is_kept(name)).collect();
+        for name in left {
+            self.leave_presence(&name);
+        }
+    }
+
+    /// When it leaves the places that it was not asked for again.
+    pub(super) fn leaves_at(&self) -> Option<u64> {
+        self.presence.as_ref()?.leaves_at
+    }
+
+    /// Leaves them, if that is due.
+    pub(super) fn leave_forsaken(&mut self, now_ms: u64) {
+        let Some(presence) = &mut self.presence else { return };
+        if presence.leaves_at.is_none_or(|leaves_at| leaves_at > now_ms) {
+            return;
+        }
+        presence.leaves_at = None;
+        let forsaken = presence.places.iter().filter(|place| place.hold == Hold::Forsaken);
+        let left: Vec<ChannelName> = forsaken.map(|place| place.channel.name().clone()).collect();
         for name in left {
             self.leave_presence(&name);
         }
@@ -181,7 +228,9 @@ impl Session {
         let has_room = |journal: &Journal| journal.controls() < reserve;
         for place in &mut presence.places {
             let turnover = place.channel.turnover();
-            if !place.is_held || place.told == Some(turnover) || (!plain && place.last > self.journal.floor())
+            if place.hold != Hold::Held
+                || place.told == Some(turnover)
+                || (!plain && place.last > self.journal.floor())
             {
                 continue; // an acknowledgement wakes the link
             }

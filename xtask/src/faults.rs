@@ -114,10 +114,16 @@ const FAULTS: &[Fault] = &[
         wrong: "let _ = lost(run, offset, reason); let sent = true;",
     },
     Fault {
-        what: "P2: a rebuilt session goes on with differences",
+        what: "P1: whoever asks again to take part is not told everybody again",
         file: "src/session/presence.rs",
-        right: "(place.told, place.last, place.is_held) = (None, 0, kept.is_none());",
-        wrong: "(place.last, place.is_held) = (0, kept.is_none());",
+        right: "(place.told, place.hold) = (None, Hold::Held);",
+        wrong: "place.hold = Hold::Held;",
+    },
+    Fault {
+        what: "P2: whoever comes is told differences alone",
+        file: "src/session/presence.rs",
+        right: "told: None, last: 0, hold: Hold::Held });",
+        wrong: "told: Some(channel.turnover()), last: 0, hold: Hold::Held });",
     },
     Fault {
         what: "P3: whoever went and came back is told as new",
@@ -152,7 +158,7 @@ const FAULTS: &[Fault] = &[
     Fault {
         what: "P8: presence is told before the channel is granted again",
         file: "src/session/presence.rs",
-        right: "if !place.is_held || place.told == Some(turnover)",
+        right: "if place.hold != Hold::Held || place.told == Some(turnover)",
         wrong: "if place.told == Some(turnover)",
     },
 ];

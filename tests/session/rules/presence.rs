@@ -272,13 +272,50 @@ fn p8_a_rebuild_keeps_the_wishes_of_the_channels_that_it_keeps_and_nobody_sees_i
     let places = [("a", "e1:0"), ("c", "e1:0")];
     let reloaded = world.come(poll(2).of("the page, loaded again").after(4).low(4).at(places));
     world.as_session(0, |world| assert!(world.presences(first).is_empty()));
-    assert!(world.session().takes_part_in().all(|name| name.as_str() == "a"), "it has left b");
     world.grant();
     assert_eq!(
         world.items(reloaded),
         ["5 subscribed a e1:0", "6 subscribed c e1:0", "7 presence a state 1 2 of 2"]
     );
     world.as_session(0, |world| assert!(world.presences(first).is_empty()));
+}
+
+#[test]
+fn p8_a_page_that_is_loaded_again_and_asks_anew_is_not_seen_to_go() {
+    let (mut world, first, _) = two();
+    // It keeps its session and begins each channel anew: it states none.
+    let reloaded = world.come(poll(2).of("the page, loaded again").after(2).low(2).at([]));
+    assert_eq!(world.items(reloaded), [""; 0]);
+    world.as_session(0, |world| assert!(world.presences(first).is_empty()));
+    world.wait(1_000);
+    let asking = world.come(poll(3).of("the page, loaded again").after(2).low(2).incarnation(2));
+    world.say(asking, commands(2, [take_part("a")])).unwrap();
+    assert_eq!(world.items(asking), ["3 subscribed a e1:0", "4 presence a state 1 2 of 2"]);
+    let going_on = world.come(poll(4).of("the page, loaded again").after(4).low(3).incarnation(2));
+    world.wait(20_000);
+    assert!(world.presences(going_on).is_empty());
+    world.wait(20_000);
+    world.as_session(0, |world| assert!(world.presences(first).is_empty()));
+}
+
+#[test]
+fn p8_a_page_that_is_loaded_again_and_does_not_ask_is_gone_after_the_grace() {
+    for ask in [Some(subscribe("a")), None] {
+        let (mut world, first, second) = two();
+        world.cut(second);
+        let reloaded = world.come(sse(2).of("the page, loaded again").after(2).low(2).at([]));
+        world.prove_after_reading(reloaded);
+        let asks = ask.is_some();
+        if let Some(ask) = ask {
+            world.say(reloaded, commands(2, [ask])).unwrap();
+        }
+        world.wait(29_999);
+        let gone: &[&str] = if asks { &["a leave 2 of 1"] } else { &[] };
+        world.as_session(0, |world| assert_eq!(world.presences(first), gone));
+        world.wait(1);
+        let gone: &[&str] = if asks { &[] } else { &["a leave 2 of 1"] };
+        world.as_session(0, |world| assert_eq!(world.presences(first), gone));
+    }
 }
 
 #[test]

@@ -42,6 +42,7 @@ coverage! {
     PresenceJoin = "presence of newcomers",
     PresenceLeave = "presence of those who went",
     PresenceAway = "member away for longer than the grace",
+    PresenceForsaken = "member listed for a while where a rebuild did not name it",
     PresenceKept = "member back within the grace",
 }
 

@@ -160,6 +160,9 @@ impl World {
                 if asked_in >= hosted.asked_since && (!is_held || request.command.is_some()) {
                     let channel = self.truth.index(&request.channel);
                     hosted.part.wishes.remove(&channel);
+                    if is_held {
+                        hosted.part.forsaken.remove(&channel);
+                    }
                     if request.presence && is_held {
                         hosted.part.wishes.insert(channel);
                     }

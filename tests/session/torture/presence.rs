@@ -11,6 +11,7 @@ use throughline_wire::{Presence, PresenceKind, SessionId, frame::Hello};
 use super::{
     client::Client,
     coverage::{Coverage, Met},
+    gateway::Hosted,
     schedule::{World, say},
     truth::Truth,
 };
@@ -20,6 +21,11 @@ use super::{
 pub(super) struct Part {
     /// The channels in whose presence it takes part.
     pub(super) wishes: BTreeSet<usize>,
+    /// Those that a rebuild did not name, and until when it is still listed there.
+    pub(super) forsaken: BTreeSet<usize>,
+    leaves_at: u64,
+    /// Whether these are more than it may hold: then some of them are let go before.
+    is_crowded: bool,
     /// Whether its client is known.
     pub(super) is_established: bool,
     /// The channels in whose rosters it was when it was last looked at.
@@ -73,7 +79,11 @@ impl World {
         let hosted = &mut self.gateway.sessions[index];
         hosted.asked_since = hosted.session.incarnation();
         let stated: BTreeSet<usize> = positions.keys().map(|name| self.truth.index(name)).collect();
-        hosted.part.wishes.retain(|channel| stated.contains(channel));
+        let part = &mut hosted.part;
+        let known: BTreeSet<usize> = part.wishes.union(&part.forsaken).copied().collect();
+        (part.wishes, part.forsaken) = known.iter().partition(|channel| stated.contains(channel));
+        part.leaves_at = self.time + self.gateway.config.presence_grace_ms;
+        part.is_crowded = known.len() as u64 > self.gateway.config.limits.subscriptions;
     }
 
     /// Every change of a roster has its reason; and whoever is to be listed is.
@@ -88,13 +98,18 @@ impl World {
         }
         part.is_away &= !is_active;
         let is_patient = self.time < part.detached + grace;
+        let places: BTreeSet<usize> = session.takes_part_in().map(|name| self.truth.index(name)).collect();
+        let may_forget = hosted.ending.is_some() || part.is_crowded || self.time >= part.leaves_at;
+        assert!(may_forget || part.forsaken.is_subset(&places), "s{index} does not wait for its client");
+        part.forsaken.retain(|channel| places.contains(channel));
         let lists = |channel: &usize| {
             self.truth.channels[*channel].channel.members().iter().any(|member| member.session == id)
         };
         let listed: BTreeSet<usize> = (0..self.truth.channels.len()).filter(lists).collect();
         for channel in part.listed.difference(&listed) {
             let is_away = !is_active && !is_patient;
-            let may_go = hosted.ending.is_some() || !part.wishes.contains(channel) || is_away;
+            let is_wanted = part.wishes.contains(channel) || part.forsaken.contains(channel);
+            let may_go = hosted.ending.is_some() || !is_wanted || is_away;
             assert!(may_go, "s{index} is gone from channel {channel} without a reason");
             if hosted.ending.is_none() && is_away {
                 self.coverage.met(Met::PresenceAway);
@@ -102,16 +117,23 @@ impl World {
         }
         for channel in listed.difference(&part.listed) {
             let may_come = part.is_established && (is_active || !part.is_away);
-            assert!(may_come && part.wishes.contains(channel), "s{index} came to channel {channel}");
+            let is_wanted = part.wishes.contains(channel) || part.forsaken.contains(channel);
+            assert!(may_come && is_wanted, "s{index} came to channel {channel}");
         }
         if is_active && part.is_established {
-            assert_eq!(listed, part.wishes, "s{index} is listed where it takes part");
+            let wanted: BTreeSet<usize> = listed.difference(&part.forsaken).copied().collect();
+            assert_eq!(wanted, part.wishes, "s{index} is listed where it takes part");
+            if !part.forsaken.is_disjoint(&listed) {
+                self.coverage.met(Met::PresenceForsaken);
+            }
             if !part.was_active && !listed.is_empty() && listed == part.listed {
                 self.coverage.met(Met::PresenceKept);
             }
         }
         (part.was_active, part.listed) = (is_active, listed);
-        say!(self, "    s{index} takes part in {:?}", self.gateway.sessions[index].part.listed);
+        let Hosted { session, part, .. } = &self.gateway.sessions[index];
+        let own: Vec<_> = session.takes_part_in().collect();
+        say!(self, "    s{index} takes part in {own:?}, {:?}, wants {:?}", part.listed, part.wishes);
     }
 
     /// Nobody is listed any more who was away for longer than the grace, or is over.
@@ -121,6 +143,8 @@ impl World {
         let is_patient = self.time < part.detached + self.gateway.config.presence_grace_ms;
         part.is_away = hosted.ending.is_some() || !(part.was_active || is_patient);
         assert!(!part.is_away || part.listed.is_empty(), "s{index} is listed, and away");
+        let is_over = self.time >= part.leaves_at;
+        assert!(!is_over || part.forsaken.is_empty(), "s{index} waits for its client for ever");
     }
 
     /// At rest every client knows exactly who takes part.
