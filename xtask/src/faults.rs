@@ -156,6 +156,12 @@ const FAULTS: &[Fault] = &[
         wrong: "let is_here = self.active_link().is_some();",
     },
     Fault {
+        what: "P8: a page that is loaded again is gone at once",
+        file: "src/session/presence.rs",
+        right: "presence.leaves_at = Some(now_ms + self.config.presence_grace_ms);",
+        wrong: "presence.leaves_at = Some(now_ms);",
+    },
+    Fault {
         what: "P8: presence is told before the channel is granted again",
         file: "src/session/presence.rs",
         right: "if place.hold != Hold::Held || place.told == Some(turnover)",
