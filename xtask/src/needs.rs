@@ -105,13 +105,13 @@ impl Node {
     /// `npm run SCRIPT` of the TypeScript client.
     pub(crate) fn script(&self, script: &str) -> Command {
         let mut command = npm(&self.0);
-        command.args(["run", "--silent", script]);
+        command.args(["run", script]);
         command
     }
 }
 
-/// The proxies that stand in the way in `cargo xtask networks`, and the other systems beside us.
-pub(crate) struct Proxies([(&'static str, Found); 6]);
+/// The proxies that stand in the way in `cargo xtask networks`, the browser that goes by them, and the other systems beside us.
+pub(crate) struct Proxies([(&'static str, Found); 8]);
 
 impl Proxies {
     /// Finds what is there and, if it may, installs what is not.
@@ -133,6 +133,9 @@ impl Proxies {
             if on_path("npm").is_none() {
                 packages.push("npm");
             }
+            if chromium().is_none() {
+                packages.push("chromium");
+            }
             install(packages)?;
         }
         let [squid, tinyproxy, haproxy, nginx] =
@@ -140,7 +143,11 @@ impl Proxies {
         let python = Python { venv: tools.join("mitmproxy"), may_install };
         let mitmdump = ("mitmdump", python.program("MITMDUMP", "mitmdump", MITMPROXY)?);
         let peers = ("peers", peers(&tools.join("peers"), may_install)?);
-        Ok(Self([squid, tinyproxy, haproxy, nginx, mitmdump, peers]))
+        let chromium =
+            ("chromium", chromium().ok_or_else(|| debian("a Chromium (or CHROMIUM, its path)", "chromium")));
+        let node = node_for_client(&Python { venv: tools.join("python"), may_install })?;
+        let playwright = ("playwright", modules(&node, may_install)?);
+        Ok(Self([squid, tinyproxy, haproxy, nginx, mitmdump, peers, chromium, playwright]))
     }
 
     /// What is missing, one line each.

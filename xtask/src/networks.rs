@@ -14,10 +14,10 @@ pub(crate) struct Play {
     /// Fewer rounds and sessions, and nothing is written: shows that it runs, not what it measures.
     #[arg(long)]
     quick: bool,
-    /// Only what has this in its name (`cold`, `mid`, `proxy`, `mid webtransport`, `squid`); nothing is written.
+    /// Only what has this in its name (`cold`, `rust mid`, `chromium mid webtransport`, `squid`, `peers`); nothing is written.
     #[arg(long)]
     only: Option<String>,
-    /// Install the proxies that are missing: Debian packages (by sudo unless root), mitmproxy below target/tools.
+    /// Install what is missing of proxies and browser: Debian packages (by sudo unless root), mitmproxy below target/tools.
     #[arg(long)]
     install: bool,
 }
@@ -26,8 +26,9 @@ pub(crate) struct Play {
 pub(crate) fn networks(steps: &mut Steps, play: &Play) -> Result<()> {
     let workspace = Workspace::enter()?;
     let may_install = needs::may_install(play.install);
-    let proxies =
-        steps.check("the proxies", || Proxies::gather(&workspace.target.join("tools"), may_install))?;
+    let proxies = steps.check("the proxies and the browser", || {
+        Proxies::gather(&workspace.target.join("tools"), may_install)
+    })?;
     for missing in proxies.missing() {
         println!("missing, so its rows are not played: {missing}");
     }

@@ -38,7 +38,7 @@ struct Arguments {
     #[arg(long)]
     mitmdump: Option<PathBuf>,
     /// Chromium.
-    #[arg(long, env = "CHROMIUM", requires = "playwright")]
+    #[arg(long, env = "CHROMIUM")]
     chromium: Option<PathBuf>,
     /// The `node_modules` that holds playwright-core.
     #[arg(long, env = "PLAYWRIGHT")]

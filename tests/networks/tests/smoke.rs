@@ -1,9 +1,15 @@
-//! A few of the networks, without a gateway: what a middlebox does to a client and a server that say little.
+//! A few of the networks, most without a gateway: what a middlebox does to a client and a server that say little. One is
+//! played whole, by the client in a browser.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use throughline_networks::{Line, Passage, Strike, TcpFaults, TcpProxy, UdpProxy, Upgrades, Whom};
+use throughline_client::Transport;
+use throughline_networks::{
+    Browser, Chromium, Client, Gateway, Line, Network, Passage, Scene, Strike, TcpFaults, TcpProxy, UdpProxy,
+    Upgrades, Whom, in_mid_session,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
@@ -152,4 +158,50 @@ async fn datagrams_pass_or_vanish_or_are_refused_and_pass_again() {
         }
     };
     assert_eq!(again.await, 5);
+}
+
+/// A browser and the gateway's executable, where `cargo xtask test` has told of one and built the other.
+fn browser() -> Option<(Browser, PathBuf)> {
+    let told = |name| std::env::var_os(name).map(PathBuf::from);
+    // Beside the folder of this test's own executable.
+    let gateway = std::env::current_exe().unwrap().parent().unwrap().with_file_name("throughline");
+    let client = concat!(env!("CARGO_MANIFEST_DIR"), "/../../src/page/client.js").into();
+    let found = told("CHROMIUM").zip(told("PLAYWRIGHT")).filter(|_| gateway.is_file());
+    if found.is_none() {
+        let why = "CHROMIUM and PLAYWRIGHT have to name a browser, and the gateway has to be built";
+        assert!(std::env::var_os("CI").is_none(), "{why}");
+        eprintln!("skipped: {why}");
+    }
+    found.map(|(chromium, playwright)| (Browser { chromium, playwright, client }, gateway))
+}
+
+#[tokio::test]
+async fn a_session_in_a_browser_survives_a_reset_and_nothing_is_lost_doubled_or_reordered() {
+    let Some((browser, program)) = browser() else { return };
+    let chromium = Chromium::start(&browser, None).await.unwrap();
+    let gateway = Gateway::start(&program, &[]).await.unwrap();
+    let mut turns = in_mid_session().into_iter();
+    let turn =
+        turns.find(|turn| turn.on == Transport::WebSocket && turn.name == "all connections reset").unwrap();
+    let line = &turn.before.line;
+    let network = Network::start(gateway.clients(), gateway.clients(), line).await.unwrap();
+    turn.before.befall(&network);
+    let scene = Scene {
+        admin: gateway.admin(),
+        network: &network,
+        line,
+        name: "smoke",
+        client: Client::Chromium(&chromium),
+        on: turn.on,
+        strike: &|network| turn.strike(network),
+        heal: &|network| turn.heal(network),
+        is_busy: true,
+        quiet: turn.quiet,
+        heartbeat: Duration::from_secs(15),
+    };
+    let played = scene.play().await.unwrap();
+    chromium.quit().await;
+    assert!(network.tcp.counters().struck > 0, "there was something to reset");
+    assert!(played.healed.is_some() && played.back.is_some(), "{played:?}");
+    assert!(played.down.is_clean() && played.up.is_clean(), "{played:?}");
 }
