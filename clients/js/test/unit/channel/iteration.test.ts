@@ -121,3 +121,27 @@ test('what waits when a channel ends is still taken', async () => {
   await clock.advance(0);
   assert.equal((await take(iterator, 5)).length, 1);
 });
+
+test('what a loop has not taken counts by the numbers of the session that stands', async () => {
+  const { gateway, clock, open } = world();
+  const session = open();
+  const room = session.subscribe('room');
+  const iterator = room[Symbol.asyncIterator]();
+  await clock.advance(1_000);
+  for (let n = 1; n <= 601; n++) gateway.publish('room', n);
+  await clock.advance(1_000);
+  await take(iterator, 600);
+  gateway.loseSessions();
+  await clock.advance(5_000);
+  const other = session.subscribe('other');
+  other.on('event', () => {});
+  gateway.publish('room', 602);
+  await clock.advance(1_000);
+  for (let n = 1; n <= 3_000; n++) gateway.publish('other', n);
+  await clock.advance(60_000);
+  // The window begins at the one of this session, though one with a higher number is left of the session before.
+  assert.ok((other.position?.offset ?? 0) <= 1_024);
+  assert.equal((await take(iterator, 2)).length, 2);
+  await clock.advance(60_000);
+  assert.equal(other.position?.offset, 3_000);
+});

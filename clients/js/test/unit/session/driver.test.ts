@@ -105,3 +105,26 @@ test('what was wanted before there was a core is done once there is one', async 
   await clock.advance(0);
   assert.deepEqual(told.slice(0, 3), ['opened at 10', 'command at 10', 'settle at 10']);
 });
+
+test('commands wait while the core has no room, and keep their order', async () => {
+  const { clock, told, driver } = begin();
+  let room = 1;
+  const commands: string[] = [];
+  const core = scripted([], [], told, {
+    command: (_, command) => {
+      room -= 1;
+      commands.push(command.type);
+    },
+  });
+  Object.defineProperty(core, 'hasRoom', { get: () => room > 0 });
+  driver.start(core);
+  for (const type of ['noop', 'unsubscribe', 'noop'] as const) {
+    driver.request(type === 'noop' ? { type } : { type, channel: 'room' }, () => {});
+  }
+  await clock.advance(0);
+  assert.deepEqual(commands, ['noop']);
+  room = 2;
+  driver.change(() => {});
+  await clock.advance(0);
+  assert.deepEqual(commands, ['noop', 'unsubscribe', 'noop']);
+});

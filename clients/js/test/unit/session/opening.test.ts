@@ -68,6 +68,7 @@ test('ready ends with its signal, and with the session', async () => {
   const aborted = session.ready({ signal: stop.signal });
   stop.abort(new Error('enough'));
   await assert.rejects(aborted, /enough/);
+  await assert.rejects(session.ready({ signal: stop.signal }), /enough/);
   const closed = assert.rejects(session.ready(), (error: unknown) => error instanceof SessionClosed && error.reason === 'closed');
   void session.close();
   await clock.advance(5_000);
