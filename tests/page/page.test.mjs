@@ -122,7 +122,7 @@ test('a browser without WebTransport is told so, and goes by WebSocket', LIMIT, 
   await person.is('live', 'websocket');
   const option = person.page.locator('option[value="webtransport"]');
   assert.equal(await option.isDisabled(), true);
-  assert.match(await option.textContent(), /not in this browser/);
+  assert.match(await option.textContent(), /this platform has no WebTransport/);
   await person.tells('webtransport', 'unsupported');
   await person.leaves();
 });
@@ -146,7 +146,7 @@ test('a probe that swallows what comes down never displaces the link that works'
     for (let n = 0; n < 5; n += 1) await person.publishes('swallowed', { n: (published += 1) });
     await person.sees('swallowed', { n: published });
     await person.tells(transport, 'silent');
-    await person.is('live', 'polling');
+    await person.is('live');
   }
   await person.picks('polling');
   await person.saw('swallowed', published);

@@ -39,6 +39,17 @@ export class Tab {
     await this.do(() => session.ready());
   }
 
+  /** Opens the session and subscribes in one go, as a page does that is loaded. */
+  async beginsAt(channel, options, subscription) {
+    await this.do(
+      ([channel, options, subscription]) => {
+        begin(options);
+        return follow(channel, subscription);
+      },
+      [channel, options, subscription],
+    );
+  }
+
   async follows(channel, options) {
     await this.do(([channel, options]) => follow(channel, options), [channel, options]);
   }
