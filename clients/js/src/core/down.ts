@@ -176,11 +176,11 @@ function handleWelcome(c: Conversation, link: Link, welcome: Welcome): void {
   c.authExpiresAtMs = c.now + c.authExpiresInMs;
   stated.incarnation = incarnation;
   link.attached = true;
-  // L5: this link knows of nothing but what its hello said. What travelled behind the hello that opened the session is
-  // said, as far as the gateway keeps it.
+  // L5: this link knows of nothing but what its hello said. What travelled behind that is said, as far as the gateway keeps
+  // it; C7: not where the session was gone.
   link.acked = Math.min(stated.after, inbox.received);
   link.ackedBytes = inbox.bytes;
-  link.said = Math.max(outbox.taken, Math.min(stated.commands, outbox.low - 1 + c.limits.commandsAhead));
+  link.said = Math.max(outbox.taken, Math.min(isLost ? 0 : stated.commands, outbox.low - 1 + c.limits.commandsAhead));
   c.active = link;
   c.ackAtMs = Infinity;
   confirm(c, link, welcome.resumed && stated.resume);

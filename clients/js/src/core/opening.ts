@@ -80,8 +80,8 @@ function opening(c: Conversation, link: Link, attaches: boolean): UpFrame[] {
 }
 
 /**
- * A `hello`, and what it says of the session. One that opens a session carries its subscriptions (C5), so that the first
- * event comes with the answer. A poll that goes on leaves out what its first one said.
+ * A `hello`, and what it says of the session. The first of a page carries its subscriptions (C5), so that the first event
+ * comes with the answer. A poll that goes on leaves out what its first one said.
  */
 export function greeting(c: Conversation, link: Link, isFirst: boolean): UpFrame[] {
   const { known, auth, slot, options } = c;
@@ -99,7 +99,9 @@ export function greeting(c: Conversation, link: Link, isFirst: boolean): UpFrame
     ...(slot !== undefined && { slot }),
   };
   const message: UpFrame[] = [hello];
-  const run = resume || !link.attach ? undefined : c.outbox.openingRun(c.now, c.limits.commandsAhead, budget(c, message));
+  // C7: what travels behind the hello of a page that was loaded again is dropped where its session is gone; a send would be
+  // in doubt then for nothing.
+  const run = !link.attach || (resume && c.wasUp) ? undefined : c.outbox.openingRun(c.now, c.limits.commandsAhead, budget(c, message));
   if (run) {
     stated.commands = run.first + run.items.length - 1;
     message.push(run);

@@ -28,6 +28,22 @@ test('a reload states the session without a channel, and attaches well above the
   assert.deepEqual([said?.first, said?.items], [1, [send(), subscribe('a', { from: { last: 5 } })]], 'C3: under its number');
 });
 
+test('C7: the subscriptions of a page travel with its hello, and are said again where the session was gone', () => {
+  for (const [answer, said] of [
+    [welcome(1, true, { incarnation: 2 }), undefined],
+    [welcome(2, false), [1, [subscribe('a')]]],
+  ] as const) {
+    const [before] = Bench.up('websocket');
+    const page = reload(before, { transports: [{ name: 'websocket', isDuplex: true }] });
+    page.command(subscribe('a'));
+    const [link, message] = page.opening();
+    assert.deepEqual(commands(message), { type: 'commands', first: 1, items: [subscribe('a')] });
+    page.down(link, answer);
+    const again = commands(page.said());
+    assert.deepEqual(again && [again.first, again.items], said);
+  }
+});
+
 test('C3: commands of the page before are settled under minus their numbers, across as many pages as it takes', () => {
   const [first, link] = Bench.up('websocket');
   for (const n of [1, 2, 3]) first.command(send({ data: n }));
