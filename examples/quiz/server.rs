@@ -78,7 +78,8 @@ impl Server {
                 ..GatewayConfig::default()
             })
             .session(SessionConfig {
-                // Longer than a page takes to load again; the wall should not show for long who has gone.
+                // The wall should not show for long who has gone without a word; a page is loaded again in less.
+                heartbeat_ms: 5_000,
                 presence_grace_ms: 5_000,
                 ..SessionConfig::new(TokenKeys::from_random(drawn()))
             })

@@ -88,7 +88,8 @@ export class Host extends Person {
   /** Who is in the lobby, and whether they are there. */
   async showsPlayer(name, { away = false } = {}) {
     const item = this.page.locator(`#people li${away ? '.away' : ':not(.away)'}`, { hasText: name });
-    await item.waitFor({ state: 'attached' });
+    // A phone that is switched off says nothing: two heartbeats, and the grace after them.
+    await item.waitFor({ state: 'attached', timeout: away ? 3 * PATIENCE_MS : PATIENCE_MS });
   }
 
   /** The scores on the podium and below it. */

@@ -141,6 +141,7 @@ function left() {
 
 function gone(text) {
   $('gone').textContent = text;
+  $('score').hidden = true;
   show('gone');
 }
 

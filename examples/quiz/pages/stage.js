@@ -56,8 +56,9 @@ export function notice(text) {
 
 /** Marks what is shown as not there yet, as it is, or as it was. */
 export function mark(freshness) {
-  document.body.dataset.freshness = freshness.name;
-  const isStale = freshness.name === 'stale' && freshness.reason !== 'ended';
+  const isEnded = freshness.reason === 'ended';
+  const isStale = freshness.name === 'stale' && !isEnded;
+  document.body.dataset.freshness = isEnded ? 'ended' : freshness.name;
   document.querySelector('main').setAttribute('aria-busy', String(freshness.name === 'loading'));
   $('stale').hidden = !isStale;
   const since = isStale && new Date(freshness.sinceMs).toLocaleTimeString();
