@@ -258,7 +258,7 @@ var throughline = (() => {
       const text2 = this.#touch((storage) => storage.getItem(this.#key));
       if (typeof text2 !== "string") return void 0;
       const record = read(text2);
-      if (!record || !(this.#tab.locks ? await this.#lock(record.saved.session) : record.isLeft)) {
+      if (!record || !(this.#tab.locks ? await this.#lock(record.saved.session, record.isLeft ? HANDOVER_MS : 0) : record.isLeft)) {
         this.#store(void 0);
         return void 0;
       }
@@ -273,7 +273,7 @@ var throughline = (() => {
       const session = saved?.session;
       if (session !== before) this.#release();
       if (session !== void 0 && session === this.#disowned) return;
-      if (session !== void 0 && session !== before) void this.#lock(session);
+      if (session !== void 0 && session !== before) void this.#lock(session, Infinity);
       if (saved || this.#isOurs()) this.#store(saved);
     }
     leave() {
@@ -285,7 +285,7 @@ var throughline = (() => {
       this.#isAway = false;
       const session = this.#last?.session;
       if (session === void 0 || this.#isOff) return;
-      if (this.#isOurs() && (!this.#tab.locks || await this.#lock(session))) this.#store(this.#last);
+      if (this.#isOurs() && (!this.#tab.locks || await this.#lock(session, HANDOVER_MS))) this.#store(this.#last);
       else this.#disowned = session;
     }
     /** Whether the record is still the one that this page wrote. */
@@ -313,19 +313,21 @@ var throughline = (() => {
         return void 0;
       }
     }
-    /** Takes the lock of a session and holds it until it is released. Returns whether it was to be had in time. */
-    #lock(session) {
+    /** Takes the lock of a session, if it is to be had in time, and holds it until it is released. Returns whether it is held. */
+    #lock(session, waitMs) {
       const { locks } = this.#tab;
       if (!locks) return Promise.resolve(false);
       return new Promise((resolve) => {
         const late = new AbortController();
-        const cancel = this.#clock.after(HANDOVER_MS, () => late.abort());
-        const granted = () => {
-          cancel();
-          resolve(true);
-          return new Promise((release) => this.#release = release);
+        const cancel = Number.isFinite(waitMs) ? this.#clock.after(waitMs, () => late.abort()) : () => {
         };
-        locks.request(`throughline:${session}`, { signal: late.signal }, granted).catch(() => resolve(false));
+        const granted = async (lock) => {
+          cancel();
+          resolve(!!lock);
+          if (lock) await new Promise((release) => this.#release = release);
+        };
+        const options = waitMs ? { signal: late.signal } : { ifAvailable: true };
+        locks.request(`throughline:${session}`, options, granted).catch(() => resolve(false));
       });
     }
   };
@@ -377,8 +379,8 @@ var throughline = (() => {
   };
 
   // src/codec/schema.ts
-  var DOWN = /* @__PURE__ */ table(`welcome session:s token:t8192 incarnation:i link:i resumed:f reason?:t64 next:i
-  received:i user?:t256 time:i heartbeatMs:i resumeWindowMs:i windowMs:i backoff:backoff authExpiresInMs?:i
+  var DOWN = /* @__PURE__ */ table(`welcome session:s token:t8192 incarnation:i link:i resumed:f reason?:t64
+  next:i received:i user?:t256 time:i heartbeatMs:i resumeWindowMs:i windowMs:i backoff:backoff authExpiresInMs?:i
   limits?:limits transports?:offer*16 features?:t64*32
 items first:i items:item*4096 ack?:i
 ack upTo:i
@@ -388,7 +390,8 @@ volatile channel:c name?:t200 time:i seq:i sender?:sender data?:d bytes?:b
 error code:t64 message:t1024 command?:i fatal:f
 ping nonce?:i windowMs?:i
 pong nonce?:i windowMs?:i`);
-  var ITEMS = /* @__PURE__ */ table(`event channel:c offset:i time:i name?:t200 key?:t200 sender?:sender meta~:m data?:d bytes?:b
+  var ITEMS = /* @__PURE__ */ table(`event channel:c offset:i time:i name?:t200 key?:t200 sender?:sender
+  meta~:m data?:d bytes?:b
 reply command:i ok:f position?:position data?:d bytes?:b error?:failure
 subscribed channel:c command?:i position:position recovered:f
 unsubscribed channel:c command?:i reason:t64
@@ -438,9 +441,9 @@ failure code:t64 message:t1024 retryable:f`);
     return Object.fromEntries(entries);
   }
   function settled(item) {
-    const { type, ok, error, position, kind, data, bytes } = item;
-    const isAnswered = (position ?? data ?? bytes) !== void 0 || "data" in item;
-    if (type === "reply" && (ok ? error : !error || isAnswered)) fail(MALFORMED, "reply");
+    const { type, ok, error, position, kind, bytes } = item;
+    const isWrong = ok ? error : !(error && !position && !bytes) || "data" in item;
+    if (type === "reply" && isWrong) fail(MALFORMED, type);
     return type === "presence" && !KINDS.includes(kind) ? { type: "unknown" } : item;
   }
 
@@ -599,6 +602,7 @@ failure code:t64 message:t1024 retryable:f`);
   }
 
   // src/core/negotiation/candidates.ts
+  var VALID_MS = 24 * 60 * 60 * 1e3;
   var Candidates = class {
     /** What the application asked for by name. */
     pinned;
@@ -635,6 +639,12 @@ failure code:t64 message:t1024 retryable:f`);
       const before = this.#listed.filter(({ offer }) => offer !== null);
       for (const candidate of this.#listed) candidate.offer = offers.find(({ name }) => name === candidate.name) ?? null;
       return before.filter(({ offer }) => !offer);
+    }
+    /** What worked before, with where it was: nothing where that is too long ago, or lies in the future of a clock that was set back. */
+    remembered({ transport, offer, atMs }, wallMs2) {
+      if (atMs > wallMs2 || wallMs2 >= atMs + VALID_MS) return void 0;
+      if (offer) this.recall(offer);
+      return this.of(transport);
     }
     /** An offer that is remembered from an earlier session, or came beside the list. */
     recall(offer) {
@@ -740,6 +750,14 @@ failure code:t64 message:t1024 retryable:f`);
     return Math.max(0, Math.round(ms));
   }
 
+  // src/core/negotiation/opening.ts
+  function nextInTurn(candidates, negotiates, carried, rotation) {
+    const first = negotiates ? [carried?.failures ? void 0 : carried, candidates.polling()] : [carried];
+    const turns = /* @__PURE__ */ new Set([...first, ...candidates.order()]);
+    turns.delete(void 0);
+    return [...turns][rotation % turns.size];
+  }
+
   // src/core/negotiation/pace.ts
   var LONGEST_MS2 = 5e3;
   var Pace = class {
@@ -779,7 +797,6 @@ failure code:t64 message:t1024 retryable:f`);
   };
 
   // src/core/negotiation/negotiation.ts
-  var VALID_MS = 24 * 60 * 60 * 1e3;
   var Negotiation = class {
     history = new History();
     pace = new Pace();
@@ -802,6 +819,7 @@ failure code:t64 message:t1024 retryable:f`);
     /** How far down the list the next attempt looks. */
     #rotation = 0;
     #isFirst;
+    #isOffline = false;
     /** The gateway asked for the next move. */
     #isAsked = false;
     /** The link that is late with something, and the one that was hedged for it. */
@@ -815,10 +833,7 @@ failure code:t64 message:t1024 retryable:f`);
       for (const { name, missing } of transports) {
         if (missing !== void 0) this.history.note(nowMs, name, "unsupported", 0, missing);
       }
-      if (verdict && verdict.atMs <= wallMs2 && wallMs2 < verdict.atMs + VALID_MS) {
-        this.#verdict = this.#candidates.of(verdict.transport);
-        if (verdict.offer) this.#candidates.recall(verdict.offer);
-      }
+      this.#verdict = verdict && this.#candidates.remembered(verdict, wallMs2);
     }
     /** Whether the application listed this transport, and the platform has it. */
     isListed(transport) {
@@ -837,14 +852,15 @@ failure code:t64 message:t1024 retryable:f`);
       const isFirst = this.#isFirst && !isKnown;
       const remembered = isFirst ? this.#verdict : void 0;
       const isCold = isFirst && !remembered;
-      const joinBackMs = Math.max(this.pace.silence(this.#timing.joinBackMs), windowMs);
+      const joinBackMs = this.#negotiates ? Math.max(this.pace.silence(this.#timing.joinBackMs), windowMs) : Infinity;
+      const inTurn = nextInTurn(this.#candidates, this.#negotiates, this.#carried, this.#rotation);
       this.#isFirst = false;
       this.#active = void 0;
       this.#opening = {
         isCold,
-        joinMs: remembered ? this.#timing.joinFirstMs : isCold || !this.#negotiates ? Infinity : joinBackMs,
+        joinMs: isCold ? Infinity : remembered ? this.#timing.joinFirstMs : joinBackMs,
         joinsFailed: !!remembered,
-        lead: remembered ?? (isCold ? this.#candidates.polling() ?? this.#candidates.order()[0] : this.#nextInTurn()),
+        lead: isCold ? this.#candidates.polling() ?? this.#candidates.order()[0] : remembered ?? inTurn,
         hasJoined: false,
         quietSinceMs: nowMs
       };
@@ -971,8 +987,13 @@ failure code:t64 message:t1024 retryable:f`);
     beginAnew() {
       this.#candidates.asked = [];
     }
+    /** There is no network: nothing new is tried, and nothing beside a link that falls silent, before it has changed. */
+    offline() {
+      this.#isOffline = true;
+    }
     /** The network is another one. */
     networkChanged() {
+      this.#isOffline = false;
       this.#candidates.forgiveAll();
       this.pace = new Pace();
     }
@@ -1028,7 +1049,7 @@ failure code:t64 message:t1024 retryable:f`);
       const overdue = this.#overdue;
       if (overdue) {
         this.#overdue = void 0;
-        const polling2 = this.#negotiates && overdue === active && this.#candidates.polling();
+        const polling2 = this.#raises() && overdue === active && this.#candidates.polling();
         if (!polling2 || this.#hedged === overdue) return drop(overdue, "silent");
         this.#hedged = overdue;
         return { do: "carry", transport: polling2.name };
@@ -1052,14 +1073,6 @@ failure code:t64 message:t1024 retryable:f`);
       const expired = this.#uses.find((used) => expiresAt(used, this.#timing) <= nowMs);
       return expired && drop(expired, expiry(expired));
     }
-    /** The lead of a round: what the session last ran on, then a poll, then everything else, one per attempt. */
-    #nextInTurn() {
-      const carried = this.#carried;
-      const first = this.#negotiates ? [carried?.failures ? void 0 : carried, this.#candidates.polling()] : [carried];
-      const turns = /* @__PURE__ */ new Set([...first, ...this.#candidates.order()]);
-      turns.delete(void 0);
-      return [...turns][this.#rotation % turns.size];
-    }
     /** When a poll joins a lead that stays silent: `-Infinity` for at once. */
     #joinsAt() {
       const opening2 = this.#opening;
@@ -1069,11 +1082,15 @@ failure code:t64 message:t1024 retryable:f`);
     }
     /** The next transport to probe, and when: the better ones, best first, each a little after the one before. */
     #nextProbe() {
-      if (!this.#negotiates) return void 0;
+      if (!this.#raises()) return void 0;
       const order = this.#candidates.order();
       const better = this.#active ? order.slice(0, this.#rank(this.#active)) : order;
       const busyMs = this.#uses.map((used) => busyUntil(used, this.#timing));
       return better.filter((candidate) => !this.#uses.some((used) => used.candidate === candidate)).filter(({ isDuplex }) => !this.#opening || isDuplex).map(({ name, notBeforeMs }) => ({ transport: name, atMs: Math.max(notBeforeMs, ...busyMs) })).sort((a, b) => a.atMs - b.atMs)[0];
+    }
+    /** Whether a link may be opened beside another. */
+    #raises() {
+      return this.#negotiates && !this.#isOffline;
     }
     /** Its transport's place in the order; past the end where it has none. */
     #rank({ candidate }) {
@@ -1113,8 +1130,8 @@ failure code:t64 message:t1024 retryable:f`);
       return this.#entries[0]?.saidMs ?? Infinity;
     }
     /** Numbers a command. */
-    push(command2, owner) {
-      this.#push({ command: command2, owner, bytes: sizeOf(command2), saidMs: Infinity });
+    push(command2, owner, bytes = sizeOf(command2)) {
+      this.#push({ command: command2, owner, bytes, saidMs: Infinity });
     }
     #push(entry) {
       this.#entries.push(entry);
@@ -1613,13 +1630,15 @@ failure code:t64 message:t1024 retryable:f`);
     const replyMs = Math.max(outbox.unrepliedSinceMs, link.heardMs) + lateMs * 2 ** Math.min(link.doubts, 5);
     return Math.min(replyMs, link.heardMs + heartbeatMs + lateMs);
   }
-  function pollDue({ negotiation, options, outbox, inbox, isHidden, heartbeatMs }, link) {
-    const { timing } = options;
+  function pollDue(c, link) {
+    const { negotiation, outbox, inbox, isHidden, heartbeatMs } = c;
+    const { timing } = c.options;
     const { poll, heardMs, pollNotBeforeMs } = link;
     const awaitsReplies = outbox.unrepliedSinceMs < Infinity;
     if (poll) {
       const lateMs = negotiation.pace.late(timing) * 2 ** Math.min(link.hedgedPolls, 5);
-      return link.attached ? Math.max(outbox.unrepliedSinceMs, poll.sinceMs, heardMs) + lateMs : Infinity;
+      const reply = link.attached ? Math.max(outbox.unrepliedSinceMs, poll.sinceMs, heardMs) + lateMs : Infinity;
+      return Math.min(reply, hedgesAgainAt(c, link, poll.sinceMs));
     }
     if (link.retrying) return pollNotBeforeMs;
     if (inbox.isBehind) {
@@ -1628,10 +1647,16 @@ failure code:t64 message:t1024 retryable:f`);
     const isEager = !isHidden || awaitsReplies || link.hasNews || !link.stated.resume;
     return Math.max(pollNotBeforeMs, isEager ? 0 : link.polledMs + timing.hiddenPollMs);
   }
+  function hedgesAgainAt({ links, negotiation, options, guidance }, link, sinceMs) {
+    const isHedge = link.attached && !link.confirmed && [...links.values()].some((other) => other !== link && other.confirmed);
+    if (!isHedge) return Infinity;
+    const waitMs = Math.max(negotiation.pace.silence(options.timing.joinFirstMs), guidance.windowMs);
+    return Math.max(sinceMs, link.heardMs) + waitMs * 4 ** Math.min(link.hedgedPolls, 5);
+  }
   function pollAgain(c, link, ...more) {
     const { negotiation, isHidden, now } = c;
     const { timing } = c.options;
-    const isFirst = link.attach === 0;
+    const isFirst = !link.confirmed;
     link.attach = ++c.attach;
     const message = greeting(c, link, isFirst);
     const { resume, positions, after } = link.stated;
@@ -1729,7 +1754,7 @@ failure code:t64 message:t1024 retryable:f`);
       ...slot !== void 0 && { slot }
     };
     const message = [hello];
-    const run = resume || !link.attach ? void 0 : c.outbox.openingRun(c.now, c.limits.commandsAhead, budget(c, message));
+    const run = !link.attach || resume && c.wasUp ? void 0 : c.outbox.openingRun(c.now, c.limits.commandsAhead, budget(c, message));
     if (run) {
       stated.commands = run.first + run.items.length - 1;
       message.push(run);
@@ -1852,7 +1877,6 @@ failure code:t64 message:t1024 retryable:f`);
   }
   function fail2(c, link, reason) {
     handleEnded(c, link, { kind: "lost", reason });
-    dropLink(c, link, UNPROVEN);
   }
   function protocolError(c, link, reason) {
     c.strikes++;
@@ -2150,7 +2174,7 @@ failure code:t64 message:t1024 retryable:f`);
     link.attached = true;
     link.acked = Math.min(stated.after, inbox.received);
     link.ackedBytes = inbox.bytes;
-    link.said = Math.max(outbox.taken, Math.min(stated.commands, outbox.low - 1 + c.limits.commandsAhead));
+    link.said = Math.max(outbox.taken, Math.min(isLost ? 0 : stated.commands, outbox.low - 1 + c.limits.commandsAhead));
     c.active = link;
     c.ackAtMs = Infinity;
     confirm(c, link, welcome.resumed && stated.resume);
@@ -2279,13 +2303,11 @@ failure code:t64 message:t1024 retryable:f`);
   var AROUND_BYTES = 384;
   var largest = (c) => budget(c, {}) - AROUND_BYTES - (c.known?.token.length ?? 0);
   function command(c, wanted, ticket) {
+    const bytes = sizeOf(wanted);
     if (isOver(c)) return tell(c, ticket, { kind: "closed" });
-    if (sizeOf(wanted) > largest(c)) {
-      const error = { code: "message_too_large", message: "larger than the gateway takes", retryable: false };
-      return tell(c, ticket, { kind: "rejected", error });
-    }
-    const { bytes, ...text2 } = wanted;
-    c.outbox.push({ ...JSON.parse(JSON.stringify(text2)), ...bytes && { bytes: new Uint8Array(bytes) } }, ticket);
+    if (bytes <= largest(c)) return c.outbox.push(wanted, ticket, bytes);
+    const error = { code: "message_too_large", message: "larger than the gateway takes", retryable: false };
+    tell(c, ticket, { kind: "rejected", error });
   }
   function sayVolatile(c, channel, name, payload2) {
     const link = c.active;
@@ -2322,6 +2344,7 @@ failure code:t64 message:t1024 retryable:f`);
   }
   function goOffline(c) {
     c.paused ??= "offline";
+    c.negotiation.offline();
     if (c.standing === "opening") forgetLinks(c);
   }
   function freeze(c) {
@@ -2464,7 +2487,7 @@ failure code:t64 message:t1024 retryable:f`);
       }
       const news = c.negotiation.pollVerdict(wallMs(c));
       if (news) c.outputs.push({ do: "remember", verdict: news.verdict });
-      c.dueMs = this.deadline();
+      c.dueMs = Math.max(nowMs, this.deadline());
     }
     pollOutput() {
       return this.#c.outputs.shift();
@@ -2559,7 +2582,7 @@ failure code:t64 message:t1024 retryable:f`);
     /** The gateway has taken them, until `expiresAtMs` (`Clock.now`). */
     taken(expiresAtMs) {
       this.#isUntried = false;
-      this.#failures = 0;
+      if (!this.status) this.#failures = 0;
       if (expiresAtMs === this.#expiresAtMs) return;
       this.#expiresAtMs = expiresAtMs;
       this.#cancelExpiry?.();
@@ -2689,8 +2712,13 @@ failure code:t64 message:t1024 retryable:f`);
       this.#audience.settled(core);
       for (let output = core.pollOutput(); output; output = core.pollOutput()) this.#perform(output);
       if (core.isClosed) this.#finish();
-      for (let incoming = core.pollIncoming(); incoming; incoming = core.pollIncoming()) this.#audience.hear(incoming);
+      let hasHeard = false;
+      for (let incoming = core.pollIncoming(); incoming; incoming = core.pollIncoming()) {
+        hasHeard = true;
+        this.#audience.hear(incoming);
+      }
       this.#audience.turned(core);
+      if (hasHeard) this.#wake();
       this.#setTimer(core.deadline());
     }
     #perform(output) {
@@ -2735,7 +2763,7 @@ failure code:t64 message:t1024 retryable:f`);
     }
     #close(link, inPeace) {
       this.#links.get(link)?.close(inPeace);
-      if (!inPeace) this.#links.delete(link);
+      this.#links.delete(link);
     }
     #settle(ticket, outcome) {
       const settle = this.#waiting.get(ticket);
@@ -3198,8 +3226,8 @@ failure code:t64 message:t1024 retryable:f`);
       this.count++;
       const leave = () => void this.leave();
       if (signal?.aborted) queueMicrotask(leave);
-      signal?.addEventListener("abort", leave);
-      if (!snapshot) return;
+      signal?.addEventListener("abort", leave, { once: true });
+      if (!snapshot || this.end) return;
       if (this.#snapshots) {
         if (!this.#unheard) this.refresh();
         return;
@@ -3564,7 +3592,8 @@ failure code:t64 message:t1024 retryable:f`);
       this.#driver.request(command2, (outcome) => {
         if (outcome.kind === "subscribed") subscription.command = outcome.subscribed.command;
         else if (!subscription.stands && this.#channels.get(subscription.name) === subscription) {
-          this.#end(subscription.name, "refused", outcome.kind === "rejected" ? new Rejected(outcome.error) : void 0);
+          if (outcome.kind === "rejected") this.#end(subscription.name, "refused", new Rejected(outcome.error));
+          else this.#end(subscription.name, this.#reason);
         }
       });
     }
@@ -3660,7 +3689,8 @@ failure code:t64 message:t1024 retryable:f`);
         const unlessGivenUp = (answer) => {
           if (!signal.aborted) then(answer);
         };
-        ask(message, signal).then(read5).then(unlessGivenUp, (error) => unlessGivenUp({ kind: "lost", reason: reasonOf(error) }));
+        const failed = (error) => unlessGivenUp({ kind: "lost", reason: reasonOf(error) });
+        ask(message, signal).then(read5).then(unlessGivenUp, failed);
       },
       giveUp: giveUp2
     };
@@ -3858,6 +3888,7 @@ ${value}`;
     let isOpen = false;
     let why = "";
     const end = (end2) => {
+      if (told3.isOver) return;
       stopWaiting();
       told3.tell("ended", end2);
       socket?.close();
@@ -4032,8 +4063,10 @@ ${value}`;
     let beside;
     const hangUp = (code = 1e3) => {
       stopWaiting();
+      const open6 = session;
+      session = void 0;
       try {
-        session?.close({ closeCode: code, reason: "" });
+        open6?.close({ closeCode: code, reason: "" });
       } catch {
       }
     };
@@ -4046,14 +4079,15 @@ ${value}`;
     const run = async () => {
       const url = addressOf(opening2, "webtransport", ["https:", "https:"]);
       const Platform = WebTransport;
-      session = new Platform(url.href, { protocols: [codec.name], ...certificates(opening2.offer) });
-      session.closed.catch(ignored);
-      await session.ready;
-      if (session.protocol !== codec.name) codec = json();
-      const { readable, writable } = await session.createBidirectionalStream();
+      const opened = new Platform(url.href, { protocols: [codec.name], ...certificates(opening2.offer) });
+      session = opened;
+      opened.closed.catch(ignored);
+      await opened.ready;
+      if (opened.protocol !== codec.name) codec = json();
+      const { readable, writable } = await opened.createBidirectionalStream();
       stopWaiting();
       stream = writable.getWriter();
-      const { datagrams } = session;
+      const { datagrams } = opened;
       beside = (datagrams.createWritable?.() ?? datagrams.writable)?.getWriter();
       told3.tell("opened");
       readDatagrams(datagrams.readable).catch(ignored);
@@ -4127,7 +4161,8 @@ ${value}`;
   function certificates(offer) {
     const hashes = offer?.certificateHashes ?? [];
     const value = (hex) => Uint8Array.from(hex.match(/../g) ?? [], (byte) => parseInt(byte, 16));
-    return hashes.length === 0 ? {} : { serverCertificateHashes: hashes.map((hex) => ({ algorithm: "sha-256", value: value(hex) })) };
+    const accepted = hashes.map((hex) => ({ algorithm: "sha-256", value: value(hex) }));
+    return accepted.length > 0 ? { serverCertificateHashes: accepted } : {};
   }
   var LAST_WORD_MS = 250;
   var GOODBYE_MS = 5e3;
@@ -4173,7 +4208,8 @@ ${value}`;
   };
 
   // src/codec/up.ts
-  var UP2 = /* @__PURE__ */ table(`hello version:i instance:t attach?:i auth?:t resume?:resume client?:client features~:t*1 slot?:t
+  var UP2 = /* @__PURE__ */ table(`hello version:i instance:t attach?:i auth?:t resume?:resume client?:client
+  features~:t*1 slot?:t
 attach number:i after:i
 session token:t incarnation:i link:i
 commands first:i items:command*1 ack?:i
@@ -4237,13 +4273,17 @@ client name:t version:t`);
         return listOf(byName(fields), ([channel, place]) => [...text(channel), ...writeValue("position", place)]);
       case "from":
         if (value === "now") return [0];
-        return "last" in fields ? [1, ...integer(fields.last)] : [2, ...writeValue("position", fields.position)];
+        if ("last" in fields) return [1, ...integer(fields.last)];
+        return [2, ...writeValue("position", fields.position)];
       default:
         return text(value);
     }
   }
   var byName = (fields) => Object.entries(fields).sort(([a], [b]) => a < b ? -1 : 1);
-  var listOf = (entries, write3) => [...integer(entries.length), ...entries.flatMap(write3)];
+  var listOf = (entries, write3) => [
+    ...integer(entries.length),
+    ...entries.flatMap(write3)
+  ];
   var text = (value) => block(bytesOf(value));
   var block = (bytes) => [...integer(bytes.length), ...Array.from(bytes)];
   function integer(value) {
@@ -4390,6 +4430,8 @@ client name:t version:t`);
     #position;
     /** Epochs that the channel has left: nothing of them comes any more. */
     #past = /* @__PURE__ */ new Set();
+    /** Whether what is to be shown may be another than what is. */
+    #isDirty = false;
     constructor(channel, { initial, apply }) {
       this.#channel = channel;
       this.state = this.confirmed = initial;
@@ -4450,7 +4492,10 @@ client name:t version:t`);
         this.#waiting.shift();
         next = this.#waiting[0];
       }
-      this.#render();
+      if (!this.#isDirty) return;
+      let state2 = this.confirmed;
+      for (const { optimistic: optimistic2 } of this.#pending) shielded(() => state2 = optimistic2(state2));
+      this.#show(state2);
     }
     #hasToWait(happening) {
       if (happening.type !== "event") return false;
@@ -4458,6 +4503,7 @@ client name:t version:t`);
       return sender?.session === this.#inner.me && !this.#pending.some((pending) => isSame3(pending.position, position)) && this.#pending.some((pending) => !pending.position);
     }
     #take(happening) {
+      const before = this.confirmed;
       if (happening.type === "snapshot") {
         this.confirmed = happening.state;
         this.#moveTo(happening.position);
@@ -4465,31 +4511,33 @@ client name:t version:t`);
         shielded(() => this.confirmed = this.#apply(this.confirmed, happening));
         this.#moveTo(happening.position);
       } else if (!this.#inner.hasSnapshot) this.#moveTo(happening.to);
+      this.#isDirty ||= this.confirmed !== before;
     }
     #moveTo(position) {
       if (this.#position && this.#position.epoch !== position.epoch) this.#past.add(this.#position.epoch);
       this.#past.delete(position.epoch);
       this.#position = position;
-      this.#pending = this.#pending.filter((pending) => !pending.position || !this.#isPast(pending.position));
+      this.#keep((pending) => !pending.position || !this.#isPast(pending.position));
     }
     /** Whether the channel has said what is there, or will not say it any more. */
     #isPast(position) {
       return reaches(this.#position, position) || this.#past.has(position.epoch);
     }
     #drop(pending) {
-      this.#pending = this.#pending.filter((other) => other !== pending);
+      this.#keep((other) => other !== pending);
+    }
+    #keep(isKept) {
+      const kept = this.#pending.filter(isKept);
+      this.#isDirty ||= kept.length < this.#pending.length;
+      this.#pending = kept;
     }
     /** The channel says nothing more: what it has accepted cannot be waited for. */
     #end() {
-      this.#pending = this.#pending.filter(({ position }) => !position);
+      this.#keep(({ position }) => !position);
       this.#goOn();
     }
-    #render() {
-      let state2 = this.confirmed;
-      for (const { optimistic: optimistic2 } of this.#pending) shielded(() => state2 = optimistic2(state2));
-      this.#show(state2);
-    }
     #show(state2) {
+      this.#isDirty = false;
       if (state2 === this.state) return;
       this.state = state2;
       this.#listeners.tell("change", state2);

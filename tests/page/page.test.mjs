@@ -168,14 +168,14 @@ test('the gateway can tell why a person is on polling', LIMIT, async () => {
     const { fetch } = window;
     window.fetch = (url, options) => (/events$/.test(url) ? new Promise(() => {}) : fetch(url, options));
   });
-  for (const [transport, outcome] of [['webtransport', 'silent'], ['websocket', 'refused'], ['sse', 'hung']]) {
+  for (const [transport, outcome] of [['webtransport', 'silent'], ['websocket', 'refused'], ['sse', 'silent']]) {
     await person.tells(transport, outcome);
   }
   await person.is('live', 'polling');
   const told = await until(async () => {
     const { transports } = await admin(`sessions/${await person.session()}`);
     const told = transports.history.filter(({ by }) => by === 'client').map(({ transport, outcome }) => `${transport} ${outcome}`);
-    return told.includes('sse hung') && told;
+    return told.includes('sse silent') && told;
   });
   for (const attempt of ['polling proven', 'webtransport silent', 'websocket refused']) assert.ok(told.includes(attempt), `${told}`);
   await person.leaves();

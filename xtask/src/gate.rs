@@ -161,8 +161,13 @@ fn documentation(steps: &mut Steps) -> Result<()> {
     )
 }
 
-/// Each runs in a process, a gateway and a browser of its own.
-const BROWSER_TESTS: [&str; 2] = ["tests/page/page.test.mjs", "tests/page/network.test.mjs"];
+/// Each runs in a process of its own, with a gateway and a browser of its own.
+const BROWSER_TESTS: [&str; 4] = [
+    "tests/page/page.test.mjs",
+    "tests/page/client.test.mjs",
+    "tests/page/life.test.mjs",
+    "tests/page/network.test.mjs",
+];
 
 /// Anything here in the core would mean that it can wait, listen or speak.
 const KEPT_OUT_OF_THE_CORE: &[&str] = &[
