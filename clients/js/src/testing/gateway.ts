@@ -223,6 +223,8 @@ export class FakeGateway {
     const isLost = !!hello?.resume && hello.resume.token !== session.token;
     const answers = [...head, ...this.#read(link, session, isLost ? [] : message)];
     const hasCommands = !isLost && !!frameOf(message, 'commands');
+    // A stream has its welcome in a message of its own.
+    if (!link.isPolling && head.length) link.say(answers.splice(0));
     if (session.active === link) session.flush(answers, hasCommands);
     else if (answers.length) link.say(answers);
     if (link.polls !== undefined) this.#hold(link, session, link.polls);

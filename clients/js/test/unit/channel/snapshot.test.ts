@@ -324,3 +324,17 @@ test('without a snapshot a channel is live as soon as it is subscribed, and stal
   await clock.advance(10_000);
   assert.deepEqual(fresh, [{ name: 'live' }, { name: 'stale', sinceMs, reason: 'recovering' }, { name: 'live' }]);
 });
+
+test('a channel is not live before it is renewed in the session that follows, though a link stands', async () => {
+  const { gateway, clock, open } = world({ latencyMs: 10 });
+  const session = open({ transports: gateway.transports.filter(({ name }) => name === 'websocket') });
+  const words: string[] = [];
+  session.on('opened', () => words.push('opened'));
+  const room = session.subscribe('room');
+  room.on('freshness', ({ name }) => words.push(name));
+  room.on('subscribed', () => words.push('subscribed'));
+  await clock.advance(1_000);
+  gateway.loseSessions();
+  await clock.advance(5_000);
+  assert.deepEqual(words, ['opened', 'subscribed', 'live', 'stale', 'opened', 'subscribed', 'live']);
+});

@@ -335,3 +335,27 @@ test('a view that is made late is filled by another snapshot; one that is closed
   await clock.advance(50);
   assert.deepEqual([view.state, late.state], [['s'], ['s', 'b']]);
 });
+
+test('while the snapshot after a gap is on its way, what the gap swallowed stays; an event that waits does not hold it up', async () => {
+  let answer: (snapshot: { state: readonly string[]; position: { epoch: string; offset: number } }) => void = () => {};
+  const { gateway, clock, view, held, say, publishOwn } = await begin(() => new Promise((resolve) => (answer = resolve)));
+  answer({ state: ['old'], position: { epoch: 'e1', offset: 0 } });
+  await clock.advance(0);
+  void say('a');
+  void say('b');
+  await clock.advance(10);
+  held[0]?.reply({ position: { epoch: 'e1', offset: 2 } });
+  await clock.advance(50);
+  // Of this session, and no answer to `a`: it waits for the reply to `b`.
+  publishOwn('b');
+  await clock.advance(50);
+  gateway.gap('room', { events: 2 });
+  await clock.advance(50);
+  assert.deepEqual(view.state, ['old', 'a?', 'b?']);
+  answer({ state: ['old', 'b', 'a', 'x'], position: { epoch: 'e1', offset: 3 } });
+  await clock.advance(0);
+  assert.deepEqual(view.state, ['old', 'b', 'a', 'x', 'b?']);
+  held[1]?.reply({ position: { epoch: 'e1', offset: 1 } });
+  await clock.advance(50);
+  assert.deepEqual([view.state, view.pending], [['old', 'b', 'a', 'x'], 0]);
+});
