@@ -336,7 +336,7 @@ test('a view that is made late is filled by another snapshot; one that is closed
   assert.deepEqual([view.state, late.state], [['s'], ['s', 'b']]);
 });
 
-test('while the snapshot after a gap is on its way, what the gap swallowed stays; an event that waits does not hold it up', async () => {
+test('an event that waits for its reply does not hold a snapshot up', async () => {
   let answer: (snapshot: { state: readonly string[]; position: { epoch: string; offset: number } }) => void = () => {};
   const { gateway, clock, view, held, say, publishOwn } = await begin(() => new Promise((resolve) => (answer = resolve)));
   answer({ state: ['old'], position: { epoch: 'e1', offset: 0 } });
@@ -358,4 +358,20 @@ test('while the snapshot after a gap is on its way, what the gap swallowed stays
   held[1]?.reply({ position: { epoch: 'e1', offset: 1 } });
   await clock.advance(50);
   assert.deepEqual([view.state, view.pending], [['old', 'b', 'a', 'x'], 0]);
+});
+
+test('while the snapshot after a gap is on its way, what the gap swallowed stays as it is shown', async () => {
+  let answer: (snapshot: { state: readonly string[]; position: { epoch: string; offset: number } }) => void = () => {};
+  const { gateway, clock, view, shown, held, say } = await begin(() => new Promise((resolve) => (answer = resolve)));
+  answer({ state: ['old'], position: { epoch: 'e1', offset: 0 } });
+  await clock.advance(0);
+  void say('a');
+  await clock.advance(10);
+  held[0]?.reply({ position: { epoch: 'e1', offset: 1 } });
+  await clock.advance(50);
+  gateway.gap('room');
+  await clock.advance(50);
+  answer({ state: ['old', 'a'], position: { epoch: 'e1', offset: 1 } });
+  await clock.advance(0);
+  assert.deepEqual([shown, view.pending], [['old', 'old a?', 'old a'], 0]);
 });
