@@ -20,8 +20,15 @@ export interface Gateway {
   stop(): Promise<void>;
 }
 
-/** Starts a gateway with settings of its own, as `--set` takes them; `listen` to come back where another was. */
-export async function gateway({ set = {}, listen = '127.0.0.1:0' }: { readonly set?: Readonly<Record<string, string | number>>; readonly listen?: string } = {}): Promise<Gateway> {
+export interface Settings {
+  /** As `--set` takes them. */
+  readonly set?: Readonly<Record<string, string | number>>;
+  /** Where another was, to come back there. */
+  readonly listen?: string;
+}
+
+/** Starts a gateway with settings of its own. */
+export async function gateway({ set = {}, listen = '127.0.0.1:0' }: Settings = {}): Promise<Gateway> {
   const settings = Object.entries(set).flatMap(([key, value]) => ['--set', `${key}=${value}`]);
   const command = ['serve', '--listen', listen, '--admin-listen', '127.0.0.1:0', '--log', 'error', ...settings];
   const serve = spawn(executable(), command, { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -43,7 +50,8 @@ export async function gateway({ set = {}, listen = '127.0.0.1:0' }: { readonly s
     admin,
     async publish(channel, data) {
       const headers = { 'content-type': 'application/json' };
-      const answer = await fetch(new URL('api/v1/publish', admin), { method: 'POST', headers, body: JSON.stringify({ channel, data }) });
+      const body = JSON.stringify({ channel, data });
+      const answer = await fetch(new URL('api/v1/publish', admin), { method: 'POST', headers, body });
       if (!answer.ok) throw new Error(await answer.text());
     },
     async stop() {
@@ -57,7 +65,8 @@ export async function gateway({ set = {}, listen = '127.0.0.1:0' }: { readonly s
 function executable(): string {
   if (process.env.THROUGHLINE !== undefined) return process.env.THROUGHLINE;
   const root = fileURLToPath(new URL('../../../..', import.meta.url));
-  const { status } = spawnSync('cargo', ['build', '--features', 'cli', '--bin', 'throughline'], { cwd: root, stdio: 'inherit' });
+  const build = ['build', '--features', 'cli', '--bin', 'throughline'];
+  const { status } = spawnSync('cargo', build, { cwd: root, stdio: 'inherit' });
   if (status !== 0) throw new Error('no gateway could be built');
   return resolve(root, process.env.CARGO_TARGET_DIR ?? 'target', 'debug', 'throughline');
 }

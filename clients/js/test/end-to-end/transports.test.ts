@@ -220,7 +220,11 @@ test('a handshake that nobody answers is given up in time', async () => {
 test('a gateway that stops says so on every transport, and then answers none', async () => {
   const stopping = await gateway();
   const base = stopping.url;
-  const talks = { polling: new Talk(polling(), { base }), sse: new Talk(sse(), { base }), websocket: new Talk(websocket, { base }) };
+  const talks = {
+    polling: new Talk(polling(), { base }),
+    sse: new Talk(sse(), { base }),
+    websocket: new Talk(websocket, { base }),
+  };
   talks.polling.link.poll(1, [hello()]);
   talks.polling.link.poll(2, [again(await talks.polling.frame('welcome'), 2, 0, 1)]);
   assert.deepEqual(await talks.websocket.watched.next(), ['opened']);
@@ -234,7 +238,11 @@ test('a gateway that stops says so on every transport, and then answers none', a
   await stopped;
 
   talks.polling.link.poll(3, [hello()]);
-  const ends = [await talks.polling.watched.ended(), await new Talk(sse(), { base }).watched.ended(), await new Talk(websocket, { base }).watched.ended()];
+  const ends = [
+    await talks.polling.watched.ended(),
+    await new Talk(sse(), { base }).watched.ended(),
+    await new Talk(websocket, { base }).watched.ended(),
+  ];
   assert.deepEqual(ends.map(({ kind }) => kind), ['lost', 'lost', 'failed']);
   for (const end of ends) assert.match('reason' in end ? end.reason : '', /ECONNREFUSED/);
 });

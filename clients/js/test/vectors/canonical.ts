@@ -35,14 +35,17 @@ function typed(table: Table, { type, ...fields }: Fields): Fields {
 }
 
 function written(members: readonly Member[], fields: Fields): Fields {
-  const present = members.filter(({ name, mark }) => fields[name] !== undefined && !(mark === '~' && isDefault(fields[name])));
-  return Object.fromEntries(present.map(({ name, kind, list }) => {
+  const said: Fields = {};
+  for (const { name, mark, kind, list } of members) {
     const value = fields[name];
-    return [name, list ? (value as unknown[]).map((entry) => one(kind, entry)) : one(kind, value)];
-  }));
+    if (value === undefined || (mark === '~' && isDefault(value))) continue;
+    said[name] = list ? (value as unknown[]).map((entry) => one(kind, entry)) : one(kind, value);
+  }
+  return said;
 }
 
-const isDefault = (value: unknown): boolean => value === false || (typeof value === 'object' && Object.keys(value ?? {}).length === 0);
+const isDefault = (value: unknown): boolean =>
+  value === false || (typeof value === 'object' && Object.keys(value ?? {}).length === 0);
 
 function one(kind: string, value: unknown): unknown {
   if (kind === 'item') return typed(ITEMS, value as Fields);

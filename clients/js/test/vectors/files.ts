@@ -43,4 +43,7 @@ interface Said {
   readonly items?: readonly Said[];
 }
 
-const withBytes = (said: Said): Said => ({ ...said, ...(said.bytes !== undefined && { bytes: Buffer.from(said.bytes, 'base64') }) }) as Said;
+const withBytes = (said: Said): Said => {
+  const { bytes } = said;
+  return bytes === undefined ? said : ({ ...said, bytes: Buffer.from(bytes, 'base64') } as unknown as Said);
+};

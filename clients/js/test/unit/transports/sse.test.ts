@@ -47,7 +47,8 @@ test('bytes that complete no event are a sign of life', async () => {
 test('a letter that is cut is put together again', async () => {
   const { net, next } = begin();
   const stream = net.at(0).stream(EVENTS);
-  for (const byte of bytes('data: {"type":"error","code":"internal","message":"é😀","fatal":false}\n\n')) stream.enqueue(Uint8Array.of(byte));
+  const event = bytes('data: {"type":"error","code":"internal","message":"é😀","fatal":false}\n\n');
+  for (const byte of event) stream.enqueue(Uint8Array.of(byte));
   assert.deepEqual(await next(), ['received', [{ type: 'error', code: 'internal', message: 'é😀', fatal: false }]]);
 });
 

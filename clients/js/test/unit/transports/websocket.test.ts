@@ -80,7 +80,8 @@ const PONG = '{"type":"pong","nonce":7}\n';
 
 test('the codec is the subprotocol, and the scheme is its own', () => {
   const { socket } = begin({ base: new URL('http://gateway.example:7080/'), codec: bincode() });
-  assert.deepEqual([socket.url, socket.asked, socket.binaryType], ['ws://gateway.example:7080/v1/websocket', 'throughline.v1.bincode', 'arraybuffer']);
+  assert.deepEqual([socket.url, socket.asked], ['ws://gateway.example:7080/v1/websocket', 'throughline.v1.bincode']);
+  assert.equal(socket.binaryType, 'arraybuffer');
   assert.equal(begin().socket.url, 'wss://gateway.example/live/v1/websocket');
 });
 
@@ -134,10 +135,10 @@ test('a gateway that does not agree to the codec is not talked to', async () => 
 });
 
 test('a handshake that is answered with no is refused, with the reason where one is told', async () => {
-  for (const [message, reason] of [[undefined, 'closed with code 1006'], ['Unexpected server response: 403', 'Unexpected server response: 403']] as const) {
+  for (const message of [undefined, 'Unexpected server response: 403']) {
     const { socket, ended } = begin();
     socket.shut(1006, message);
-    assert.deepEqual(await ended(), { kind: 'failed', outcome: 'refused', reason });
+    assert.deepEqual(await ended(), { kind: 'failed', outcome: 'refused', reason: message ?? 'closed with code 1006' });
   }
 });
 
