@@ -22,6 +22,7 @@ export function handleFrames(c: Conversation, link: Link, frames: readonly DownF
 /** A link showed that it lives, with or without a word. */
 export function handleAlive(c: Conversation, link: Link): void {
   link.heardMs = c.now;
+  link.wakes = 0;
   link.pingedMs = Infinity;
   // The answer of a poll has begun, and may be large.
   const graceMs = 4 * c.negotiation.pace.silence(c.options.timing.pollGraceMs);
@@ -36,7 +37,7 @@ export function handleAnswer(c: Conversation, link: Link, attach: number, frames
   if (poll?.attach !== attach) return;
   link.poll = undefined;
   link.heardMs = c.now;
-  link.latePolls = link.hedgedPolls = 0;
+  link.latePolls = link.hedgedPolls = link.wakes = 0;
   const count = (): number => c.inbox.received + c.outbox.taken;
   const before = count();
   handleFrames(c, link, frames);

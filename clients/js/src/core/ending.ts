@@ -265,7 +265,8 @@ export function expire(c: Conversation): void {
 
 /**
  * This page was woken so much later than it asked for: it slept, or its timers are throttled. What was due meanwhile may
- * have come and not have been read, so nobody is blamed, and nobody hedged: the link is asked for a sign of life.
+ * have come and not have been read, so nobody is blamed, and nobody hedged: the link is asked for a sign of life. Where it
+ * gave none until the page is woken so once more, it is late as ever.
  */
 function wake(c: Conversation, lateMs: number): void {
   for (const link of c.links.values()) {
@@ -273,6 +274,7 @@ function wake(c: Conversation, lateMs: number): void {
       linkFailed(c, link, 'late', 'the page slept meanwhile');
       continue;
     }
+    if (link.wakes++ && (link.poll ?? link.pingedMs < Infinity)) continue;
     link.untilMs += lateMs;
     link.pingedMs = link.askedMs = Infinity;
     if (link.post) link.post.untilMs += lateMs;
@@ -280,9 +282,9 @@ function wake(c: Conversation, lateMs: number): void {
       link.poll.sinceMs += lateMs;
       link.poll.untilMs += lateMs;
     }
-  }
-  if (c.active && c.active.heardMs < c.now) {
-    c.active.heardMs = Math.min(c.now, c.active.heardMs + lateMs);
-    askForLife(c);
+    if (link === c.active && link.heardMs < c.now) {
+      link.heardMs = Math.min(c.now, link.heardMs + lateMs);
+      askForLife(c);
+    }
   }
 }

@@ -71,6 +71,8 @@ export interface Link {
   pingedMs: number;
   /** The same, until the very answer comes: that measures the round trip. */
   askedMs: number;
+  /** How often the page woke late since something was heard. */
+  wakes: number;
   /** How often in a row it was asked while the same command had no reply. */
   doubts: number;
   poll: Poll | undefined;
@@ -128,6 +130,7 @@ export function newLink(key: number, transport: TransportName, isDuplex: boolean
     fault: undefined,
     pingedMs: Infinity,
     askedMs: Infinity,
+    wakes: 0,
     doubts: 0,
     poll: undefined,
     polledMs: nowMs,

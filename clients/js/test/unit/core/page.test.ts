@@ -116,6 +116,28 @@ test('a page that slept asks its link for a sign, and blames nobody before that 
   assert.deepEqual(lively.said(), [{ type: 'pong' }], 'what came by itself is a sign');
 });
 
+test('a link that gives no sign until a throttled page is woken once more is lost', () => {
+  for (const signs of [true, false]) {
+    const [bench, link] = Bench.up('websocket');
+    bench.run();
+    bench.sleep(60_000);
+    assert.deepEqual(bench.said(), [{ type: 'ping' }]);
+    if (signs) bench.down(link, pong);
+    bench.run();
+    bench.sleep(60_000);
+    bench.run();
+    assert.equal(bench.core.active === link, signs);
+  }
+  const [hidden, poll] = polling();
+  hidden.core.handleHidden(hidden.now, true);
+  for (let minute = 0; minute < 4; minute++) {
+    hidden.run();
+    hidden.sleep(60_000);
+  }
+  hidden.run();
+  assert.ok(!hidden.open.has(poll), 'so is a poll that nobody answers');
+});
+
 test('a page that slept gives an opening its time, and takes a probe for nothing', () => {
   const bench = new Bench(['websocket']);
   bench.hangs = true;
