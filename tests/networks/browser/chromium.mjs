@@ -55,6 +55,7 @@ const browser = await chromium.launch({
   ],
 });
 const pages = new Map();
+let last = Promise.resolve();
 const say = (number, what) => process.stdout.write(`${JSON.stringify({ page: number, ...what })}\n`);
 
 async function open(number, { open: url, proxy }) {
@@ -62,6 +63,15 @@ async function open(number, { open: url, proxy }) {
     // A browser goes to loopback by itself, unless it is told not to.
     ...(proxy && { proxy: { server: proxy, bypass: '<-loopback>' } }),
   });
+  try {
+    return { context, devtools: await load(context, number, url) };
+  } catch (error) {
+    await context.close();
+    throw error;
+  }
+}
+
+async function load(context, number, url) {
   const page = await context.newPage();
   page.on('pageerror', (error) => say(number, { error: `in the page: ${error.stack || error}` }));
   const devtools = await context.newCDPSession(page);
@@ -76,7 +86,7 @@ async function open(number, { open: url, proxy }) {
   await page.unrouteAll();
   await page.evaluate(() => chrome.benchmarking.closeConnections());
   say(number, { opened: true });
-  return { context, devtools };
+  return devtools;
 }
 
 async function call(opening, name, argument) {
@@ -88,7 +98,9 @@ async function call(opening, name, argument) {
 
 async function heed({ page: number, ...what }) {
   if (what.open) {
-    const opening = open(number, what);
+    // One after the other: many at once would take from each other what they need.
+    const opening = last.then(() => pages.has(number) && open(number, what));
+    last = opening.catch(() => {});
     pages.set(number, opening);
     await opening;
   } else if (what.call) {
@@ -96,7 +108,7 @@ async function heed({ page: number, ...what }) {
   } else if (what.close) {
     const opening = pages.get(number);
     pages.delete(number);
-    const { context } = (await opening) ?? {};
+    const { context } = await opening;
     await context?.close();
   }
 }

@@ -205,5 +205,5 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How long the browser may take for what is not measured.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the browser may take for what is not measured: others may be before it.
+const PATIENCE: Duration = Duration::from_secs(60);

@@ -220,7 +220,11 @@ async fn mid(client: Client<'_>, options: &Options, turn: &Turn, is_busy: bool) 
         let played = tokio::time::timeout(SCENE_TAKES, scene.play()).await;
         played.unwrap_or_else(|_| bail!("it takes longer than {} s", SCENE_TAKES.as_secs()))
     };
-    join_all((0..options.sessions).map(session)).await.into_iter().collect()
+    let sessions = match client {
+        Client::Rust => options.sessions,
+        Client::Chromium(_) => options.sessions.min(PAGES),
+    };
+    join_all((0..sessions).map(session)).await.into_iter().collect()
 }
 
 async fn proxied(client: Client<'_>, options: &Options, way: &Way) -> Result<ThroughProxy> {
@@ -309,7 +313,9 @@ async fn flow(client: Client<'_>, gateway: &Gateway, route: &Route) -> Result<(A
 const WATCHED: usize = 3;
 /// How many faults in mid-session are played at once.
 const AT_ONCE: usize = 3;
-/// The same in a browser, where each session is a page with a process of its own.
+/// How many sessions a fault falls on at most in a browser, where each is a page with a process of its own.
+pub(crate) const PAGES: usize = 3;
+/// How many faults are played at once there.
 const AT_ONCE_IN_CHROMIUM: usize = 2;
 /// How long one fault in mid-session may be played.
 const SCENE_TAKES: Duration = Duration::from_secs(90);

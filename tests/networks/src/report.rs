@@ -11,7 +11,7 @@ use crate::ledger::Account;
 use crate::line::Line;
 use crate::midsession::MidSession;
 use crate::peers::{PEERS, PeerRows, PeerStart, STUBS};
-use crate::play::{HEARTBEAT, Options, Played, Plays, Side, ThroughProxy, WAYS, Way};
+use crate::play::{HEARTBEAT, Options, PAGES, Played, Plays, Side, ThroughProxy, WAYS, Way};
 
 /// The document, and what is to be said of it in short.
 #[derive(Clone, Debug, Default)]
@@ -58,10 +58,11 @@ impl Report {
             report.line("\n## In mid-session\n");
             report.line(&format!(
                 "{MID}\nThe heartbeat, and the hold of a poll, are {} s here, scaled down from 15 s and 25 s. {sessions} sessions at once \
-                 in each cell. A cell says how long it took the slowest to be healed, what the sessions ran on by then, and how long \
+                 in each cell, {} in Chromium. A cell says how long it took the slowest to be healed, what the sessions ran on by then, and how long \
                  after the network was good again the slowest ran on its transport of before: the bar for that is one probe interval \
                  ({} s at first), and a second for the probe itself.\n",
                 HEARTBEAT.as_secs(),
+                sessions.min(PAGES),
                 PROBE_INTERVAL.as_secs()
             ));
             report.head(&["on", "what happens"], &sides, &MID_CELLS);
