@@ -196,15 +196,8 @@ export class Subscription implements Channel, InnerChannel {
     this.#listeners.tell('presence', { kind, members, count });
   }
 
-  volatile({ channel, name, time, sender, data, bytes }: VolatileDown): void {
-    this.#listeners.tell('volatile', {
-      channel,
-      time,
-      ...(name !== undefined && { name }),
-      ...(sender && { sender }),
-      ...(data !== undefined && { data }),
-      ...(bytes && { bytes }),
-    });
+  volatile({ type: _, seq: __, ...volatile }: VolatileDown): void {
+    this.#listeners.tell('volatile', volatile);
   }
 
   /** Nothing more comes. */

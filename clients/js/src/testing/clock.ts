@@ -62,8 +62,9 @@ export class ManualClock implements Clock {
   }
 }
 
-// A test may have replaced the platform's own by now.
-const soon = typeof setImmediate === 'function' ? setImmediate : (then: () => void) => setTimeout(then, 0);
+// A test may have replaced the platform's own by the time that it is used.
+const platform = globalThis as { readonly setImmediate?: (then: () => void) => unknown };
+const soon = platform.setImmediate ?? ((then: () => void) => setTimeout(then, 0));
 
 /** Every promise that can be settled is. */
 function settled(): Promise<void> {

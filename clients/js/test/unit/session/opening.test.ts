@@ -1,8 +1,10 @@
 /** How a session begins and ends. */
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
+import { CLIENT } from '../../../src/connect.js';
 import { connect, SessionClosed } from '../../../src/index.js';
 import type { SessionState, Transport } from '../../../src/index.js';
 import type { UpFrame } from '../../../src/protocol.js';
@@ -136,3 +138,8 @@ function eavesdropped(transport: Transport, said: UpFrame[][]): Transport {
     },
   };
 }
+
+test('the gateway is told the version of this package', () => {
+  const { name, version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as typeof CLIENT;
+  assert.deepEqual(CLIENT, { name, version });
+});
