@@ -36,6 +36,7 @@ export interface SessionEvents {
 
 /** A command of the page before this one, whose reply that page did not see. */
 export interface Restored {
+  /** What was sent; a `noop` where it was too large to keep, whose outcome is unknown. */
   readonly command: Command;
   /** As of `Session.send`. */
   readonly outcome: Promise<Reply>;
