@@ -2,8 +2,10 @@
  * What the rooms of the conductor share: one session, however many links it takes.
  *
  * A plain object, and functions over it in files that tell one story each: `opening` links, probes and attempts; `down`
- * what frames mean; `up` what is said and when; `ending` how links and sessions are lost. `now` is the time of the input
- * that is being handled.
+ * what frames mean; `up` what is said and when, `post` what goes up by requests of its own; `ending` how links and
+ * sessions are lost; `wishes` what the application wants. Inputs only change what is known; `Core.settle` alone decides
+ * what to say, so that news which comes together goes out in one message. `now` is the time of the input that is being
+ * handled. Functions and not methods, for their names minify.
  */
 
 import type { Limits, Offer, Subscribe, TransportName, UpFrame } from '../protocol.js';

@@ -1,8 +1,11 @@
 /**
- * What a client must think, without I/O: no socket, no clock, no randomness of its own. The Rust client's `core` in another language.
+ * What a client must think, without I/O: no socket, no clock, no randomness of its own. The Rust client's `core` in another
+ * language; rules are cited by their number in docs/protocol.md (L1, C2, N4 …).
  *
  * Whoever drives it changes it with as many `handle*` calls and wishes as there is news, then calls `settle` once, then
- * drains `pollOutput` and `pollIncoming`, then sleeps until the next news or `deadline`. Times are `Clock.now`'s.
+ * drains `pollOutput` and `pollIncoming`, then sleeps until the next news or `deadline`. What is not drained counts as not
+ * taken: where something was, `settle` is called once more. Times are `Clock.now`'s. A `settle` that comes much later than
+ * `deadline` said is a page that slept.
  */
 
 import type { Random } from '../clock.js';
