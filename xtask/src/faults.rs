@@ -164,8 +164,8 @@ const FAULTS: &[Fault] = &[
     Fault {
         what: "P8: presence is told before the channel is granted again",
         file: "src/session/presence.rs",
-        right: "if place.hold != Hold::Held || place.told == Some(turnover)",
-        wrong: "if place.told == Some(turnover)",
+        right: "if place.hold != Hold::Held",
+        wrong: "if false",
     },
 ];
 
