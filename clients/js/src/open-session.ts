@@ -265,7 +265,7 @@ export class OpenSession implements Session, Host, Audience {
     const { state } = core;
     if (state.name === 'waiting' && state.reason === UNAUTHORIZED) this.#credentials?.ask(UNAUTHORIZED);
     const standing = this.#standing(state);
-    if (isSame(this.state, standing)) return;
+    if (JSON.stringify(this.state) === JSON.stringify(standing)) return;
     this.state = standing;
     this.#listeners.tell('state', standing);
   }
@@ -393,8 +393,4 @@ function sendOf(channel: string, data: unknown, { name, id, meta }: SendOptions)
     ...(meta && { meta: checkMeta(meta) }),
     ...payloadOf(data),
   };
-}
-
-function isSame(a: SessionState, b: SessionState): boolean {
-  return JSON.stringify(Object.entries(a).sort()) === JSON.stringify(Object.entries(b).sort());
 }

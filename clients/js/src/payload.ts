@@ -34,7 +34,7 @@ export function checkText(text: string, mostBytes: number): string {
 
 export function checkMeta(meta: Meta): Meta {
   const entries = Object.entries(meta);
-  if (entries.length > 16 || entries.some(([name]) => !/^[a-z0-9-]{1,32}$/.test(name))) throw new TypeError('meta has a name that it may not have, or more than 16');
+  if (entries.length > 16 || entries.some(([name]) => !/^[a-z0-9-]{1,32}$/.test(name))) throw new TypeError('meta is out of bounds');
   checkText(entries.flat().join(''), 1_024);
   return Object.fromEntries(entries.map(([name, value]) => [name, checkText(value, 1_024)]));
 }
