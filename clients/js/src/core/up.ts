@@ -125,7 +125,7 @@ function hedgesAgainAt({ links, negotiation, options, guidance }: Conversation, 
   const isHedge = link.attached && !link.confirmed && [...links.values()].some((other) => other !== link && other.confirmed);
   if (!isHedge) return Infinity;
   const waitMs = Math.max(negotiation.pace.silence(options.timing.joinFirstMs), guidance.windowMs);
-  return Math.max(sinceMs, link.heardMs) + waitMs * 4 ** Math.min(link.hedgedPolls, 5);
+  return Math.max(sinceMs, link.heardMs) + waitMs * 2 ** Math.min(link.hedgedPolls, 5);
 }
 
 /** Sends a poll, with the next attach number, and with more behind what it says by itself. */
