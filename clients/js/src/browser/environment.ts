@@ -88,8 +88,8 @@ export function platform(clock: Clock, globals: Platform = globalThis): Environm
         target?.addEventListener?.(name, listener, { signal: stop.signal });
       };
 
-      // Only `false` says anything; workers and pages have it.
-      const isOnline = (): boolean => navigator?.onLine !== false;
+      // Only `false` says anything; workers and pages have it. Without a network a machine reaches itself all the same.
+      const isOnline = (): boolean => navigator?.onLine !== false || LOOPBACK.test(base.hostname);
       const networkChanged = (): void => (isOnline() ? told.networkChanged() : told.offline());
 
       // Hidden, and its connections few.
@@ -170,5 +170,7 @@ export function platform(clock: Clock, globals: Platform = globalThis): Environm
     },
   };
 }
+
+const LOOPBACK = /^(localhost|127\..*|\[::1])$/;
 
 const isPersisted = (event: Event): boolean => (event as PageTransitionEvent).persisted;

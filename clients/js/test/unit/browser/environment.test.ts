@@ -89,6 +89,18 @@ describe('the network', () => {
   });
 });
 
+describe('a gateway on the page\'s own machine', () => {
+  for (const address of ['http://127.0.0.1:7080/', 'http://localhost/live/', 'http://[::1]/']) {
+    test(`is reached without a network at ${address}, unless it goes away meanwhile`, () => {
+      page.navigator.onLine = false;
+      watch(address);
+      assert.deepEqual(told, []);
+      page.tell('offline');
+      assert.deepEqual(told, ['offline']);
+    });
+  }
+});
+
 describe('a page that is offline', () => {
   test('stays so whatever else happens to it', () => {
     watch('https://a.example/');
