@@ -17,6 +17,7 @@ use throughline::{
     gateway::{GatewayConfig, bind_udp},
     http::{OriginPolicy, listener},
     session::{Now, SessionConfig, TokenKeys},
+    wire::frame::Backoff,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -81,6 +82,8 @@ impl Server {
                 // The wall should not show for long who has gone without a word; a page is loaded again in less.
                 heartbeat_ms: 5_000,
                 presence_grace_ms: 5_000,
+                // A hall is few enough to come back at once; who has to try again does not miss half a question.
+                backoff: Backoff { base_ms: 100, cap_ms: 5_000 },
                 ..SessionConfig::new(TokenKeys::from_random(drawn()))
             })
             .broker(broker)
