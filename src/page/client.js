@@ -67,7 +67,7 @@ var throughline = (() => {
         const on = (target, name, listener) => {
           target?.addEventListener?.(name, listener, { signal: stop2.signal });
         };
-        const isOnline = () => navigator2?.onLine !== false;
+        const isOnline = () => navigator2?.onLine !== false || LOOPBACK.test(base.hostname);
         const networkChanged2 = () => isOnline() ? told3.networkChanged() : told3.offline();
         let isFew = base.protocol === "http:";
         let wasHidden = false;
@@ -138,6 +138,7 @@ var throughline = (() => {
       }
     };
   }
+  var LOOPBACK = /^(localhost|127\..*|\[::1])$/;
   var isPersisted = (event) => event.persisted;
 
   // src/codec/fault.ts
@@ -1440,6 +1441,7 @@ failure code:t64 message:t1024 retryable:f`);
       fault: void 0,
       pingedMs: Infinity,
       askedMs: Infinity,
+      wakes: 0,
       doubts: 0,
       poll: void 0,
       polledMs: nowMs,
@@ -1651,7 +1653,7 @@ failure code:t64 message:t1024 retryable:f`);
     const isHedge = link.attached && !link.confirmed && [...links.values()].some((other) => other !== link && other.confirmed);
     if (!isHedge) return Infinity;
     const waitMs = Math.max(negotiation.pace.silence(options.timing.joinFirstMs), guidance.windowMs);
-    return Math.max(sinceMs, link.heardMs) + waitMs * 4 ** Math.min(link.hedgedPolls, 5);
+    return Math.max(sinceMs, link.heardMs) + waitMs * 2 ** Math.min(link.hedgedPolls, 5);
   }
   function pollAgain(c, link, ...more) {
     const { negotiation, isHidden, now } = c;
@@ -2013,6 +2015,7 @@ failure code:t64 message:t1024 retryable:f`);
         linkFailed(c, link, "late", "the page slept meanwhile");
         continue;
       }
+      if (link.wakes++ && (link.poll ?? link.pingedMs < Infinity)) continue;
       link.untilMs += lateMs;
       link.pingedMs = link.askedMs = Infinity;
       if (link.post) link.post.untilMs += lateMs;
@@ -2020,10 +2023,10 @@ failure code:t64 message:t1024 retryable:f`);
         link.poll.sinceMs += lateMs;
         link.poll.untilMs += lateMs;
       }
-    }
-    if (c.active && c.active.heardMs < c.now) {
-      c.active.heardMs = Math.min(c.now, c.active.heardMs + lateMs);
-      askForLife(c);
+      if (link === c.active && link.heardMs < c.now) {
+        link.heardMs = Math.min(c.now, link.heardMs + lateMs);
+        askForLife(c);
+      }
     }
   }
 
@@ -2035,6 +2038,7 @@ failure code:t64 message:t1024 retryable:f`);
   }
   function handleAlive(c, link) {
     link.heardMs = c.now;
+    link.wakes = 0;
     link.pingedMs = Infinity;
     const graceMs = 4 * c.negotiation.pace.silence(c.options.timing.pollGraceMs);
     if (link.poll) link.poll.untilMs = Math.max(link.poll.untilMs, c.now + graceMs);
@@ -2046,7 +2050,7 @@ failure code:t64 message:t1024 retryable:f`);
     if (poll?.attach !== attach) return;
     link.poll = void 0;
     link.heardMs = c.now;
-    link.latePolls = link.hedgedPolls = 0;
+    link.latePolls = link.hedgedPolls = link.wakes = 0;
     const count = () => c.inbox.received + c.outbox.taken;
     const before = count();
     handleFrames(c, link, frames);
@@ -2135,8 +2139,8 @@ failure code:t64 message:t1024 retryable:f`);
     link.untilMs = Infinity;
     const { attach, stated } = link;
     if (!attach) {
-      const isSame4 = welcome.resumed && known?.session === session && known.incarnation === incarnation;
-      if (!isSame4) return linkFailed(c, link, "refused", "it was welcomed to another session");
+      const isSame3 = welcome.resumed && known?.session === session && known.incarnation === incarnation;
+      if (!isSame3) return linkFailed(c, link, "refused", "it was welcomed to another session");
       link.probing = !link.attached;
       return;
     }
@@ -2937,7 +2941,7 @@ failure code:t64 message:t1024 retryable:f`);
   }
   function checkMeta(meta2) {
     const entries = Object.entries(meta2);
-    if (entries.length > 16 || entries.some(([name]) => !/^[a-z0-9-]{1,32}$/.test(name))) throw new TypeError("meta has a name that it may not have, or more than 16");
+    if (entries.length > 16 || entries.some(([name]) => !/^[a-z0-9-]{1,32}$/.test(name))) throw new TypeError("meta is out of bounds");
     checkText(entries.flat().join(""), 1024);
     return Object.fromEntries(entries.map(([name, value]) => [name, checkText(value, 1024)]));
   }
@@ -3276,15 +3280,8 @@ failure code:t64 message:t1024 retryable:f`);
       this.members = here;
       this.#listeners.tell("presence", { kind, members, count });
     }
-    volatile({ channel, name, time, sender, data, bytes }) {
-      this.#listeners.tell("volatile", {
-        channel,
-        time,
-        ...name !== void 0 && { name },
-        ...sender && { sender },
-        ...data !== void 0 && { data },
-        ...bytes && { bytes }
-      });
+    volatile({ type: _, seq: __, ...volatile }) {
+      this.#listeners.tell("volatile", volatile);
     }
     /** Nothing more comes. */
     finish(end) {
@@ -3537,7 +3534,7 @@ failure code:t64 message:t1024 retryable:f`);
       const { state: state2 } = core;
       if (state2.name === "waiting" && state2.reason === UNAUTHORIZED) this.#credentials?.ask(UNAUTHORIZED);
       const standing = this.#standing(state2);
-      if (isSame2(this.state, standing)) return;
+      if (JSON.stringify(this.state) === JSON.stringify(standing)) return;
       this.state = standing;
       this.#listeners.tell("state", standing);
     }
@@ -3650,9 +3647,6 @@ failure code:t64 message:t1024 retryable:f`);
       ...payloadOf(data)
     };
   }
-  function isSame2(a, b) {
-    return JSON.stringify(Object.entries(a).sort()) === JSON.stringify(Object.entries(b).sort());
-  }
 
   // src/transports/address.ts
   function addressOf({ base, offer }, path, schemes) {
@@ -3708,20 +3702,30 @@ failure code:t64 message:t1024 retryable:f`);
   async function answerOf(codec, response, heard) {
     const pieces = [];
     const reader = response.body?.getReader();
-    for (let room = LARGEST_BYTES; reader; ) {
+    let length = 0;
+    while (reader) {
       const { value } = await reader.read();
       if (!value) break;
-      room -= value.length;
-      if (room < 0) {
+      length += value.length;
+      if (length > LARGEST_BYTES) {
         void reader.cancel();
         return { kind: "protocol", reason: "an answer is larger than it may be" };
       }
       pieces.push(value);
       heard?.();
     }
-    const { frames, fault } = codec.decode(new Uint8Array(await new Blob(pieces).arrayBuffer()));
+    const { frames, fault } = codec.decode(joined(pieces, length));
     if (response.ok) return fault ? { kind: "protocol", reason: fault.message } : frames;
     return fault || frames.length === 0 ? refusal(response) : frames;
+  }
+  function joined(pieces, length) {
+    const bytes = new Uint8Array(length);
+    let at = 0;
+    for (const piece of pieces) {
+      bytes.set(piece, at);
+      at += piece.length;
+    }
+    return bytes;
   }
   function refusal({ status, headers }) {
     const seconds2 = /^\d+$/.exec(headers.get("retry-after") ?? "");
@@ -4500,7 +4504,7 @@ client name:t version:t`);
     #hasToWait(happening) {
       if (happening.type !== "event") return false;
       const { sender, position } = happening;
-      return sender?.session === this.#inner.me && !this.#pending.some((pending) => isSame3(pending.position, position)) && this.#pending.some((pending) => !pending.position);
+      return sender?.session === this.#inner.me && !this.#pending.some((pending) => isSame2(pending.position, position)) && this.#pending.some((pending) => !pending.position);
     }
     #take(happening) {
       const before = this.confirmed;
@@ -4546,7 +4550,7 @@ client name:t version:t`);
       return this.#channel;
     }
   };
-  function isSame3(one, other) {
+  function isSame2(one, other) {
     return one?.epoch === other.epoch && one.offset === other.offset;
   }
   return __toCommonJS(entries_exports);
