@@ -83,7 +83,7 @@ impl Server {
                 heartbeat_ms: 5_000,
                 presence_grace_ms: 5_000,
                 // A hall is few enough to come back at once; who has to try again does not miss half a question.
-                backoff: Backoff { base_ms: 100, cap_ms: 5_000 },
+                backoff: Backoff { base_ms: 50, cap_ms: 5_000 },
                 ..SessionConfig::new(TokenKeys::from_random(drawn()))
             })
             .broker(broker)
