@@ -1,4 +1,8 @@
-/** The budgets: what the package may weigh in a page, minified and gzipped, and that a page loads only what it uses. */
+/**
+ * The budgets: what the package may weigh in a page, minified and gzipped, and that a page loads only what it uses.
+ *
+ * What it weighs is more than was aimed at (docs/decisions/0026): the budgets stand close above it, and only go down.
+ */
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -6,8 +10,10 @@ import { test } from 'node:test';
 
 import { bundle } from './bundle.js';
 
-const CORE_BYTES = 12_288; // sessions over polling, event streams and WebSocket, in JSON
-const ALL_BYTES = 18_432; // every entry but `/testing`, which no page loads
+const CORE_BYTES = 27_648; // sessions over polling, event streams and WebSocket, in JSON
+const CORE_AIM_BYTES = 12_288;
+const ALL_BYTES = 31_232; // every entry but `/testing`, which no page loads
+const ALL_AIM_BYTES = 18_432;
 
 const CORE = `
   import { connect } from 'throughline-client';
@@ -23,7 +29,7 @@ const allOf = (entry: string) => `export * from 'throughline-client/${entry}';\n
 
 test(`the core entry has at most ${String(CORE_BYTES)} bytes`, async () => {
   const { gzippedBytes, byFile } = await bundle(CORE);
-  console.log(`core: ${String(gzippedBytes)} bytes gzipped of ${String(CORE_BYTES)}; minified, by file:`);
+  console.log(`core: ${String(gzippedBytes)} bytes gzipped of ${String(CORE_BYTES)}; the aim is ${String(CORE_AIM_BYTES)}. Minified, by file:`);
   for (const [path, bytes] of byFile) console.log(`  ${String(bytes).padStart(6)}  ${path}`);
   assert.ok(gzippedBytes <= CORE_BYTES, `${String(gzippedBytes)} > ${String(CORE_BYTES)}`);
 });
@@ -35,7 +41,7 @@ test(`all entries together have at most ${String(ALL_BYTES)} bytes`, async () =>
     console.log(`  ${String(gzippedBytes - core.gzippedBytes).padStart(6)}  more with /${entry}`);
   }
   const { gzippedBytes } = await bundle(`export * from 'throughline-client';\n${besideCore.map(allOf).join('')}`);
-  console.log(`all: ${String(gzippedBytes)} bytes gzipped of ${String(ALL_BYTES)}`);
+  console.log(`all: ${String(gzippedBytes)} bytes gzipped of ${String(ALL_BYTES)}; the aim is ${String(ALL_AIM_BYTES)}`);
   assert.ok(gzippedBytes <= ALL_BYTES, `${String(gzippedBytes)} > ${String(ALL_BYTES)}`);
 });
 
