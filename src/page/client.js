@@ -2243,11 +2243,17 @@ failure code:t64 message:t1024 retryable:f`);
     inbox.take(item, isQuiet);
   }
   function replied(c, { owner, command: command2 }, error, reply) {
-    if (error && owner === "renewal" && command2.type === "subscribe") {
+    const { inbox, wishes } = c;
+    if (error && typeof owner !== "number" && command2.type === "subscribe") {
       const { channel } = command2;
-      c.inbox.positions.delete(channel);
-      c.wishes.delete(channel);
-      c.inbox.note({ hear: "unsubscribed", number: void 0, item: { type: "unsubscribed", channel, reason: "revoked" }, error });
+      if (owner === "renewal") {
+        inbox.positions.delete(channel);
+        wishes.delete(channel);
+        inbox.note({ hear: "unsubscribed", number: void 0, item: { type: "unsubscribed", channel, reason: "revoked" }, error });
+      } else if (inbox.positions.has(channel)) {
+        wishes.set(channel, { ...command2, presence: false });
+        inbox.note({ hear: "presenceLost", channel, error });
+      }
     } else if (error) tell(c, owner, { kind: "rejected", error });
     else if (command2.type === "unsubscribe") tell(c, owner, { kind: "unsubscribed" });
     else if (command2.type === "send") tell(c, owner, { kind: "accepted", reply: reply ?? {} });
@@ -3280,6 +3286,12 @@ failure code:t64 message:t1024 retryable:f`);
       this.members = here;
       this.#listeners.tell("presence", { kind, members, count });
     }
+    /** It does not take part any more, and may be asked to again. */
+    presenceLost(error) {
+      this.presence = false;
+      this.members = /* @__PURE__ */ new Map();
+      this.#listeners.tell("presence", { kind: "state", members: [], count: 0, error });
+    }
     volatile({ type: _, seq: __, ...volatile }) {
       this.#listeners.tell("volatile", volatile);
     }
@@ -3561,6 +3573,8 @@ failure code:t64 message:t1024 retryable:f`);
           return this.#standingChannel(incoming.item.channel ?? "")?.gap(incoming.item, incoming.number);
         case "presence":
           return this.#standingChannel(incoming.item.channel)?.presenceChanged(incoming.item);
+        case "presenceLost":
+          return this.#standingChannel(incoming.channel)?.presenceLost(new Rejected(incoming.error));
         case "unsubscribed": {
           const { item, error } = incoming;
           if (item.command === void 0) this.#end(item.channel, item.reason, error && new Rejected(error));
@@ -3588,9 +3602,10 @@ failure code:t64 message:t1024 retryable:f`);
     #subscribe(subscription, command2) {
       this.#driver.request(command2, (outcome) => {
         if (outcome.kind === "subscribed") subscription.command = outcome.subscribed.command;
-        else if (!subscription.stands && this.#channels.get(subscription.name) === subscription) {
-          if (outcome.kind === "rejected") this.#end(subscription.name, "refused", new Rejected(outcome.error));
-          else this.#end(subscription.name, this.#reason);
+        else if (this.#channels.get(subscription.name) === subscription) {
+          const error = outcome.kind === "rejected" ? new Rejected(outcome.error) : void 0;
+          if (!subscription.stands) this.#end(subscription.name, error ? "refused" : this.#reason, error);
+          else if (error) subscription.presenceLost(error);
         }
       });
     }

@@ -72,6 +72,8 @@ export interface PresenceChange {
   readonly members: readonly Member[];
   /** How many take part after it. */
   readonly count: number;
+  /** Why the session does not take part any more, and is told nothing more: it asked to, and was refused. `members` is empty. */
+  readonly error?: Rejected;
 }
 
 /** Something that was said and is not kept (docs/protocol.md, Volatiles). */

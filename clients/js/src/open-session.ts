@@ -293,6 +293,8 @@ export class OpenSession implements Session, Host, Audience {
         return this.#standingChannel(incoming.item.channel ?? '')?.gap(incoming.item, incoming.number);
       case 'presence':
         return this.#standingChannel(incoming.item.channel)?.presenceChanged(incoming.item);
+      case 'presenceLost':
+        return this.#standingChannel(incoming.channel)?.presenceLost(new Rejected(incoming.error));
       case 'unsubscribed': {
         const { item, error } = incoming;
         // What was asked for is the end of one that was left.
@@ -325,10 +327,11 @@ export class OpenSession implements Session, Host, Audience {
   #subscribe(subscription: Subscription, command: Command): void {
     this.#driver.request(command, (outcome) => {
       if (outcome.kind === 'subscribed') subscription.command = outcome.subscribed.command;
-      // One whose presence alone was refused goes on without.
-      else if (!subscription.stands && this.#channels.get(subscription.name) === subscription) {
-        if (outcome.kind === 'rejected') this.#end(subscription.name, 'refused', new Rejected(outcome.error));
-        else this.#end(subscription.name, this.#reason);
+      else if (this.#channels.get(subscription.name) === subscription) {
+        const error = outcome.kind === 'rejected' ? new Rejected(outcome.error) : undefined;
+        // One whose presence alone was refused goes on without.
+        if (!subscription.stands) this.#end(subscription.name, error ? 'refused' : this.#reason, error);
+        else if (error) subscription.presenceLost(error);
       }
     });
   }

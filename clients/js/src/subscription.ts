@@ -19,7 +19,7 @@ import type {
   Unlisten,
 } from './channel.js';
 import type { Clock, Random } from './clock.js';
-import { SessionClosed } from './errors.js';
+import { type Rejected, SessionClosed } from './errors.js';
 import { freshness } from './freshness.js';
 import { Iteration } from './iteration.js';
 import { Listeners } from './listeners.js';
@@ -194,6 +194,13 @@ export class Subscription implements Channel, InnerChannel {
     }
     this.members = here;
     this.#listeners.tell('presence', { kind, members, count });
+  }
+
+  /** It does not take part any more, and may be asked to again. */
+  presenceLost(error: Rejected): void {
+    this.presence = false;
+    this.members = new Map();
+    this.#listeners.tell('presence', { kind: 'state', members: [], count: 0, error });
   }
 
   volatile({ type: _, seq: __, ...volatile }: VolatileDown): void {

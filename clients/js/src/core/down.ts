@@ -266,11 +266,18 @@ type Done = NonNullable<ReturnType<Outbox['reply']>>;
 
 /** A command has its reply: an error, or what is in an item. */
 function replied(c: Conversation, { owner, command }: Done, error: ReplyError | undefined, reply: Reply | undefined): void {
-  if (error && owner === 'renewal' && command.type === 'subscribe') {
+  const { inbox, wishes } = c;
+  if (error && typeof owner !== 'number' && command.type === 'subscribe') {
     const { channel } = command;
-    c.inbox.positions.delete(channel);
-    c.wishes.delete(channel);
-    c.inbox.note({ hear: 'unsubscribed', number: undefined, item: { type: 'unsubscribed', channel, reason: 'revoked' }, error });
+    if (owner === 'renewal') {
+      inbox.positions.delete(channel);
+      wishes.delete(channel);
+      inbox.note({ hear: 'unsubscribed', number: undefined, item: { type: 'unsubscribed', channel, reason: 'revoked' }, error });
+    } else if (inbox.positions.has(channel)) {
+      // P9: a channel that is held stays as it is, but for its presence.
+      wishes.set(channel, { ...command, presence: false });
+      inbox.note({ hear: 'presenceLost', channel, error });
+    }
   } else if (error) tell(c, owner, { kind: 'rejected', error });
   else if (command.type === 'unsubscribe') tell(c, owner, { kind: 'unsubscribed' });
   else if (command.type === 'send') tell(c, owner, { kind: 'accepted', reply: reply ?? {} });

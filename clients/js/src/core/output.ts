@@ -51,6 +51,8 @@ export type Incoming =
   | { readonly hear: 'subscribed'; readonly number: number; readonly item: Subscribed }
   /** Without a number where a subscription could not be renewed after its session was lost. */
   | { readonly hear: 'unsubscribed'; readonly number: number | undefined; readonly item: Unsubscribed; readonly error?: ReplyError }
+  /** It takes part in a channel no longer: it was asked for again, and refused. The channel goes on. */
+  | { readonly hear: 'presenceLost'; readonly channel: string; readonly error: ReplyError }
   | { readonly hear: 'volatile'; readonly frame: VolatileDown }
   /** A session stands on this link: whether it is the one before. */
   | { readonly hear: 'up'; readonly session: string; readonly isResumed: boolean }

@@ -69,6 +69,7 @@ export class FakeGateway {
       channel: (name) => this.#channel(name),
       handle: (session, send, reply) => void this.#carryOut(session, send).then(reply),
       isForbidden: (channel) => this.#forbidden.has(channel),
+      isFull: (channel) => this.#channel(channel).members.size >= (options.members ?? 1_000),
       tellPresence: (change, except) => this.#tellPresence(change, except),
     };
   }

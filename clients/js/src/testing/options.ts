@@ -46,6 +46,8 @@ export interface FakeGatewayOptions {
   readonly latencyMs?: number;
   /** Who may enter with which credentials: their name, or nothing. Default: everybody may, by no name. */
   readonly authenticate?: (token: string | undefined) => Admitted | undefined;
+  /** How many may take part in the presence of a channel. Default: 1,000. */
+  readonly members?: number;
 }
 
 /** Handles what clients send: what it returns is the reply, what it throws a rejection. */

@@ -18,6 +18,8 @@ export interface Broker {
   handle(session: FakeSession, send: Extract<Command, { type: 'send' }>, reply: (item: Omit<Extract<Item, { type: 'reply' }>, 'type' | 'command'>) => void): void;
   /** Whether nobody may subscribe to a channel. */
   isForbidden(channel: string): boolean;
+  /** Whether nobody more may take part in the presence of a channel. */
+  isFull(channel: string): boolean;
   /** Somebody joined or left. */
   tellPresence(change: Presence, except: FakeSession): void;
 }
@@ -193,6 +195,10 @@ export class FakeSession {
           return;
         }
         const log = this.#broker.channel(channel);
+        if (presence && !log.members.has(this.id) && this.#broker.isFull(channel)) {
+          this.push({ type: 'reply', command, ok: false, error: { code: 'too_many_members', message: `${channel} is full`, retryable: true } });
+          return;
+        }
         const asked = from === 'now' ? log.position : 'last' in from ? log.last(from.last) : from.position;
         const position = this.#cursors.get(channel) ?? asked;
         this.push({ type: 'subscribed', channel, command, position, recovered: this.#isHeld(channel, position) });

@@ -266,3 +266,39 @@ test('presence may be asked for later, and comes back after the session was lost
   await clock.advance(5_000);
   assert.deepEqual([...room.members.keys()], [session.id]);
 });
+
+test('presence that is refused is told, leaves the channel as it is, and may be asked for again', async () => {
+  const { gateway, clock, open } = world({ members: 1 });
+  const first = open().subscribe('room', { presence: true });
+  await clock.advance(1_000);
+  const session = open();
+  const room = session.subscribe('room');
+  await clock.advance(1_000);
+  const changes = heard<PresenceChange>((hear) => room.on('presence', hear));
+  const data = heard((hear) => room.on('event', ({ data }) => hear(data)));
+  session.subscribe('room', { presence: true });
+  await clock.advance(1_000);
+  assert.deepEqual(
+    changes.map(({ kind, count, error }) => [kind, count, error?.code]),
+    [['state', 0, 'too_many_members']],
+  );
+  gateway.publish('room', 1);
+  await first.leave();
+  session.subscribe('room', { presence: true });
+  await clock.advance(1_000);
+  assert.deepEqual([data, [...room.members.keys()]], [[1], [session.id]]);
+});
+
+test('a session that takes part no longer after it was lost forgets who does', async () => {
+  const { gateway, clock, open } = world({ members: 1 });
+  const session = open();
+  const room = session.subscribe('room', { presence: true });
+  await clock.advance(1_000);
+  const changes = heard<PresenceChange>((hear) => room.on('presence', hear));
+  const unsubscribed = heard((hear) => room.on('unsubscribed', hear));
+  session.cut();
+  gateway.loseSessions();
+  open().subscribe('room', { presence: true });
+  await clock.advance(5_000);
+  assert.deepEqual([changes.map(({ error }) => error?.code), room.members.size, unsubscribed], [['too_many_members'], 0, []]);
+});

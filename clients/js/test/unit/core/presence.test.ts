@@ -86,7 +86,7 @@ test('the wish is that of the last subscribe, and ends with the subscription', (
   }
 });
 
-test('a wish that is refused leaves the channel as it is', () => {
+test('a wish that is refused is told, leaves the channel as it is, and is not said again', () => {
   const [bench, old] = present();
   bench.down(old, retry('positions'));
   const [link] = bench.opened();
@@ -94,7 +94,23 @@ test('a wish that is refused leaves the channel as it is', () => {
   bench.run();
   bench.taken();
   bench.down(link, items(3, refusal(3, 'too_many_members')));
-  assert.deepEqual(bench.taken(), []);
+  assert.deepEqual(bench.taken(), [
+    { hear: 'presenceLost', channel: 'a', error: { code: 'too_many_members', message: '', retryable: false } },
+  ]);
   bench.down(link, retry('positions'));
-  assert.deepEqual(Object.keys(bench.opened()[1].resume?.positions ?? {}), ['a', 'b']);
+  const [next, hello] = bench.opened();
+  assert.deepEqual(Object.keys(hello.resume?.positions ?? {}), ['a', 'b']);
+  bench.down(next, welcome(1, true, { incarnation: 3, next: 4, received: 3 }));
+  assert.equal(commands(bench.said()), undefined);
+});
+
+test('a wish that is refused once its channel is left is of no interest', () => {
+  const [bench, old] = present();
+  bench.down(old, retry('positions'));
+  const [link] = bench.opened();
+  bench.down(link, welcome(1, true, { incarnation: 2, next: 3, received: 2 }));
+  bench.run();
+  bench.taken();
+  bench.down(link, items(3, { type: 'unsubscribed', channel: 'a', reason: 'revoked' }, refusal(3, 'too_many_members')));
+  assert.deepEqual(bench.taken().map(({ hear }) => hear), ['unsubscribed']);
 });
