@@ -33,7 +33,7 @@ pub(crate) fn test(steps: &mut Steps, install: bool) -> Result<()> {
         cargo().args(["test", "--workspace", "--doc", "--no-fail-fast"]),
     )?;
     core(steps)?;
-    steps.run("the executable", cargo().args(["build", "--bin", "throughline"]))?;
+    steps.run("the executables", cargo().args(["build", "--bin", "throughline", "--example", "quiz"]))?;
     client::test(steps, &workspace, &needs)?;
     page(steps, &workspace, &needs)?;
     faults::faults(steps, &workspace)?;
@@ -138,9 +138,9 @@ fn core(steps: &mut Steps) -> Result<()> {
     )
 }
 
-/// The page of `throughline serve`, and the client in it, used by people in a real browser.
+/// The page of `throughline serve`, the client in it, and the quiz, used by people in a real browser.
 fn page(steps: &mut Steps, workspace: &Workspace, needs: &Needs) -> Result<()> {
-    let name = "the page and the client in a browser";
+    let name = "the page, the client and the quiz in a browser";
     let (node, chromium) = (needs.client(), needs.chromium.as_ref());
     let (Ok(node), Ok(_)) = (&node, chromium) else {
         let missing = node.err().or_else(|| chromium.err().cloned());
@@ -150,6 +150,7 @@ fn page(steps: &mut Steps, workspace: &Workspace, needs: &Needs) -> Result<()> {
     let mut drive = node.node();
     drive.args(["--test", "--test-reporter=tap"]).args(BROWSER_TESTS);
     drive.env("THROUGHLINE", workspace.target.join("debug/throughline"));
+    drive.env("QUIZ", workspace.target.join("debug/examples/quiz"));
     needs.tell(&mut drive);
     steps.tests(name, &mut drive)
 }
@@ -162,11 +163,13 @@ fn documentation(steps: &mut Steps) -> Result<()> {
 }
 
 /// Each runs in a process of its own, with a gateway and a browser of its own.
-const BROWSER_TESTS: [&str; 4] = [
+const BROWSER_TESTS: [&str; 6] = [
     "tests/page/page.test.mjs",
     "tests/page/client.test.mjs",
     "tests/page/life.test.mjs",
     "tests/page/network.test.mjs",
+    "tests/quiz/pages.test.mjs",
+    "tests/quiz/quiz.test.mjs",
 ];
 
 /// Anything here in the core would mean that it can wait, listen or speak.
