@@ -6,6 +6,7 @@
 import type { Clock, Random } from './clock.js';
 import type { AuthContext, ConnectOptions } from './options.js';
 import { backoffMs, unlessAborted } from './patience.js';
+import { checkText } from './payload.js';
 
 /** How long one call may take. */
 const PATIENCE_MS = 30_000;
@@ -17,7 +18,8 @@ export interface CredentialsOptions {
   readonly auth: NonNullable<ConnectOptions['auth']>;
   readonly clock: Clock;
   readonly random: Random;
-  give(token: string): void;
+  /** Nothing where the application has none. */
+  give(token: string | undefined): void;
   /** `status` changed. */
   changed(): void;
 }
@@ -83,8 +85,9 @@ export class Credentials {
     const running = (this.#running = new AbortController());
     const { signal } = running;
     this.#cancel = clock.after(PATIENCE_MS, () => running.abort(new Error('they did not come')));
-    const asked = new Promise<string>((resolve) => resolve(auth({ reason, signal })));
+    const asked = new Promise<string | undefined>((resolve) => resolve(auth({ reason, signal })));
     unlessAborted(asked, signal)
+      .then((token) => (token === undefined ? token : checkText('token', token, 8_192) || undefined))
       .finally(() => this.#cancel?.())
       .then(
         (token) => {

@@ -19,7 +19,7 @@ import type { Iteration } from './iteration.js';
 import { Listeners } from './listeners.js';
 import type { ConnectOptions } from './options.js';
 import { unlessAborted } from './patience.js';
-import { checkChannel, checkMeta, checkText, payloadOf } from './payload.js';
+import { checkChannel, checkFrom, checkMeta, checkText, must, payloadOf } from './payload.js';
 import type { Command, Subscribed, TransportName } from './protocol.js';
 import type { Restored, Session, SessionEvents, SessionState } from './session.js';
 import { OVERLAP } from './snapshot.js';
@@ -28,6 +28,9 @@ import type { Transport } from './transports/transport.js';
 
 /** What the core calls it when it waits for credentials. */
 const UNAUTHORIZED = 'unauthorized';
+
+/** How large what is said and not kept may be (docs/protocol.md, Volatiles). */
+const VOLATILE_BYTES = 4_096;
 
 /** How long what was subscribed ahead of need is kept. */
 const PREFETCH_MS = 30_000;
@@ -141,19 +144,21 @@ export class OpenSession implements Session, Host, Audience {
 
   subscribe<Events extends object, State>(channel: string, options: SubscribeOptions<State> = {}): Channel<Events, State> {
     const { from, presence = false, snapshot, token } = options;
-    let held = this.#channels.get(checkChannel(channel));
+    must(typeof presence === 'boolean', 'presence is true or false', presence);
+    const command: Command = {
+      type: 'subscribe',
+      channel: checkChannel(channel),
+      from: checkFrom(from ?? (snapshot ? { last: OVERLAP } : 'now')),
+      presence,
+      ...(token !== undefined && { token: checkText('token', token, 8_192) }),
+    };
+    let held = this.#channels.get(channel);
     const isNew = !held;
     held ??= new Subscription(channel, this);
     if (isNew) this.#channels.set(channel, held);
     if (isNew || (presence && !held.presence)) {
       held.presence = presence;
-      this.#subscribe(held, {
-        type: 'subscribe',
-        channel,
-        from: from ?? (snapshot ? { last: OVERLAP } : 'now'),
-        presence,
-        ...(token !== undefined && { token: checkText(token, 8_192) }),
-      });
+      this.#subscribe(held, command);
     }
     held.join(options);
     return held as unknown as Channel<Events, State>;
@@ -184,13 +189,12 @@ export class OpenSession implements Session, Host, Audience {
 
   sendVolatile(channel: string, data?: unknown, { name }: { readonly name?: string } = {}): boolean {
     const payload = payloadOf(data);
-    const core = this.#core;
-    checkChannel(channel);
-    if (!core || !this.isLive) return false;
+    const bytes = payload.bytes ?? new TextEncoder().encode(JSON.stringify(payload.data));
+    if (name !== undefined) name = checkText('name', name, 200);
+    // What the gateway would drop is not said.
+    if (!this.isLive || !this.#standingChannel(checkChannel(channel)) || bytes.length > VOLATILE_BYTES) return false;
     let isPassed = false;
-    this.change((core, nowMs) => {
-      isPassed = core.volatile(nowMs, channel, name === undefined ? name : checkText(name, 200), payload);
-    });
+    this.change((core, nowMs) => (isPassed = core.volatile(nowMs, channel, name, payload)));
     return isPassed;
   }
 
@@ -278,6 +282,7 @@ export class OpenSession implements Session, Host, Audience {
         this.#wasUp = true;
         return this.#listeners.tell(incoming.isResumed ? 'resumed' : 'opened', { session: incoming.session });
       case 'lost':
+        this.isResumed = false;
         this.#heldBack = undefined;
         for (const iteration of this.#held) iteration.disown();
         for (const channel of this.#channels.values()) channel.stands = false;
@@ -391,9 +396,9 @@ function sendOf(channel: string, data: unknown, { name, id, meta }: SendOptions)
   return {
     type: 'send',
     channel: checkChannel(channel),
-    ...(name !== undefined && { name: checkText(name, 200) }),
-    ...(id !== undefined && { id: checkText(id, 64) }),
-    ...(meta && { meta: checkMeta(meta) }),
+    ...(name !== undefined && { name: checkText('name', name, 200) }),
+    ...(id !== undefined && { id: checkText('id', id, 64) }),
+    ...(meta !== undefined && { meta: checkMeta(meta) }),
     ...payloadOf(data),
   };
 }

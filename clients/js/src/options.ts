@@ -34,9 +34,10 @@ export interface ConnectOptions {
   readonly codec?: Codec;
   /**
    * Gives the user's credential. Called before the first link, when it was refused, and before it expires; one call at a
-   * time. What it throws is tried again, 1 s apart at first and 30 s at most. Default: none is shown.
+   * time. What it throws is tried again, 1 s apart at first and 30 s at most, and so is what is no text. Nothing, or an
+   * empty text, shows none. Default: none is shown.
    */
-  readonly auth?: (context: AuthContext) => string | Promise<string>;
+  readonly auth?: (context: AuthContext) => string | undefined | Promise<string | undefined>;
   /**
    * Whether a page that is loaded again keeps the session. `'tab'`: in `sessionStorage`, used under a Web Lock, so that a
    * duplicated tab has a session of its own. `'never'`: nothing is kept. Default: `'tab'` where the platform has both.

@@ -52,7 +52,7 @@ export interface Session {
   readonly id: string | undefined;
   /** Who the gateway takes this client for; nothing where nobody is authenticated. */
   readonly user: string | undefined;
-  /** Whether it goes on from the page before this one. */
+  /** Whether it goes on from the page before this one; not any more once that session is lost. */
   readonly isResumed: boolean;
   /** What the page before this one sent and had no reply of. Resolves once that is known, which needs no link. */
   readonly restored: Promise<readonly Restored[]>;
@@ -68,7 +68,7 @@ export interface Session {
 
   /**
    * Subscribes to a channel. A channel that is held already is the same `Channel`, and is held until it is left as often
-   * as it was subscribed.
+   * as it was subscribed. Throws a `TypeError` that gives the rule where the channel or an option is none.
    */
   subscribe<Events extends object = Record<string, unknown>, State = unknown>(
     channel: string,
@@ -82,7 +82,7 @@ export interface Session {
   ): Channel<Events, State>;
 
   /**
-   * Says something to the application: JSON, or bytes where it is a `Uint8Array`. It is sent in order, once, over whatever
+   * Says something to the application: JSON, or bytes where it is an `ArrayBuffer` or a view of one. It is sent in order, once, over whatever
    * links it takes.
    *
    * Rejects with `Rejected`, `OutcomeUnknown`, `SessionClosed`, a `TypeError` where `data` is no JSON, or the signal's
@@ -92,7 +92,7 @@ export interface Session {
 
   /**
    * Says something that matters now or not at all, at most 4 KiB, in a channel that is subscribed. Returns whether it was
-   * passed on. docs/protocol.md, Volatiles.
+   * passed on: not where it is larger, nor where the channel is not subscribed. docs/protocol.md, Volatiles.
    */
   sendVolatile(channel: string, data?: unknown, options?: { readonly name?: string }): boolean;
 

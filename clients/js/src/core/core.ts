@@ -76,7 +76,7 @@ export interface CoreLike {
   command(nowMs: number, command: Command, ticket: number): void;
   volatile(nowMs: number, channel: string, name: string | undefined, payload: Payload): boolean;
   migrate(nowMs: number, transport: TransportName, ticket: number): void;
-  authenticate(nowMs: number, token: string): void;
+  authenticate(nowMs: number, token: string | undefined): void;
   close(nowMs: number): void;
   /**
    * The oldest item that the application has not taken (a slow iterator): nothing from there on is acknowledged. A number of
@@ -195,7 +195,7 @@ export class Core implements CoreLike {
     migrate(this.#at(nowMs), transport, ticket);
   }
 
-  authenticate(nowMs: number, token: string): void {
+  authenticate(nowMs: number, token: string | undefined): void {
     authenticate(this.#at(nowMs), token);
   }
 

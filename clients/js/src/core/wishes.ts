@@ -46,14 +46,18 @@ export function migrate(c: Conversation, transport: TransportName, ticket: numbe
   plan(c, { atMs: c.now, transport, ticket });
 }
 
-/** New credentials, for the next links and for the one that is up. They last as long as the ones before, until it is told. */
-export function authenticate(c: Conversation, token: string): void {
+/**
+ * New credentials, for the next links and for the one that is up. They last as long as the ones before, until it is told.
+ * Without any the next link shows none.
+ */
+export function authenticate(c: Conversation, token: string | undefined): void {
   c.auth = token;
   c.authExpiresAtMs = c.now + c.authExpiresInMs;
   const link = c.active;
   if (c.standing === 'unauthorized') stand(c, 'waiting', c.now);
-  else if (link?.isDuplex) say(c, link, [{ type: 'auth', token }]);
-  else if (link) postAlone(c, link, { type: 'auth', token });
+  else if (!link || token === undefined) return;
+  else if (link.isDuplex) say(c, link, [{ type: 'auth', token }]);
+  else postAlone(c, link, { type: 'auth', token });
 }
 
 /** The network is another one, or the page is back: what stands is asked for a sign, a wait is cut short. */

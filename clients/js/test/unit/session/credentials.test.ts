@@ -115,3 +115,28 @@ test('closing aborts the call that is under way', async () => {
   assert.equal(signal?.aborted, true);
   assert.equal(clock.nextInMs, undefined);
 });
+
+test('a function that gives no credential enters as nobody', async () => {
+  for (const none of ['', undefined]) {
+    const shown: (string | undefined)[] = [];
+    const authenticate = (token: string | undefined): object => {
+      shown.push(token);
+      return {};
+    };
+    const { clock, open } = world({ authenticate });
+    const session = open({ auth: () => none });
+    await clock.advance(1_000);
+    assert.equal(session.state.name, 'live');
+    assert.deepEqual(new Set(shown), new Set([undefined]));
+  }
+});
+
+test('a function that gives no text is told so, and asked again', async () => {
+  const { clock, open } = world();
+  let calls = 0;
+  const session = open({ auth: () => (calls++ ? 'token' : (5 as never)) });
+  await clock.advance(0);
+  assert.match(JSON.stringify(session.state), /no credentials: token is a text of at most 8192 bytes, not 5/);
+  await clock.advance(500);
+  assert.deepEqual([calls, session.state.name], [2, 'live']);
+});

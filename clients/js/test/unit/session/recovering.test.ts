@@ -139,3 +139,23 @@ test('volatiles reach those who hold the channel, and nobody waits for them', as
     { channel: 'room', name: 'cursor', time, sender: { session: 'session2' }, data: { x: 1 } },
   ]);
 });
+
+test('a volatile that the gateway would drop is not passed on: too large, or of a channel that is not subscribed', async () => {
+  const { clock, open } = world();
+  const session = open();
+  const room = session.subscribe('room');
+  await clock.advance(1_000);
+  assert.deepEqual(
+    [
+      room.sendVolatile(new Uint8Array(4_096)),
+      room.sendVolatile(new Uint8Array(4_097)),
+      room.sendVolatile('ü'.repeat(2_047)),
+      room.sendVolatile('ü'.repeat(2_048)),
+      room.sendVolatile(),
+      session.sendVolatile('other', 1),
+    ],
+    [true, false, true, false, true, false],
+  );
+  await room.leave();
+  assert.equal(room.sendVolatile(1), false);
+});

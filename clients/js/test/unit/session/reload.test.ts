@@ -84,3 +84,19 @@ test('the session goes on, presence does not flap, and a send without a reply is
   assert.deepEqual(changes, ['state', 'join']);
   assert.equal(room.members.size, 2);
 });
+
+test('a session that was resumed and is lost is another one: it is not resumed any more', async () => {
+  const { gateway, clock, open } = world({ latencyMs: 10 });
+  const [first, second] = [page(), page()];
+  open({ environment: first.environment, name: 'lost' });
+  await clock.advance(1_000);
+  first.told().left();
+  gateway.cut();
+  first.told().frozen();
+  const next = open({ environment: second.environment, name: 'lost' });
+  await clock.advance(2_000);
+  assert.equal(next.isResumed, true);
+  gateway.loseSessions();
+  await clock.advance(5_000);
+  assert.deepEqual([next.state.name, next.isResumed], ['live', false]);
+});

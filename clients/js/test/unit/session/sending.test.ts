@@ -111,6 +111,20 @@ test('bytes are sent as bytes, as they were when they were sent', async () => {
   assert.deepEqual([received[0]?.bytes, received[1]?.data], [Uint8Array.of(1, 2, 3), { list: [1] }]);
 });
 
+test('a buffer and every view of one are bytes, and copied', async () => {
+  const { gateway, clock, open } = world();
+  const received: (Uint8Array | undefined)[] = [];
+  gateway.onSend(({ bytes }) => void received.push(bytes));
+  const session = open();
+  const buffer = Uint8Array.of(1, 2, 3, 4).buffer;
+  const ofNode = Buffer.from('abc');
+  for (const data of [buffer, new DataView(buffer, 1, 2), new Uint16Array(buffer, 2), ofNode]) void session.send('game', data);
+  new Uint8Array(buffer).fill(9);
+  ofNode.fill(9);
+  await clock.advance(0);
+  assert.deepEqual(received, [Uint8Array.of(1, 2, 3, 4), Uint8Array.of(2, 3), Uint8Array.of(3, 4), Uint8Array.of(97, 98, 99)]);
+});
+
 test('what the gateway could not read is refused before it is sent', async () => {
   const session = world().open();
   const circle: unknown[] = [];
@@ -131,6 +145,39 @@ test('what the gateway could not read is refused before it is sent', async () =>
   ];
   for (const send of refused) await assert.rejects(send(), TypeError, String(send));
   assert.throws(() => session.subscribe('no spaces'), TypeError);
+});
+
+test('what is of another type than it may be is refused at once, with the rule, and costs the session nothing', async () => {
+  const { clock, open } = world();
+  const session = open();
+  const wrong: readonly (readonly [RegExp, () => unknown])[] = [
+    ...[undefined, null, 5].map((channel) => [/^a channel is 1 to 200 of/, () => session.subscribe(channel as never)] as const),
+    ...[{ last: -1 }, { last: 1.5 }, { last: NaN }, { last: '5' }, {}, 'last', 5, { position: { epoch: 'e', offset: -1 } }].map(
+      (from) => [/^from is 'now', \{ last \} or/, () => session.subscribe('room', { from: from as never })] as const,
+    ),
+    ...['', 'no spaces', 'x'.repeat(33), undefined].map(
+      (epoch) => [/^from is /, () => session.subscribe('room', { from: { position: { epoch: epoch as never, offset: 1 } } })] as const,
+    ),
+    [/^from is /, () => session.subscribe('room', { from: { last: 1, position: { epoch: 'e', offset: 1 } } })],
+    [/^presence is true or false, not "yes"$/, () => session.subscribe('room', { presence: 'yes' as never })],
+    [/^token is a text of at most 8192 bytes, not 5$/, () => session.subscribe('room', { token: 5 as never })],
+    [/^a channel is /, () => session.send(undefined as never)],
+    [/^name is a text of at most 200 bytes, not 5$/, () => session.send('room', 1, { name: 5 as never })],
+    [/^id is a text of at most 64 bytes, not 5$/, () => session.send('room', 1, { id: 5 as never })],
+    [/^meta is /, () => session.send('room', 1, { meta: 'x' as never })],
+    [/^meta.a is a text/, () => session.send('room', 1, { meta: { a: 1 as never } })],
+  ];
+  for (const [message, act] of wrong) await assert.rejects(async () => act(), { name: 'TypeError', message });
+  const room = session.subscribe('room');
+  const sent = session.send('room', 1);
+  await clock.advance(0);
+  await Promise.all([room.subscribed, sent]);
+});
+
+test('what was said wrongly is quoted as far as a person reads it, and a credential is not', () => {
+  const session = world().open();
+  assert.throws(() => session.subscribe('x'.repeat(300)), ({ message }: Error) => message.endsWith(`not "${'x'.repeat(63)}…`));
+  assert.throws(() => session.subscribe('room', { token: 'x'.repeat(9_000) }), ({ message }: Error) => !message.includes('x'.repeat(9)));
 });
 
 test('half of a surrogate pair is replaced: the gateway takes no text with one', async () => {
