@@ -2341,8 +2341,9 @@ failure code:t64 message:t1024 retryable:f`);
     c.authExpiresAtMs = c.now + c.authExpiresInMs;
     const link = c.active;
     if (c.standing === "unauthorized") stand(c, "waiting", c.now);
-    else if (link?.isDuplex) say(c, link, [{ type: "auth", token }]);
-    else if (link) postAlone(c, link, { type: "auth", token });
+    else if (!link || token === void 0) return;
+    else if (link.isDuplex) say(c, link, [{ type: "auth", token }]);
+    else postAlone(c, link, { type: "auth", token });
   }
   function networkChanged(c) {
     c.paused = void 0;
@@ -2563,6 +2564,66 @@ failure code:t64 message:t1024 retryable:f`);
     });
   }
 
+  // src/payload.ts
+  var DEPTH = 128;
+  var QUOTED = 64;
+  function must(isSo, rule, came) {
+    if (isSo) return;
+    const text2 = typeof came === "string" || typeof came === "object" ? JSON.stringify(came) : String(came);
+    throw new TypeError(`${rule}, not ${text2.length > QUOTED ? `${text2.slice(0, QUOTED)}…` : text2}`);
+  }
+  function payloadOf(data) {
+    if (data === void 0) return {};
+    const bytes = bytesOf2(data);
+    if (bytes) return { bytes: bytes.slice() };
+    const text2 = JSON.stringify(data);
+    if (text2 === void 0) throw new TypeError("this is no JSON");
+    const payload2 = JSON.parse(text2.replace(/\\(\\|ud[89a-f]..)/g, (escape) => escape === "\\\\" ? escape : "�"));
+    if (depth(payload2) > DEPTH) throw new TypeError(`this is deeper than ${DEPTH} levels`);
+    return { data: payload2 };
+  }
+  function bytesOf2(data) {
+    if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    return data instanceof ArrayBuffer ? new Uint8Array(data) : void 0;
+  }
+  function checkChannel(channel) {
+    const isName = typeof channel === "string" && /^[\w.~:@$=-]{1,200}$/.test(channel);
+    must(isName, "a channel is 1 to 200 of A-Z a-z 0-9 . _ ~ : @ $ = -", channel);
+    return channel;
+  }
+  function checkFrom(from) {
+    if (from === "now") return from;
+    const { last, position } = from;
+    const isSo = isCount2(last) ? position === void 0 : last === void 0 && isPosition(position);
+    must(isSo, "from is 'now', { last } or { position: { epoch, offset } }, with whole numbers from 0", from);
+    return position ? { position: { epoch: position.epoch, offset: position.offset } } : { last };
+  }
+  function isPosition(position) {
+    const { epoch, offset } = Object(position);
+    return typeof epoch === "string" && /^[!-~]{1,32}$/.test(epoch) && isCount2(offset);
+  }
+  function checkText(what, text2, mostBytes) {
+    const isText2 = typeof text2 === "string";
+    const bytes = new TextEncoder().encode(text2);
+    must(isText2 && bytes.length <= mostBytes, `${what} is a text of at most ${mostBytes} bytes`, isText2 && what === "token" ? "…" : text2);
+    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+  }
+  function checkMeta(meta2) {
+    const entries = Object.entries(meta2);
+    const isNamed = entries.length <= 16 && entries.every(([name]) => /^[a-z0-9-]{1,32}$/.test(name));
+    must(isNamed && typeof meta2 === "object", "meta is at most 16 texts with names of a-z 0-9 -", meta2);
+    const texts = entries.map(([name, value]) => [name, checkText(`meta.${name}`, value, 1024)]);
+    checkText("all of meta", entries.flat().join(""), 1024);
+    return Object.fromEntries(texts);
+  }
+  function isCount2(number) {
+    return Number.isSafeInteger(number) && number >= 0;
+  }
+  function depth(value) {
+    if (typeof value !== "object" || !value) return 0;
+    return Object.values(value).reduce((deepest, inner) => Math.max(deepest, 1 + depth(inner)), 1);
+  }
+
   // src/credentials.ts
   var PATIENCE_MS = 3e4;
   var AHEAD_MS = 3e4;
@@ -2620,7 +2681,7 @@ failure code:t64 message:t1024 retryable:f`);
       const { signal } = running;
       this.#cancel = clock.after(PATIENCE_MS, () => running.abort(new Error("they did not come")));
       const asked = new Promise((resolve) => resolve(auth({ reason, signal })));
-      unlessAborted(asked, signal).finally(() => this.#cancel?.()).then(
+      unlessAborted(asked, signal).then((token) => token === void 0 ? token : checkText("token", token, 8192) || void 0).finally(() => this.#cancel?.()).then(
         (token) => {
           if (this.#isOver) return;
           this.status = void 0;
@@ -2923,37 +2984,6 @@ failure code:t64 message:t1024 retryable:f`);
       if (typeof reportError === "function") reportError(error);
       else console.error(error);
     }
-  }
-
-  // src/payload.ts
-  var DEPTH = 128;
-  function payloadOf(data) {
-    if (data === void 0) return {};
-    if (data instanceof Uint8Array) return { bytes: data.slice() };
-    const text2 = JSON.stringify(data);
-    if (text2 === void 0) throw new TypeError("this is no JSON");
-    const payload2 = JSON.parse(text2.replace(/\\(\\|ud[89a-f]..)/g, (escape) => escape === "\\\\" ? escape : "�"));
-    if (depth(payload2) > DEPTH) throw new TypeError(`this is deeper than ${DEPTH} levels`);
-    return { data: payload2 };
-  }
-  function checkChannel(channel) {
-    if (!/^[\w.~:@$=-]{1,200}$/.test(channel)) throw new TypeError(`${channel} is no name of a channel`);
-    return channel;
-  }
-  function checkText(text2, mostBytes) {
-    const bytes = new TextEncoder().encode(text2);
-    if (bytes.length > mostBytes) throw new TypeError(`${text2} has more than ${mostBytes} bytes`);
-    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
-  }
-  function checkMeta(meta2) {
-    const entries = Object.entries(meta2);
-    if (entries.length > 16 || entries.some(([name]) => !/^[a-z0-9-]{1,32}$/.test(name))) throw new TypeError("meta is out of bounds");
-    checkText(entries.flat().join(""), 1024);
-    return Object.fromEntries(entries.map(([name, value]) => [name, checkText(value, 1024)]));
-  }
-  function depth(value) {
-    if (typeof value !== "object" || !value) return 0;
-    return Object.values(value).reduce((deepest, inner) => Math.max(deepest, 1 + depth(inner)), 1);
   }
 
   // src/snapshot.ts
@@ -3356,6 +3386,7 @@ failure code:t64 message:t1024 retryable:f`);
 
   // src/open-session.ts
   var UNAUTHORIZED = "unauthorized";
+  var VOLATILE_BYTES = 4096;
   var PREFETCH_MS = 3e4;
   var OpenSession = class {
     restored;
@@ -3441,19 +3472,21 @@ failure code:t64 message:t1024 retryable:f`);
     }
     subscribe(channel, options = {}) {
       const { from, presence = false, snapshot, token } = options;
-      let held = this.#channels.get(checkChannel(channel));
+      must(typeof presence === "boolean", "presence is true or false", presence);
+      const command2 = {
+        type: "subscribe",
+        channel: checkChannel(channel),
+        from: checkFrom(from ?? (snapshot ? { last: OVERLAP } : "now")),
+        presence,
+        ...token !== void 0 && { token: checkText("token", token, 8192) }
+      };
+      let held = this.#channels.get(channel);
       const isNew = !held;
       held ??= new Subscription(channel, this);
       if (isNew) this.#channels.set(channel, held);
       if (isNew || presence && !held.presence) {
         held.presence = presence;
-        this.#subscribe(held, {
-          type: "subscribe",
-          channel,
-          from: from ?? (snapshot ? { last: OVERLAP } : "now"),
-          presence,
-          ...token !== void 0 && { token: checkText(token, 8192) }
-        });
+        this.#subscribe(held, command2);
       }
       held.join(options);
       return held;
@@ -3478,13 +3511,11 @@ failure code:t64 message:t1024 retryable:f`);
     }
     sendVolatile(channel, data, { name } = {}) {
       const payload2 = payloadOf(data);
-      const core = this.#core;
-      checkChannel(channel);
-      if (!core || !this.isLive) return false;
+      const bytes = payload2.bytes ?? new TextEncoder().encode(JSON.stringify(payload2.data));
+      if (name !== void 0) name = checkText("name", name, 200);
+      if (!this.isLive || !this.#standingChannel(checkChannel(channel)) || bytes.length > VOLATILE_BYTES) return false;
       let isPassed = false;
-      this.change((core2, nowMs) => {
-        isPassed = core2.volatile(nowMs, channel, name === void 0 ? name : checkText(name, 200), payload2);
-      });
+      this.change((core, nowMs) => isPassed = core.volatile(nowMs, channel, name, payload2));
       return isPassed;
     }
     migrate(transport, { signal } = {}) {
@@ -3558,6 +3589,7 @@ failure code:t64 message:t1024 retryable:f`);
           this.#wasUp = true;
           return this.#listeners.tell(incoming.isResumed ? "resumed" : "opened", { session: incoming.session });
         case "lost":
+          this.isResumed = false;
           this.#heldBack = void 0;
           for (const iteration of this.#held) iteration.disown();
           for (const channel of this.#channels.values()) channel.stands = false;
@@ -3656,9 +3688,9 @@ failure code:t64 message:t1024 retryable:f`);
     return {
       type: "send",
       channel: checkChannel(channel),
-      ...name !== void 0 && { name: checkText(name, 200) },
-      ...id !== void 0 && { id: checkText(id, 64) },
-      ...meta2 && { meta: checkMeta(meta2) },
+      ...name !== void 0 && { name: checkText("name", name, 200) },
+      ...id !== void 0 && { id: checkText("id", id, 64) },
+      ...meta2 !== void 0 && { meta: checkMeta(meta2) },
       ...payloadOf(data)
     };
   }
@@ -3970,7 +4002,9 @@ ${value}`;
   var CLIENT = { name: "throughline-client", version: "0.1.0" };
   function connect(url, options = {}) {
     const base = baseOf(url);
-    const { transports = [webSocket(), sse(), polling()], clock = systemClock, random = Math.random, codec = json(), signal } = options;
+    const { clock = systemClock, random = Math.random, codec = json(), signal } = options;
+    const listed = options.transports ?? [webSocket(), sse(), polling()];
+    const transports = listed.filter(({ name }, index) => listed.findIndex((other) => other.name === name) === index);
     const timing = { ...defaultTiming, ...options.timing };
     const environment = options.environment ?? platform(clock);
     const verdicts = options.verdicts ?? verdictStore(base);
@@ -4145,18 +4179,18 @@ ${value}`;
       clock.after(LAST_WORD_MS, () => tell2(void 0));
       session?.closed.then((info) => tell2(info?.closeCode), () => tell2(void 0));
     });
-    const bytesOf2 = (message) => {
+    const bytesOf3 = (message) => {
       const encoded = codec.encode(message);
       return typeof encoded === "string" ? new TextEncoder().encode(encoded) : encoded;
     };
     const write3 = (writer, bytes) => void writer?.write(bytes).catch(ignored);
     return {
       transmit(message) {
-        if (!told3.isOver) write3(stream, bytesOf2(message));
+        if (!told3.isOver) write3(stream, bytesOf3(message));
       },
       transmitVolatile(message) {
         if (told3.isOver) return;
-        for (const bytes of message.map((frame) => bytesOf2([frame]))) {
+        for (const bytes of message.map((frame) => bytesOf3([frame]))) {
           const writer = bytes.length > (session?.datagrams.maxDatagramSize ?? 0) ? stream : beside ?? stream;
           if ((writer?.desiredSize ?? 0) > 0) write3(writer, bytes);
         }

@@ -25,7 +25,10 @@ export const CLIENT = { name: 'throughline-client', version: '0.1.0' };
  */
 export function connect(url: string | URL, options: ConnectOptions = {}): Session {
   const base = baseOf(url);
-  const { transports = [webSocket(), sse(), polling()], clock = systemClock, random = Math.random, codec = json(), signal } = options;
+  const { clock = systemClock, random = Math.random, codec = json(), signal } = options;
+  const listed = options.transports ?? [webSocket(), sse(), polling()];
+  // One that is listed twice would be the better of itself, and probed for ever.
+  const transports = listed.filter(({ name }, index) => listed.findIndex((other) => other.name === name) === index);
   const timing = { ...defaultTiming, ...options.timing };
   const environment = options.environment ?? platform(clock);
   const verdicts = options.verdicts ?? verdictStore(base);

@@ -143,3 +143,23 @@ test('the gateway is told the version of this package', () => {
   const { name, version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as typeof CLIENT;
   assert.deepEqual(CLIENT, { name, version });
 });
+
+test('a transport that is listed twice is used once', async () => {
+  const { gateway, clock, open } = world({ latencyMs: 10 });
+  const opened: string[] = [];
+  const counted = gateway.transports.map((transport): Transport => {
+    const { name } = transport;
+    return {
+      ...transport,
+      open(opening) {
+        opened.push(name);
+        // Nobody hears the answer of its handshake.
+        const events = name === 'websocket' ? { ...opening.events, opened() {} } : opening.events;
+        return transport.open({ ...opening, events });
+      },
+    };
+  });
+  open({ transports: counted.flatMap((transport) => [transport, transport]) });
+  await clock.advance(4_000);
+  assert.deepEqual(opened, ['polling', 'websocket', 'sse']);
+});
