@@ -1167,6 +1167,10 @@ failure code:t64 message:t1024 retryable:f`);
       const count = sends < 0 ? this.#entries.length : sends;
       return count ? this.run(nowMs, this.low - 1, Math.min(ahead, count), budgetBytes) : void 0;
     }
+    /** Whether a subscribe of this channel is still to be answered. */
+    asksFor(channel) {
+      return this.#entries.some(({ command: command2 }) => command2.type === "subscribe" && command2.channel === channel);
+    }
     /** Notes the reply of a number; tells who waited for it and what it was, once. */
     reply(number) {
       const entry = number === void 0 ? void 0 : this.#entries[number - this.low];

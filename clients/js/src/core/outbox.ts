@@ -103,6 +103,11 @@ export class Outbox {
     return count ? this.run(nowMs, this.low - 1, Math.min(ahead, count), budgetBytes) : undefined;
   }
 
+  /** Whether a subscribe of this channel is still to be answered. */
+  asksFor(channel: string): boolean {
+    return this.#entries.some(({ command }) => command.type === 'subscribe' && command.channel === channel);
+  }
+
   /** Notes the reply of a number; tells who waited for it and what it was, once. */
   reply(number: number | undefined): { readonly owner: Owner; readonly command: Command } | undefined {
     const entry = number === undefined ? undefined : this.#entries[number - this.low];

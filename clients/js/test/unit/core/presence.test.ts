@@ -59,6 +59,25 @@ test('where it did not, the renewal asks for it', () => {
   ]);
 });
 
+test('what a renewal asks for is asked for once', () => {
+  const [bench, old] = present();
+  bench.ends(old, closed(4100));
+  const [link] = bench.opened();
+  bench.down(link, welcome(2, false));
+  assert.equal(commands(bench.said()), undefined, 'it travelled with the hello');
+  bench.down(link, retry('positions'));
+  const [next] = bench.opened();
+  bench.down(next, welcome(2, true, { incarnation: 2 }));
+  assert.equal(commands(bench.said())?.items.filter(({ type }) => type === 'subscribe').length, 2, 'nor where it is rebuilt meanwhile');
+  const [asked, before] = present();
+  asked.down(before, retry('ended'));
+  const [poll] = asked.opened();
+  asked.down(poll, retry('superseded'));
+  const [again] = asked.opened();
+  asked.down(again, welcome(3, false));
+  assert.equal(commands(asked.said()), undefined);
+});
+
 test('a resume without a rebuild asks for nothing', () => {
   const [bench, old] = present();
   bench.pass(1_000);
