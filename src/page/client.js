@@ -530,6 +530,9 @@ failure code:t64 message:t1024 retryable:f`);
 
   // src/core/inbox.ts
   var HINTS = 64;
+  var MOST_BESIDE = 8192;
+  var LARGEST_BYTES = 1048576;
+  var OVERRATED = 16;
   var Inbox = class {
     /** The last item that came. */
     received = 0;
@@ -540,6 +543,8 @@ failure code:t64 message:t1024 retryable:f`);
     /** The oldest item that the application has not taken out of its own queues. */
     held;
     #queue = [];
+    /** `bytes` before each of the last items that came: of all that are not taken, at least. */
+    #before = [];
     /** The last item that may be acknowledged: the application has it and all before it, or need not see them. */
     get taken() {
       const oldest = this.#queue.find((waiting) => waiting.number > 0)?.number ?? Infinity;
@@ -549,9 +554,17 @@ failure code:t64 message:t1024 retryable:f`);
     get isBehind() {
       return this.taken < this.received;
     }
+    /** Whether more waits for the application than these windows let through, however it is counted. */
+    isFlooded({ unacknowledgedItems, unacknowledgedBytes }) {
+      const count = this.received - this.taken;
+      this.#before = count ? this.#before.slice(-count) : [];
+      const bytes = this.bytes - (this.#before[0] ?? this.bytes);
+      return count > 2 * unacknowledgedItems + MOST_BESIDE || bytes > OVERRATED * (unacknowledgedBytes + LARGEST_BYTES);
+    }
     /** Counts the next item, moves positions, and queues what the application has to see. */
     take(item, isQuiet) {
       const number = ++this.received;
+      this.#before.push(this.bytes);
       const incoming = this.#follow(number, item);
       if (incoming && !isQuiet) this.#queue.push({ incoming, number });
     }
@@ -2196,7 +2209,7 @@ failure code:t64 message:t1024 retryable:f`);
   }
   function wishAgain({ wishes, inbox, outbox }) {
     for (const { from: _, ...wish } of wishes.values()) {
-      if (wish.presence && inbox.positions.has(wish.channel)) outbox.push(wish, "wish");
+      if (wish.presence && inbox.positions.has(wish.channel) && !outbox.asksFor(wish.channel)) outbox.push(wish, "wish");
     }
   }
   function confirm(c, link, isResumed) {
@@ -2226,6 +2239,7 @@ failure code:t64 message:t1024 retryable:f`);
       link.doubts = 0;
     }
     c.refusals = 0;
+    if (c.inbox.isFlooded(c.limits)) protocolError(c, link, "the gateway sends beyond its windows");
   }
   function take(c, item) {
     const { inbox, outbox, wishes } = c;
@@ -3758,7 +3772,7 @@ failure code:t64 message:t1024 retryable:f`);
       const { value } = await reader.read();
       if (!value) break;
       length += value.length;
-      if (length > LARGEST_BYTES) {
+      if (length > LARGEST_BYTES2) {
         void reader.cancel();
         return { kind: "protocol", reason: "an answer is larger than it may be" };
       }
@@ -3782,7 +3796,7 @@ failure code:t64 message:t1024 retryable:f`);
     const seconds2 = /^\d+$/.exec(headers.get("retry-after") ?? "");
     return { kind: "refused", status, ...seconds2 && { retryAfterMs: Math.min(Number(seconds2[0]), 3600) * 1e3 } };
   }
-  var LARGEST_BYTES = 4 << 20;
+  var LARGEST_BYTES2 = 4 << 20;
 
   // src/transports/reports.ts
   function reports(events) {

@@ -200,7 +200,7 @@ function beginSession(c: Conversation, link: Link, { next, received }: Welcome):
 /** Positions do not say who wants presence: it is asked for again, which changes nothing else of a channel that is held. */
 function wishAgain({ wishes, inbox, outbox }: Conversation): void {
   for (const { from: _, ...wish } of wishes.values()) {
-    if (wish.presence && inbox.positions.has(wish.channel)) outbox.push(wish, 'wish');
+    if (wish.presence && inbox.positions.has(wish.channel) && !outbox.asksFor(wish.channel)) outbox.push(wish, 'wish');
   }
 }
 
@@ -239,6 +239,7 @@ function handleItems(c: Conversation, link: Link, first: number, items: readonly
     link.doubts = 0;
   }
   c.refusals = 0;
+  if (c.inbox.isFlooded(c.limits)) protocolError(c, link, 'the gateway sends beyond its windows');
 }
 
 /** Takes the next item; whoever waits for it hears at once, outside the application's queue (L15). */

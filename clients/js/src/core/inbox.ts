@@ -5,11 +5,20 @@
  * what a slow iterator holds back, is not acknowledged: so the gateway's windows bound what waits.
  */
 
-import type { Item, Position } from '../protocol.js';
+import type { Item, Limits, Position } from '../protocol.js';
 import type { Incoming } from './output.js';
 
 /** How many things may wait for the application before what need not be heard is dropped. */
 const HINTS = 64;
+
+/** What may wait beside events: replies, gaps, who takes part. A gateway's own bound is 2,048 replies. */
+const MOST_BESIDE = 8_192;
+
+/** The largest event for which there is always room. */
+const LARGEST_BYTES = 1_048_576;
+
+/** By how much `weigh` may overrate what the gateway counts. */
+const OVERRATED = 16;
 
 interface Waiting {
   readonly incoming: Incoming;
@@ -27,6 +36,8 @@ export class Inbox {
   /** The oldest item that the application has not taken out of its own queues. */
   held: number | undefined;
   readonly #queue: Waiting[] = [];
+  /** `bytes` before each of the last items that came: of all that are not taken, at least. */
+  #before: number[] = [];
 
   /** The last item that may be acknowledged: the application has it and all before it, or need not see them. */
   get taken(): number {
@@ -39,9 +50,18 @@ export class Inbox {
     return this.taken < this.received;
   }
 
+  /** Whether more waits for the application than these windows let through, however it is counted. */
+  isFlooded({ unacknowledgedItems, unacknowledgedBytes }: Limits): boolean {
+    const count = this.received - this.taken;
+    this.#before = count ? this.#before.slice(-count) : [];
+    const bytes = this.bytes - (this.#before[0] ?? this.bytes);
+    return count > 2 * unacknowledgedItems + MOST_BESIDE || bytes > OVERRATED * (unacknowledgedBytes + LARGEST_BYTES);
+  }
+
   /** Counts the next item, moves positions, and queues what the application has to see. */
   take(item: Item, isQuiet: boolean): void {
     const number = ++this.received;
+    this.#before.push(this.bytes);
     const incoming = this.#follow(number, item);
     if (incoming && !isQuiet) this.#queue.push({ incoming, number });
   }

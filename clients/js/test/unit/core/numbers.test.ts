@@ -170,6 +170,27 @@ test('what is held back of a lost session holds nothing of the new one back', ()
   assert.deepEqual(bench.said(), [{ type: 'ack', upTo: 1 }]);
 });
 
+test('a gateway that sends on and on beyond its windows loses the link, and one that keeps to them does not', () => {
+  for (const [each, size, within] of [
+    [512, 1, 1_024],
+    [4, 100_000, 8],
+  ] as const) {
+    for (const taken of [true, false]) {
+      const [bench, link] = Bench.up('websocket');
+      bench.down(link, items(1, subscribed('a', 0)));
+      for (let offset = 0; offset < 40 * within; offset += each) {
+        const events = Array.from({ length: each }, (_, n) => ({ ...event('a', offset + n + 1), bytes: new Uint8Array(size) }));
+        bench.taken();
+        bench.core.holdBack(taken ? offset + 2 : 1);
+        bench.down(link, items(offset + 2, ...events));
+        if (offset <= within) assert.ok(bench.open.has(link));
+      }
+      bench.run();
+      assert.equal(bench.open.has(link), taken, `${each} events of ${size} bytes`);
+    }
+  }
+});
+
 test('half a window is acknowledged at once, and less after a while', () => {
   const [bench, link] = Bench.up('websocket');
   bench.down(link, items(1, subscribed('a', 0)));
