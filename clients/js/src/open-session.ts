@@ -7,7 +7,7 @@
  */
 
 import type { Keeper } from './browser/reload.js';
-import type { Channel, Happening, InnerSendOptions, Reply, SendOptions, SubscribeOptions, Unlisten } from './channel.js';
+import type { Channel, Happening, InnerSendOptions, Reply, SubscribeOptions, Unlisten } from './channel.js';
 import type { Clock, Random } from './clock.js';
 import type { CoreLike } from './core/core.js';
 import type { CoreState, Incoming, Outcome, Saved, Verdict } from './core/output.js';
@@ -19,7 +19,7 @@ import type { Iteration } from './iteration.js';
 import { Listeners } from './listeners.js';
 import type { ConnectOptions } from './options.js';
 import { unlessAborted } from './patience.js';
-import { checkChannel, checkFrom, checkMeta, checkText, must, payloadOf } from './payload.js';
+import { checkChannel, checkText, payloadOf, sendOf, subscribeOf } from './payload.js';
 import type { Command, Subscribed, TransportName } from './protocol.js';
 import type { Restored, Session, SessionEvents, SessionState } from './session.js';
 import { OVERLAP } from './snapshot.js';
@@ -143,15 +143,8 @@ export class OpenSession implements Session, Host, Audience {
   }
 
   subscribe<Events extends object, State>(channel: string, options: SubscribeOptions<State> = {}): Channel<Events, State> {
-    const { from, presence = false, snapshot, token } = options;
-    must(typeof presence === 'boolean', 'presence is true or false', presence);
-    const command: Command = {
-      type: 'subscribe',
-      channel: checkChannel(channel),
-      from: checkFrom(from ?? (snapshot ? { last: OVERLAP } : 'now')),
-      presence,
-      ...(token !== undefined && { token: checkText('token', token, 8_192) }),
-    };
+    const { snapshot, presence = false } = options;
+    const command = subscribeOf(channel, options.from ?? (snapshot ? { last: OVERLAP } : 'now'), options);
     let held = this.#channels.get(channel);
     const isNew = !held;
     held ??= new Subscription(channel, this);
@@ -390,15 +383,4 @@ export class OpenSession implements Session, Host, Audience {
   get #reason(): string {
     return 'reason' in this.state ? this.state.reason : 'closed';
   }
-}
-
-function sendOf(channel: string, data: unknown, { name, id, meta }: SendOptions): Command {
-  return {
-    type: 'send',
-    channel: checkChannel(channel),
-    ...(name !== undefined && { name: checkText('name', name, 200) }),
-    ...(id !== undefined && { id: checkText('id', id, 64) }),
-    ...(meta !== undefined && { meta: checkMeta(meta) }),
-    ...payloadOf(data),
-  };
 }

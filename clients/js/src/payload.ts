@@ -3,7 +3,8 @@
  * said again on the next one. Bounds are those of docs/codecs.md; how large a whole message may be the core knows.
  */
 
-import type { From, Meta, Payload, Position } from './protocol.js';
+import type { SendOptions, SubscribeOptions } from './channel.js';
+import type { Command, From, Meta, Payload, Position } from './protocol.js';
 
 /** How deep a payload may be. */
 const DEPTH = 128;
@@ -14,8 +15,32 @@ const QUOTED = 64;
 /** Throws a `TypeError` that gives the rule and what came, unless it is so. */
 export function must(isSo: boolean, rule: string, came: unknown): void {
   if (isSo) return;
-  const text = typeof came === 'string' || typeof came === 'object' ? JSON.stringify(came) : String(came);
+  const text = (JSON.stringify(came) as string | undefined) ?? typeof came;
   throw new TypeError(`${rule}, not ${text.length > QUOTED ? `${text.slice(0, QUOTED)}…` : text}`);
+}
+
+/** What `subscribe` says. */
+export function subscribeOf(channel: string, from: From, { presence = false, token }: SubscribeOptions): Command {
+  must(typeof presence === 'boolean', 'presence is true or false', presence);
+  return {
+    type: 'subscribe',
+    channel: checkChannel(channel),
+    from: checkFrom(from),
+    presence,
+    ...(token !== undefined && { token: checkText('token', token, 8_192) }),
+  };
+}
+
+/** What `send` says. */
+export function sendOf(channel: string, data: unknown, { name, id, meta }: SendOptions): Command {
+  return {
+    type: 'send',
+    channel: checkChannel(channel),
+    ...(name !== undefined && { name: checkText('name', name, 200) }),
+    ...(id !== undefined && { id: checkText('id', id, 64) }),
+    ...(meta !== undefined && { meta: checkMeta(meta) }),
+    ...payloadOf(data),
+  };
 }
 
 /** A payload of its own, which does not change when the application's data does. Throws a `TypeError` where it is no JSON. */
@@ -45,7 +70,7 @@ export function checkChannel(channel: string): string {
 }
 
 /** Where to begin, which does not change when the application's object does. */
-export function checkFrom(from: From): From {
+function checkFrom(from: From): From {
   if (from === 'now') return from;
   const { last, position } = from as { readonly last?: number; readonly position?: Position };
   const isSo = isCount(last) ? position === undefined : last === undefined && isPosition(position);
@@ -66,7 +91,7 @@ export function checkText(what: string, text: string, mostBytes: number): string
   return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
 }
 
-export function checkMeta(meta: Meta): Meta {
+function checkMeta(meta: Meta): Meta {
   const entries = Object.entries(meta);
   const isNamed = entries.length <= 16 && entries.every(([name]) => /^[a-z0-9-]{1,32}$/.test(name));
   must(isNamed && typeof meta === 'object', 'meta is at most 16 texts with names of a-z 0-9 -', meta);
