@@ -50,7 +50,7 @@ export type Happening<Events extends object = Record<string, unknown>, State = u
 
 /** How fresh what is shown of a channel is. */
 export type Freshness =
-  /** Nothing is known yet: show a skeleton. `error` is what `snapshot` threw last. */
+  /** Nothing is known yet: show a skeleton. `error` is what `snapshot` threw last, or what was wrong with what it gave. */
   | { readonly name: 'loading'; readonly error?: unknown }
   /** What is shown is what is. */
   | { readonly name: 'live' }
@@ -122,8 +122,8 @@ export interface SubscribeOptions<State = unknown> {
   /**
    * Fetches the state that the channel's events change, with the position that it is as of. Called at once, beside the
    * subscription; after a gap; and when `subscribe` asks for it on a channel that is held. Events wait for it, those at
-   * or before its position are dropped. What it throws is tried again, 1 s apart at first and 30 s at most. `signal` is
-   * aborted when nobody wants it any more.
+   * or before its position are dropped. What it throws, and what is no snapshot, is tried again, 1 s apart at first and 30 s at most. `signal`
+   * is aborted when nobody wants it any more.
    */
   readonly snapshot?: (context: { readonly signal: AbortSignal; readonly reason: SnapshotReason }) => Promise<Snapshot<State>>;
   /** A permission to subscribe, for an application that hands out such. */

@@ -16,6 +16,7 @@
 import type { ChannelEvent, Happening, Snapshot, SnapshotReason, SubscribeOptions } from './channel.js';
 import type { Clock, Random } from './clock.js';
 import { backoffMs } from './patience.js';
+import { isPosition, must } from './payload.js';
 import type { Gap, Position } from './protocol.js';
 
 /** How many events before the subscription make up for a snapshot that was taken a little earlier. */
@@ -129,7 +130,8 @@ export class Snapshots {
     this.#takeBack = undefined;
     const { signal } = (this.#running = new AbortController());
     // One at a time: one that was aborted is waited for, and may be good all the same.
-    new Promise<Snapshot<unknown>>((resolve) => resolve(this.#options.fetch({ signal, reason }))).then(
+    const fetched = new Promise<Snapshot<unknown>>((resolve) => resolve(this.#options.fetch({ signal, reason })));
+    fetched.then(checked).then(
       (snapshot) => {
         this.#running = undefined;
         this.#failures = 0;
@@ -175,4 +177,11 @@ export class Snapshots {
 /** Whether a place is at or behind another, of the same epoch. */
 export function reaches(place: Position | undefined, other: Position): boolean {
   return place?.epoch === other.epoch && place.offset >= other.offset;
+}
+
+/** Holds what came to what a snapshot is: an answer of another kind counts as none. */
+function checked(snapshot: Snapshot<unknown>): Snapshot<unknown> {
+  const { position } = Object(snapshot) as Partial<Snapshot<unknown>>;
+  must(isPosition(position), 'a snapshot is { state, position: { epoch, offset } }', snapshot);
+  return snapshot;
 }

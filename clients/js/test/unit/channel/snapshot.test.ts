@@ -195,6 +195,24 @@ test('a fetch that throws is tried again, further apart each time, and the fresh
   assert.deepEqual(room.freshness, { name: 'stale', sinceMs, reason: 'snapshot', error: new Error('again') });
 });
 
+test('a snapshot that is none has failed: the freshness says what it has to be, and it is tried again', async () => {
+  const answers: unknown[] = [undefined, null, { error: 'x' }, { state: 1 }, { state: 1, position: { epoch: 5, offset: 'x' } }];
+  for (const answer of [...answers, { state: 1, position: { epoch: 'e1', offset: -1 } }]) {
+    for (const latencyMs of [0, 100]) {
+      const { clock, open } = world({ latencyMs });
+      let calls = 0;
+      const good = { state: 'good', position: at(0) };
+      const room = open().subscribe('room', { snapshot: async () => (calls++ ? good : (answer as typeof good)) });
+      await clock.advance(1);
+      const { name, error } = room.freshness as { name: string; error?: Error };
+      assert.deepEqual([name, error?.name, calls], ['loading', 'TypeError', 1]);
+      assert.match(error?.message ?? '', /^a snapshot is \{ state, position: \{ epoch, offset \} \}, not /);
+      await clock.advance(1_000);
+      assert.deepEqual([room.freshness, calls], [{ name: 'live' }, 2]);
+    }
+  }
+});
+
 test('a source that stays behind is asked less and less', async () => {
   const { clock, source } = begin(30);
   await clock.advance(1_000);
