@@ -2,8 +2,7 @@
  * Bundles the client for the page that the gateway serves at `/`: `npm run embed -- <file>`, called by `cargo xtask client`.
  *
  * One script that defines `throughline`, the core entry with WebTransport, the binary codec and optimistic
- * views, which the quiz shows. It is committed, so it is
- * not minified, its files are named where they begin, and the same sources give the same bytes.
+ * views, which the quiz shows. It is committed, so the same sources give the same bytes; and minified, since phones load it.
  */
 
 import { fileURLToPath } from 'node:url';
@@ -22,6 +21,7 @@ await build({
   absWorkingDir: fileURLToPath(new URL('..', import.meta.url)),
   outfile,
   bundle: true,
+  minify: true,
   format: 'iife',
   globalName: 'throughline',
   target: 'es2022',
