@@ -180,9 +180,10 @@ export class Driver {
     }
   }
 
+  /** One that is closed in peace is there until it has ended, or is closed at once. */
   #close(link: number, inPeace: boolean): void {
     this.#links.get(link)?.close(inPeace);
-    this.#links.delete(link);
+    if (!inPeace) this.#links.delete(link);
   }
 
   #settle(ticket: number, outcome: Outcome): void {

@@ -46,6 +46,8 @@ export class FakeLink implements Link {
   readonly #door: Door;
   /** The client listens no more. */
   #isClosed = false;
+  /** But to the end: it was closed in peace. */
+  #isAwaited = false;
   #isOver = false;
 
   constructor(transport: TransportName, isDuplex: boolean, { events, hello }: Opening, door: Door) {
@@ -90,10 +92,11 @@ export class FakeLink implements Link {
     });
   }
 
-  close(): void {
+  close(inPeace: boolean): void {
     this.#isClosed = true;
-    // What was said before it is still on its way.
-    this.#later(() => this.#leave());
+    this.#isAwaited = inPeace && !this.isPolling;
+    // What was said before it is still on its way; where it was in peace, the gateway closes it too.
+    this.#later(() => (inPeace ? this.end({ kind: 'closed', code: 1000 }) : this.#leave()));
   }
 
   // What the gateway says.
@@ -117,9 +120,9 @@ export class FakeLink implements Link {
   /** Ends it at once: what is on its way is lost. */
   cut(end: End = { kind: 'lost', reason: 'cut' }): void {
     if (this.#isOver) return;
-    const isClosed = this.#isClosed;
+    const isHeard = !this.#isClosed || this.#isAwaited;
     this.#leave();
-    if (!isClosed) this.#events.ended(end);
+    if (isHeard) this.#events.ended(end);
   }
 
   #leave(): void {

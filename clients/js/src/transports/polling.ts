@@ -36,7 +36,7 @@ function open(opening: Opening, { fetch = globalThis.fetch }: HttpOptions): Link
     },
     post: poster(posts, codec, told),
     close(inPeace) {
-      told.stop();
+      told.stop(false);
       polls.giveUp();
       if (!inPeace) posts.giveUp();
     },

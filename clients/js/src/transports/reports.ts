@@ -5,19 +5,24 @@ import type { End, LinkEvents } from './transport.js';
 
 export interface Reports {
   readonly isOver: boolean;
-  tell<K extends keyof LinkEvents>(what: K, ...about: Parameters<LinkEvents[K]>): void;
+  /** Returns whether somebody listened. */
+  tell<K extends keyof LinkEvents>(what: K, ...about: Parameters<LinkEvents[K]>): boolean;
   /** Tells what came down a stream; gives how that ends the link, if it does. */
   heard(decoded: Decoded): End | undefined;
-  /** Nobody listens any more. */
-  stop(): void;
+  /** Nobody listens any more, but to the end where it is closed in peace. */
+  stop(inPeace: boolean): void;
 }
 
 export function reports(events: LinkEvents): Reports {
   let isOver = false;
+  let isAwaited = false;
   const tell: Reports['tell'] = (what, ...about) => {
-    if (isOver) return;
-    isOver = what === 'ended';
+    const isEnd = what === 'ended';
+    if (isOver && !(isEnd && isAwaited)) return false;
+    isOver ||= isEnd;
+    isAwaited = false;
     (events[what] as (...about: readonly unknown[]) => void)(...about);
+    return true;
   };
   return {
     get isOver() {
@@ -30,7 +35,8 @@ export function reports(events: LinkEvents): Reports {
       else tell('alive');
       return fault && { kind: 'protocol', reason: fault.message };
     },
-    stop() {
+    stop(inPeace) {
+      isAwaited = inPeace && !isOver;
       isOver = true;
     },
   };

@@ -43,7 +43,7 @@ function open(opening: Opening, { fetch = globalThis.fetch }: HttpOptions): Link
     poll() {},
     post: poster(posts, codec, told),
     close(inPeace) {
-      told.stop();
+      told.stop(false);
       stream.giveUp();
       if (!inPeace) posts.giveUp();
     },

@@ -4,7 +4,8 @@
  *
  * Duplex links (`websocket`, `webtransport`) transmit both ways. An event stream (`sse`) takes its first message with
  * its request, and is told the rest by posts beside it. A polling link carries nothing by itself: it polls and posts.
- * A link reports nothing before `open` has returned it, after `close`, or after it has reported `ended`.
+ * A link reports nothing before `open` has returned it, after `close`, or after it has reported `ended`. A duplex link
+ * that is closed in peace still reports that it `ended`, once the gateway has closed it too.
  */
 
 import type { Clock } from '../clock.js';

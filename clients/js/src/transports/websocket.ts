@@ -48,10 +48,8 @@ function open(opening: Opening, WebSocket: WebSocketOptions['WebSocket']): Link 
   let why = '';
 
   const end = (end: End) => {
-    if (told.isOver) return;
     stopWaiting();
-    told.tell('ended', end);
-    socket?.close();
+    if (told.tell('ended', end)) socket?.close();
   };
   const failed = (outcome: AttemptOutcome, reason: string) => end({ kind: 'failed', outcome, reason });
   const stopWaiting = clock.after(connectMs, () => failed('hung', 'its handshake was not answered'));
@@ -103,7 +101,7 @@ function open(opening: Opening, WebSocket: WebSocketOptions['WebSocket']): Link 
     post() {},
     close(inPeace) {
       stopWaiting();
-      told.stop();
+      told.stop(inPeace);
       if (inPeace || !socket?.terminate) socket?.close(1000);
       else socket.terminate();
     },

@@ -161,12 +161,12 @@ function open(opening: Opening, WebTransport: WebTransportOptions['WebTransport'
     poll() {},
     post() {},
     close(inPeace) {
-      told.stop();
+      told.stop(inPeace && !!stream);
       if (!inPeace || !stream) {
         hangUp();
         return;
       }
-      // The gateway has its last word, which is read and not told; then whoever reads hangs up.
+      // The gateway has its last word, which is read and not told; then whoever reads tells the end, and hangs up.
       stream.close().catch(ignored);
       stopWaiting = clock.after(GOODBYE_MS, () => hangUp());
     },

@@ -97,6 +97,50 @@ test('close says goodbye: the gateway forgets the session, and everything ends',
   assert.equal(clock.nextInMs, undefined, 'no timer is left');
 });
 
+test('close is done as soon as the gateway has closed the link, by every transport', async () => {
+  for (const name of ['websocket', 'sse', 'polling']) {
+    const { gateway, clock, open } = world({ latencyMs: 10 });
+    const session = open({ transports: gateway.transports.filter((transport) => transport.name === name) });
+    await clock.advance(1_000);
+    let closedMs = 0;
+    const since = clock.now();
+    void session.close().then(() => (closedMs = clock.now() - since));
+    await clock.advance(2_000);
+    assert.deepEqual([name, closedMs], [name, 20]);
+  }
+});
+
+test('a gateway that does not answer a goodbye is waited for as long as it may take', async () => {
+  const { gateway, clock, open } = world({ latencyMs: 10 });
+  const [socket] = gateway.transports.filter(({ name }) => name === 'websocket');
+  assert.ok(socket);
+  const mute: Transport = {
+    ...socket,
+    open: (opening) => {
+      const link = socket.open(opening);
+      const closed = link.close.bind(link);
+      link.close = (inPeace) => inPeace || closed(inPeace);
+      const said = link.transmit.bind(link);
+      link.transmit = (message) => message.some(({ type }) => type === 'bye') || said(message);
+      return link;
+    },
+  };
+  const session = open({ transports: [mute] });
+  await clock.advance(1_000);
+  let closedMs = 0;
+  const since = clock.now();
+  void session.close().then(() => (closedMs = clock.now() - since));
+  await clock.advance(2_000);
+  assert.deepEqual([closedMs, gateway.links], [1_000, []]);
+});
+
+test('without latency close is done without the clock', async () => {
+  const { clock, open } = world();
+  const session = open();
+  await clock.advance(1_000);
+  await session.close();
+});
+
 test('aborting its signal closes a session', async () => {
   const { gateway, clock, open } = world();
   const stop = new AbortController();

@@ -198,7 +198,7 @@ test('what may be dropped is, while enough waits to be written', async () => {
 
 test('a link that is closed says and reports nothing more, whatever comes', async () => {
   const { socket, link, clock, reports } = await opened();
-  link.close(true);
+  link.close(false);
   link.transmit([pong]);
   socket.message(PONG);
   socket.shut(1000);
@@ -206,6 +206,18 @@ test('a link that is closed says and reports nothing more, whatever comes', asyn
   assert.deepEqual(reports, [['opened']]);
   assert.deepEqual(socket.sent, []);
   assert.deepEqual(socket.closedWith, [1000]);
+});
+
+test('a link that is closed in peace says nothing more, and reports that it ended when the gateway has closed it, once', async () => {
+  const { socket, link, clock, reports } = await opened();
+  link.close(true);
+  link.transmit([pong]);
+  socket.message(PONG);
+  await clock.advance(60_000);
+  assert.deepEqual([reports, socket.sent, socket.closedWith], [[['opened']], [], [1000]]);
+  socket.shut(1000);
+  socket.shut(1000);
+  assert.deepEqual(reports, [['opened'], ['ended', { kind: 'closed', code: 1000 }]]);
 });
 
 test('a link that is closed before it stands reports nothing', async () => {

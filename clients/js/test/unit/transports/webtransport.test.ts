@@ -212,10 +212,12 @@ test('a goodbye ends the stream behind what was said, and hangs up once the gate
   await settled();
   assert.deepEqual([text(session.written), session.hasEnded, session.closedWith], ['{"type":"bye"}\n', true, []]);
   session.down(bytes(PONG));
+  await settled();
+  assert.deepEqual(reports, [['opened']]);
   session.end();
   await settled();
   assert.deepEqual(session.closedWith, [1000]);
-  assert.deepEqual(reports, [['opened']]);
+  assert.deepEqual(reports, [['opened'], ['ended', { kind: 'lost', reason: 'the gateway ended the stream' }]]);
 });
 
 test('a goodbye that is not answered hangs up after five seconds', async () => {
