@@ -73,6 +73,7 @@ pub(crate) struct Crowded;
 /// One presence, ready to be sent: shared by the journals of all sessions that are told it.
 #[derive(Debug)]
 pub struct Told {
+    channel: ChannelName,
     text: Bytes,
     binary: OnceLock<Bytes>,
     ledger: Arc<Ledger>,
@@ -218,10 +219,16 @@ impl Roster {
 
 impl Told {
     fn new(presence: Presence, ledger: &Arc<Ledger>) -> Arc<Self> {
+        let channel = presence.channel.clone();
         let text = Codec::Json.encode_item(&Item::Presence(presence));
-        let told = Self { text, binary: OnceLock::new(), ledger: Arc::clone(ledger) };
+        let told = Self { channel, text, binary: OnceLock::new(), ledger: Arc::clone(ledger) };
         ledger.0.fetch_add(told.cost(), Ordering::Relaxed);
         Arc::new(told)
+    }
+
+    /// The channel that it is about.
+    pub const fn channel(&self) -> &ChannelName {
+        &self.channel
     }
 
     /// The presence as an item, ready for a batch of this codec.

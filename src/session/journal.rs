@@ -10,7 +10,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use throughline_wire::{Epoch, Item, MAX_INTEGER, Offset, Reply};
+use throughline_wire::{ChannelName, Epoch, Item, MAX_INTEGER, Offset, Reply};
 
 use crate::channel::{Channel, Told};
 
@@ -168,6 +168,15 @@ impl Journal {
         })
     }
 
+    /// The number of the newest presence of a channel that is not acknowledged; 0 where there is none.
+    pub(super) fn last_presence_of(&self, channel: &ChannelName) -> u64 {
+        let newest = self.entries.iter().rev().find_map(|entry| match entry {
+            Numbered::Presence { number, told } if told.channel() == channel => Some(*number),
+            _ => None,
+        });
+        newest.unwrap_or(0)
+    }
+
     /// The items that exist nowhere else, oldest first, taken out: what a rebuilt session still has to say.
     pub(super) fn into_controls(self) -> impl Iterator<Item = Item> {
         self.entries.into_iter().filter_map(|entry| match entry {
@@ -241,7 +250,7 @@ impl Run {
 
 #[cfg(test)]
 mod tests {
-    use throughline_wire::{ChannelName, item::Accepted};
+    use throughline_wire::item::Accepted;
 
     use super::*;
 

@@ -112,7 +112,8 @@ impl Session {
         if presence.is_here {
             self.effects.push(Effect::Announce(Arc::clone(channel)));
         }
-        presence.places.push(Place { channel: Arc::clone(channel), told: None, last: 0, hold: Hold::Held });
+        let last = self.journal.last_presence_of(channel.name()); // P4 counts what it was told before it left
+        presence.places.push(Place { channel: Arc::clone(channel), told: None, last, hold: Hold::Held });
         Ok(())
     }
 

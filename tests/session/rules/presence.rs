@@ -144,6 +144,20 @@ fn p4_the_next_is_told_once_the_last_is_acknowledged_so_that_a_burst_costs_few_i
 }
 
 #[test]
+fn p4_whoever_leaves_and_comes_back_is_told_once_the_last_is_acknowledged_too() {
+    for leave in [subscribe, unsubscribe] {
+        let (mut world, link) = one();
+        for round in 0..5 {
+            world.say(link, commands(2 + 2 * round, [leave("a"), take_part("a")])).unwrap();
+            let told: &[&str] = if round == 0 { &["a state 1 of 1"] } else { &[] };
+            assert_eq!(world.presences(link), told);
+        }
+        world.ack(link, world.session().unacknowledged() + 2);
+        assert_eq!(world.presences(link), ["a state 1 of 1"]);
+    }
+}
+
+#[test]
 fn p4_a_numbered_presence_is_sent_again_as_it_was() {
     let (mut world, first) = one();
     let second = another(&mut world);
