@@ -9,9 +9,11 @@ import { Core } from './core/core.js';
 import { defaultTiming } from './core/timing.js';
 import { OpenSession } from './open-session.js';
 import type { ConnectOptions } from './options.js';
+import { must } from './payload.js';
 import type { Session } from './session.js';
 import { polling } from './transports/polling.js';
 import { sse } from './transports/sse.js';
+import type { Transport } from './transports/transport.js';
 import { webSocket } from './transports/websocket.js';
 
 /** As the gateway is told. */
@@ -27,13 +29,16 @@ export function connect(url: string | URL, options: ConnectOptions = {}): Sessio
   const base = baseOf(url);
   const { clock = systemClock, random = Math.random, codec = json(), signal } = options;
   const listed = options.transports ?? [webSocket(), sse(), polling()];
+  must(listed.length > 0, 'transports has at least one', listed);
+  for (const transport of listed as readonly Partial<Transport>[]) {
+    must(typeof transport.open === 'function', 'each of transports is what a call gives, as polling()', transport);
+  }
   // One that is listed twice would be the better of itself, and probed for ever.
   const transports = listed.filter(({ name }, index) => listed.findIndex((other) => other.name === name) === index);
   const timing = { ...defaultTiming, ...options.timing };
   const environment = options.environment ?? platform(clock);
   const verdicts = options.verdicts ?? verdictStore(base);
   const kept = keeper({ keep: options.keep ?? 'tab', name: options.name ?? 'default', base, clock });
-  if (!transports.length) throw new TypeError('no transport');
 
   const session = new OpenSession({
     surroundings: { base, codec, clock, connectMs: timing.connectMs },
@@ -74,8 +79,15 @@ export function connect(url: string | URL, options: ConnectOptions = {}): Sessio
 
 /** Where the gateway is mounted: ends with `/`, and has nothing behind its path. */
 function baseOf(url: string | URL): URL {
-  const base = new URL(url, (globalThis as { readonly location?: Location }).location?.href);
-  if (!/^https?:$/.test(base.protocol)) throw new TypeError(`${base.href} is neither http nor https`);
+  const { location } = globalThis as { readonly location?: Location };
+  let base: URL | undefined;
+  try {
+    base = new URL(url, location?.href);
+  } catch {
+    // It is said below what it should have been.
+  }
+  const rule = `url is an address with http or https${location ? '' : ', a whole one outside a page'}`;
+  must(!!base && /^https?:$/.test(base.protocol), rule, url);
   base.search = base.hash = '';
   if (!base.pathname.endsWith('/')) base.pathname += '/';
   return base;

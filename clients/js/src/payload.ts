@@ -13,7 +13,7 @@ const DEPTH = 128;
 const QUOTED = 64;
 
 /** Throws a `TypeError` that gives the rule and what came, unless it is so. */
-export function must(isSo: boolean, rule: string, came: unknown): void {
+export function must(isSo: boolean, rule: string, came: unknown): asserts isSo {
   if (isSo) return;
   const text = (JSON.stringify(came) as string | undefined) ?? typeof came;
   throw new TypeError(`${rule}, not ${text.length > QUOTED ? `${text.slice(0, QUOTED)}…` : text}`);

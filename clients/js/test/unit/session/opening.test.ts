@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 import { CLIENT } from '../../../src/connect.js';
-import { connect, SessionClosed } from '../../../src/index.js';
+import { connect, polling, SessionClosed } from '../../../src/index.js';
 import type { SessionState, Transport } from '../../../src/index.js';
 import type { UpFrame } from '../../../src/protocol.js';
 import { heard, world } from './world.js';
@@ -161,9 +161,18 @@ test('a signal that is aborted already opens nothing', async () => {
 });
 
 test('an address that is none, or of another scheme, is refused at once', () => {
-  assert.throws(() => connect('/relative'), TypeError);
-  assert.throws(() => connect('ftp://example.com/'), TypeError);
-  assert.throws(() => connect('http://example.com/', { transports: [] }), TypeError);
+  const whole = /^url is an address with http or https, a whole one outside a page, not /;
+  for (const url of ['/relative', '', 'http://', 'ftp://example.com/', 'ws://example.com/', undefined]) {
+    assert.throws(() => connect(url as string), { name: 'TypeError', message: whole }, url);
+  }
+});
+
+test('transports are what their calls give, and at least one', () => {
+  const made = /^each of transports is what a call gives, as polling\(\), not /;
+  for (const transport of [polling, 'websocket', {}, 5]) {
+    assert.throws(() => connect('http://example.com/', { transports: [transport as never] }), { name: 'TypeError', message: made });
+  }
+  assert.throws(() => connect('http://example.com/', { transports: [] }), { name: 'TypeError', message: /^transports has at least one/ });
 });
 
 /** A transport whose messages are listened to. */
