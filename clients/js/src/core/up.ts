@@ -101,8 +101,9 @@ function pollDue(c: Conversation, link: Link): number {
   const awaitsReplies = outbox.unrepliedSinceMs < Infinity;
   if (poll) {
     // A parked poll may be dead while posts get through: another costs little, and fences nothing but it. Each waits
-    // longer, or an answer that takes its time to arrive would never do so.
-    const lateMs = negotiation.pace.late(timing) * 2 ** Math.min(link.hedgedPolls, 5);
+    // longer, or an answer that takes its time to arrive would never do so; in the end longer than a poll is held, so that
+    // a link whose polls all go astray is given up.
+    const lateMs = negotiation.pace.late(timing) * 2 ** link.hedgedPolls;
     const reply = link.attached ? Math.max(outbox.unrepliedSinceMs, poll.sinceMs, heardMs) + lateMs : Infinity;
     return Math.min(reply, hedgesAgainAt(c, link, poll.sinceMs));
   }
@@ -125,7 +126,7 @@ function hedgesAgainAt({ links, negotiation, options, guidance }: Conversation, 
   const isHedge = link.attached && !link.confirmed && [...links.values()].some((other) => other !== link && other.confirmed);
   if (!isHedge) return Infinity;
   const waitMs = Math.max(negotiation.pace.silence(options.timing.joinFirstMs), guidance.windowMs);
-  return Math.max(sinceMs, link.heardMs) + waitMs * 2 ** Math.min(link.hedgedPolls, 5);
+  return Math.max(sinceMs, link.heardMs) + waitMs * 2 ** link.hedgedPolls;
 }
 
 /** Sends a poll, with the next attach number, and with more behind what it says by itself. */
