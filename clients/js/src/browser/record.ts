@@ -10,7 +10,7 @@ import type { Saved } from '../core/output.js';
 import type { Command } from '../protocol.js';
 
 /** Counted up whenever `Saved` means something else than before. */
-const VERSION = 1;
+const VERSION = 2;
 
 export interface TabRecord {
   readonly saved: Saved;
@@ -29,12 +29,11 @@ export function read(text: string): TabRecord | undefined {
   try {
     const { version, isLeft, saved } = JSON.parse(text) as Members;
     if (version !== VERSION || typeof isLeft !== 'boolean') return undefined;
-    const { session, token, incarnation, user, attach, after, low, commands, said, unkept, atMs } = saved as Members;
+    const { known, attach, after, low, commands, said, unkept, atMs } = saved as Members;
     const isWhole =
-      [session, token].every(isText) &&
-      [incarnation, attach, after, low, said].every(isCount) &&
+      (known === undefined || isKnown(known as Members)) &&
+      [attach, after, low, said].every(isCount) &&
       Number.isFinite(atMs) &&
-      (user === undefined || isText(user)) &&
       Array.isArray(unkept) &&
       unkept.every(isCount) &&
       Array.isArray(commands) &&
@@ -50,6 +49,10 @@ type Members = Readonly<Record<string, unknown>>;
 const isText = (member: unknown): member is string => typeof member === 'string' && member !== '';
 
 const isCount = (member: unknown): boolean => Number.isSafeInteger(member) && (member as number) >= 0;
+
+function isKnown({ session, token, incarnation, user }: Members): boolean {
+  return isText(session) && isText(token) && isCount(incarnation) && (user === undefined || isText(user));
+}
 
 function isCommand(command: Members | null): boolean {
   return command?.type === 'noop' || (command?.type === 'send' && isText(command.channel));

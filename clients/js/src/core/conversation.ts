@@ -15,19 +15,11 @@ import { Inbox } from './inbox.js';
 import type { Link } from './link.js';
 import { Negotiation } from './negotiation/negotiation.js';
 import { Outbox, type Owner } from './outbox.js';
-import type { Outcome, Output } from './output.js';
+import type { Known, Outcome, Output } from './output.js';
 import { Volatiles } from './volatile.js';
 
 /** How far above the attaches of the page before this one begins. It may have made some since it was kept. */
 const ATTACHES_BETWEEN_PAGES = 1_000_000;
-
-/** What the gateway calls this session. */
-export interface Known {
-  readonly session: string;
-  readonly token: string;
-  readonly incarnation: number;
-  readonly user: string | undefined;
-}
 
 /** Where the session stands with its links. */
 export type Standing =
@@ -156,8 +148,8 @@ export function begin(options: CoreOptions): Conversation {
     dueMs: Infinity,
   };
   if (saved) {
-    const { session, token, incarnation, user, attach, after, unkept, atMs } = saved;
-    conversation.known = { session, token, incarnation, user };
+    const { known, attach, after, unkept, atMs } = saved;
+    conversation.known = known;
     conversation.attach = conversation.followed = attach + ATTACHES_BETWEEN_PAGES;
     // The page holds nothing: it is rebuilt without a channel, and its application begins each anew.
     conversation.positionsWanted = true;

@@ -68,7 +68,7 @@ export interface CoreLike {
   notBefore(transport: TransportName): number;
   /** The link that carries the session, to cut it in a test. */
   readonly active: number | undefined;
-  /** What the next page needs; nothing before the first welcome, nor once the session is over. The same object unless it has to be written again. */
+  /** What the next page needs; nothing where there is neither a session nor a send, nor once the session is over. The same object unless it has to be written again. */
   readonly saved: Saved | undefined;
 
   // What the application wants.
@@ -173,12 +173,12 @@ export class Core implements CoreLike {
 
   get saved(): Saved | undefined {
     const { known, outbox, inbox, attach } = this.#c;
-    if (!known || isOver(this.#c)) return undefined;
+    if (isOver(this.#c)) return undefined;
     if (this.#savedOf[0] !== known || this.#savedOf[1] !== outbox.revision) {
       this.#savedOf = [known, outbox.revision];
-      const { user, ...names } = known;
-      const whose = user === undefined ? {} : { user };
-      this.#saved = { ...names, ...whose, attach, after: inbox.received, ...outbox.save(), atMs: wallMs(this.#c) };
+      const kept = outbox.save(!!known);
+      const isWorth = !!known || kept.commands.length > 0;
+      this.#saved = isWorth ? { known, attach, after: inbox.received, ...kept, atMs: wallMs(this.#c) } : undefined;
     }
     return this.#saved;
   }

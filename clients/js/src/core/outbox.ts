@@ -170,8 +170,11 @@ export class Outbox {
     return abandoned;
   }
 
-  /** What the next page needs of them: the channels are for its application to say. */
-  save(): Pick<Saved, 'low' | 'commands' | 'said' | 'unkept'> {
+  /**
+   * What the next page needs of them: the channels are for its application to say. Where no session `stands` they begin with
+   * 1, and what was said is not kept: nobody could tell any more whether the gateway knows its `id`.
+   */
+  save(stands: boolean): Pick<Saved, 'low' | 'commands' | 'said' | 'unkept'> {
     let { low } = this;
     let room = SAVED_BYTES;
     let said = 0;
@@ -179,15 +182,15 @@ export class Outbox {
     const unkept: number[] = [];
     this.#entries.forEach(({ command, owner, bytes, saidMs }, index) => {
       const number = this.low + index;
-      const isKept = owner !== undefined && command.type === 'send';
-      if (saidMs < Infinity) said = number;
-      if (isKept && bytes > room) unkept.push(number);
-      else if (isKept) room -= bytes;
-      if (isKept && unkept.at(-1) !== number) commands.push(command);
-      else if (commands.length) commands.push(noop);
+      const isSend = owner !== undefined && command.type === 'send';
+      const isKept = isSend && bytes <= room && (stands || saidMs === Infinity);
+      if (stands && saidMs < Infinity) said = number;
+      if (isKept) room -= bytes;
+      else if (isSend) unkept.push(number);
+      if (isSend || commands.length || !stands) commands.push(isKept ? command : noop);
       else low = number + 1;
     });
-    return { low, commands, said, unkept };
+    return { low, commands: room < SAVED_BYTES || unkept.length ? commands : [], said, unkept };
   }
 
   /** Goes on with what the page before has left, each under its number and minus its number as its ticket. */

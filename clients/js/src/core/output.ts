@@ -59,6 +59,15 @@ export type Incoming =
   /** The session is lost; unless `isFinal`, a new one takes its place. */
   | { readonly hear: 'lost'; readonly reason: string; readonly isFinal: boolean };
 
+/** What the gateway calls this session. */
+export interface Known {
+  readonly session: string;
+  readonly token: string;
+  readonly incarnation: number;
+  /** Whose session it is, where somebody was authenticated. */
+  readonly user?: string | undefined;
+}
+
 /** How the session stands, for the application (`session.state`). */
 export type CoreState =
   /** A link is being opened, for the first time. */
@@ -97,11 +106,8 @@ export interface Verdict {
  * may lag behind, for the next page begins its channels anew and attaches well above.
  */
 export interface Saved {
-  readonly session: string;
-  readonly token: string;
-  readonly incarnation: number;
-  /** Whose session it is, where somebody was authenticated. */
-  readonly user?: string;
+  /** Nothing where no session stands: then there are sends that were never said, numbered from 1. */
+  readonly known?: Known | undefined;
   /** The newest attach number used. The next page goes on 1,000,000 above it. */
   readonly attach: number;
   readonly after: number;
@@ -111,7 +117,7 @@ export interface Saved {
   readonly commands: readonly Command[];
   /** The last number that may have been said: the outcome of sends up to it is unknown where the session is gone (C6). */
   readonly said: number;
-  /** Sends that were too large to keep, a `noop` in `commands`: the next page is told of each that its outcome is unknown. */
+  /** Sends that were not kept, being too large or of a session that is lost, a `noop` in `commands`: the next page is told of each that its outcome is unknown. */
   readonly unkept: readonly number[];
   /** When it was written, by `Clock.wall`. */
   readonly atMs: number;

@@ -11,9 +11,7 @@ const KEY = 'throughline:default:https://a.example/live/';
 const HANDOVER_MS = 500;
 
 const saved: Saved = {
-  session: 's1',
-  token: 'secret',
-  incarnation: 1,
+  known: { session: 's1', token: 'secret', incarnation: 1 },
   attach: 7,
   after: 12,
   low: 3,
@@ -127,17 +125,49 @@ describe('a page that is loaded again', () => {
 
   test('keeps another session under a lock of its own', async () => {
     const reloaded = await living();
-    reloaded.keep({ ...saved, session: 's2' });
+    reloaded.keep({ ...saved, known: { session: 's2', token: 'secret', incarnation: 1 } });
     await idle();
     assert.deepEqual([...locks.held], ['throughline:s2']);
     reloaded.leave();
-    assert.equal((await page().take())?.session, 's2');
+    assert.equal((await page().take())?.known?.session, 's2');
   });
 
   test('finds nothing once the session is over', async () => {
     (await living()).keep(undefined);
     await idle();
     assert.deepEqual([storage.items.size, locks.held.size], [0, 0]);
+  });
+});
+
+describe('a page that is loaded again before there was a session', () => {
+  const { known: _, ...unsaid } = saved;
+
+  test('gets what was left, once, and needs no lock', async () => {
+    const first = page();
+    first.keep(unsaid);
+    first.leave();
+    const second = page();
+    assert.deepEqual(await second.take(), unsaid);
+    assert.equal(locks.requests, 0);
+    assert.equal(await page().take(), undefined, 'a copy says nothing a second time');
+  });
+
+  test('gets it also where the page has come back from the cache meanwhile, and left again', async () => {
+    const first = page();
+    first.keep(unsaid);
+    first.leave();
+    await first.comeBack();
+    assert.match(storage.items.get(KEY) ?? '', /"isLeft":false/);
+    first.leave();
+    assert.deepEqual(await page().take(), unsaid);
+  });
+
+  test('keeps the session that comes of it under its lock', async () => {
+    const first = page();
+    first.keep(unsaid);
+    first.keep(saved);
+    await idle();
+    assert.deepEqual([...locks.held], ['throughline:s1']);
   });
 });
 
@@ -192,7 +222,7 @@ describe('the page cache', () => {
     const writes = storage.writes;
     cached.keep({ ...saved, after: 13 });
     assert.equal(storage.writes, writes, 'not kept');
-    cached.keep({ ...saved, session: 's2' });
+    cached.keep({ ...saved, known: { session: 's2', token: 'secret', incarnation: 1 } });
     await idle();
     assert.ok(locks.held.has('throughline:s2'), 'the session after that is kept');
     assert.ok(locks.held.has('throughline:s1'), 'and the other is still that of the copy');
@@ -240,7 +270,7 @@ describe('what is written', () => {
   test('leaves what another session has written under the same name', async () => {
     const first = await living();
     const second = page();
-    second.keep({ ...saved, session: 's2' });
+    second.keep({ ...saved, known: { session: 's2', token: 'secret', incarnation: 1 } });
     first.keep(undefined);
     await idle();
     assert.match(storage.items.get(KEY) ?? '', /s2/);
@@ -259,17 +289,18 @@ describe('what is written', () => {
       'x',
       'null',
       '{}',
-      text.replace('"version":1', '"version":2'),
+      text.replace('"version":2', '"version":1'),
       text.replace('"isLeft":true', '"isLeft":1'),
-      changed({ session: '' }),
-      changed({ token: 1 }),
-      changed({ incarnation: -1 }),
+      changed({ known: null }),
+      changed({ known: { ...saved.known, session: '' } }),
+      changed({ known: { ...saved.known, token: 1 } }),
+      changed({ known: { ...saved.known, incarnation: -1 } }),
+      changed({ known: { ...saved.known, user: 1 } }),
       changed({ attach: 1.5 }),
       changed({ after: null }),
       changed({ low: '3' }),
       changed({ said: 2 ** 53 }),
       changed({ atMs: undefined }),
-      changed({ user: 1 }),
       changed({ unkept: ['x'] }),
       changed({ unkept: undefined }),
       changed({ commands: {} }),
@@ -298,7 +329,7 @@ describe('a storage that refuses', () => {
     assert.equal(kept.status, 'not kept: the storage refused it (QuotaExceededError)');
     assert.deepEqual([storage.items.size, locks.held.size], [0, 0]);
     storage.refusesWrites = undefined;
-    kept.keep({ ...saved, session: 's2' });
+    kept.keep({ ...saved, known: { session: 's2', token: 'secret', incarnation: 1 } });
     kept.leave();
     await kept.comeBack();
     assert.deepEqual([storage.items.size, locks.held.size], [0, 0], 'for good');

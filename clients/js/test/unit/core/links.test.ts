@@ -98,7 +98,7 @@ test('L10: a probe that is welcomed to another session is of no use', () => {
 test('L12: a welcome is followed once', () => {
   const [bench, link] = Bench.up('websocket');
   bench.down(link, welcome(2, false, { incarnation: 9 }));
-  assert.deepEqual([bench.core.session, bench.core.saved?.incarnation, bench.core.active], ['session 1', 1, link]);
+  assert.deepEqual([bench.core.session, bench.core.saved?.known?.incarnation, bench.core.active], ['session 1', 1, link]);
 });
 
 test('a stream that falls silent is lost, and a heartbeat keeps it', () => {
@@ -164,6 +164,24 @@ test('a reply that is late is hedged by another poll, each later than the one be
   assert.deepEqual(bench.run(), []);
   bench.pass(1);
   assert.equal(bench.polled().attach, first + 2);
+});
+
+test('a link whose polls go astray while its posts get through is given up, and one whose reply takes its time is not', () => {
+  for (const isHeld of [false, true]) {
+    const [bench, link] = Bench.up('polling');
+    bench.taken();
+    bench.polled();
+    bench.command(send());
+    bench.answer(bench.one('post'), ack(1));
+    for (let parkedMs = 0; bench.now < 300_000; parkedMs += 500) {
+      bench.pass(500);
+      if (bench.all('poll').some((poll) => poll.link === link)) parkedMs = 0;
+      if (!isHeld || parkedMs < 25_000) continue;
+      bench.down(link);
+      parkedMs = 0;
+    }
+    assert.equal(bench.core.active === link, isHeld);
+  }
 });
 
 test('answers that bring nothing at once are not asked for in a rush', () => {

@@ -151,6 +151,48 @@ test('a session that ended while no page was there is opened anew', () => {
   assert.equal(page.opened()[1].resume, undefined);
 });
 
+test('what was not said before there was a session is said by the next page, and by the one after it', () => {
+  const first = new Bench(['polling', 'websocket']);
+  assert.equal(first.core.saved, undefined, 'nothing is worth keeping');
+  first.command(subscribe('a'));
+  assert.equal(first.core.saved, undefined, 'channels are for the next page to say');
+  first.command(send({ data: 1 }));
+  first.run();
+  const second = reload(first);
+  second.run();
+  const third = reload(second);
+  const mine = third.command(send({ data: 2 }));
+  const [poll, message] = third.opening();
+  assert.ok(message[0]?.type === 'hello' && !message[0].resume);
+  assert.ok(!commands(message)?.items.some(({ type }) => type === 'send'), 'C5');
+  third.down(poll, welcome(1, false));
+  const post = third.one('post');
+  const said = commands(post.message);
+  assert.deepEqual(said?.items, [{ type: 'noop' }, send({ data: 1 }), send({ data: 2 })].slice((said?.first ?? 1) - 1));
+  third.answer(post, ack(3));
+  third.down(third.link('polling'), items(1, reply(2), reply(3)));
+  assert.deepEqual([third.outcome(-2)?.kind, third.outcome(mine)?.kind], ['accepted', 'accepted']);
+  assert.deepEqual([third.saved().low, third.saved().commands], [4, []]);
+});
+
+test('between two sessions what was not said is kept, and what was said is unknown to the next page', () => {
+  const before = new Bench(['websocket']);
+  const [link] = before.opened();
+  before.down(link, welcome(1, false, { user: 'ann' }));
+  const unsure = before.command(send({ data: 'said' }));
+  before.command(send({ data: 'said, with an id', id: 'x' }));
+  before.run();
+  before.command(send({ data: 'not said' }));
+  before.ends(link, closed(4100));
+  assert.deepEqual(before.outcome(unsure), { kind: 'unknown' });
+  const page = reload(before);
+  assert.deepEqual(page.outcome(-1), { kind: 'unknown' });
+  const [poll] = page.opening();
+  page.down(poll, welcome(2, false));
+  const said = commands(page.one('post').message);
+  assert.deepEqual(said?.items.filter(({ type }) => type !== 'noop'), [send({ data: 'not said' })]);
+});
+
 test('no more than 128 KiB of sends are kept, and of those that are not the outcome is unknown', () => {
   const [before] = Bench.up('websocket');
   for (let n = 1; n <= 4; n++) before.command(send({ data: 'x'.repeat(40_000) }));

@@ -95,10 +95,10 @@ export class World {
       saved: this.#saved,
     });
     for (const said of this.#tickets.values()) {
-      // While there is no session to go on with, nothing is kept, and nothing was said.
+      // Of a session that was lost just now, what was said is not.
       if (!this.outcomes.has(said) && ![...restored.values()].includes(said)) {
-        assert.equal(this.#saved, undefined, `${said} is kept`);
-        this.outcomes.set(said, ['closed']);
+        assert.ok(this.#saved && !this.#saved.known && this.#saved.unkept.length, `${said} is kept`);
+        this.outcomes.set(said, ['unknown']);
       }
     }
     this.#tickets = restored;
