@@ -61,7 +61,9 @@ export class Subscription implements Channel, InnerChannel {
   stands = false;
 
   readonly #host: Host;
-  readonly #listeners = new Listeners<ChannelEvents<Record<string, unknown>, unknown>>();
+  /** Aborted when it has ended: nobody's signal is listened to any more. */
+  readonly #over = new AbortController();
+  readonly #listeners = new Listeners<ChannelEvents<Record<string, unknown>, unknown>>(this.#over.signal);
   readonly #iterations = new Set<Iteration<Happening>>();
   #snapshots: Snapshots | undefined;
   /** The place after all items that came. */
@@ -139,7 +141,7 @@ export class Subscription implements Channel, InnerChannel {
     this.count++;
     const leave = (): void => void this.leave();
     if (signal?.aborted) queueMicrotask(leave);
-    signal?.addEventListener('abort', leave, { once: true });
+    signal?.addEventListener('abort', leave, { once: true, signal: this.#over.signal });
     if (!snapshot || this.end) return;
     if (this.#snapshots) {
       // Whoever was there first has taken what was told.
@@ -212,6 +214,7 @@ export class Subscription implements Channel, InnerChannel {
     if (this.end) return;
     this.end = end;
     this.stands = false;
+    this.#over.abort();
     this.#snapshots?.end();
     this.#reject?.(end.error ?? new SessionClosed(end.reason));
     for (const iteration of [...this.#iterations]) iteration.finish(end.error);

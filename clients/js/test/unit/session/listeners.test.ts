@@ -1,6 +1,7 @@
 /** Who is told, whatever others do. */
 
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { mock, test } from 'node:test';
 
 import { heard, world } from './world.js';
@@ -71,4 +72,19 @@ test('a listener that was taken back hears nothing more, not even of what is bei
   gateway.publish('room');
   await clock.advance(0);
   assert.deepEqual(told, ['first', 'third', 'first']);
+});
+
+test('a signal that outlives its channels is not held by them', async () => {
+  const { clock, open } = world();
+  const session = open();
+  const { signal } = new AbortController();
+  for (let n = 0; n < 3; n++) {
+    const room = session.subscribe(`room:${n}`, { signal });
+    room.on('event', () => {}, { signal });
+    await clock.advance(100);
+    void room.leave();
+    room.on('event', () => {}, { signal });
+    await clock.advance(100);
+  }
+  assert.equal(getEventListeners(signal, 'abort').length, 0);
 });
