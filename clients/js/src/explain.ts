@@ -64,17 +64,18 @@ export function explain(
     offers: core?.offers ?? [],
     kept,
     toString() {
-      if (state.name === 'closed') return `closed: ${state.reason}`;
+      if (state.name === 'closed') return `closed: ${state.reason === 'closed' ? 'the application closed it' : state.reason}`;
       // What would be preferred, and what became of it last.
       const better = transport ? names.slice(0, names.indexOf(transport)) : names;
       const failed = better
         .flatMap((name) => attempts.filter((attempt) => attempt.transport === name && attempt.outcome !== 'preferred').slice(-1))
         .filter(({ outcome }) => outcome !== 'proven')
         .map(told);
-      if (transport) return `${transport}, because ${failed.join(', and ') || why}`;
+      // Who asked for it had a reason of its own.
+      if (transport) return `${transport}, because ${/asked/.test(why) ? why : failed.join(', and ') || why}`;
       const { name } = state;
       const reason = 'reason' in state ? ` (${state.reason})` : '';
-      const next = 'retryAt' in state ? `, again in ${seconds(state.retryAt - clock.wall())}` : '';
+      const next = 'retryAt' in state ? `, again ${soon(state.retryAt - clock.wall())}` : '';
       return [`${name}${reason}${next}`, ...failed].join('; ');
     },
   };
@@ -84,7 +85,11 @@ export function explain(
 function told({ transport, outcome, reason, agoMs, againInMs }: TriedTransport): string {
   if (outcome === 'unsupported') return `${transport} cannot be had (${reason})`;
   const how = reason.startsWith(outcome) ? reason : `${outcome} (${reason})`;
-  return `${transport} was ${how} ${seconds(agoMs)} ago${againInMs === undefined ? '' : ` and is tried again in ${seconds(againInMs)}`}`;
+  return `${transport} was ${how} ${seconds(agoMs)} ago${againInMs === undefined ? '' : ` and is tried again ${soon(againInMs)}`}`;
+}
+
+function soon(ms: number): string {
+  return ms < 500 ? 'now' : `in ${seconds(ms)}`;
 }
 
 function seconds(ms: number): string {

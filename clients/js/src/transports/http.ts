@@ -93,7 +93,9 @@ export async function answerOf(codec: Codec, response: Response, heard?: () => v
     heard?.();
   }
   const { frames, fault } = codec.decode(joined(pieces, length));
-  if (response.ok) return fault ? { kind: 'protocol', reason: fault.message } : frames;
+  const isPage = /^text\/html/i.test(response.headers.get('content-type') ?? '');
+  if (response.ok && fault) return { kind: 'protocol', reason: isPage ? 'this is no gateway: a page was answered' : fault.message };
+  if (response.ok) return frames;
   // A refusal that the protocol can express is a message too, whatever its status.
   return fault || frames.length === 0 ? refusal(response) : frames;
 }

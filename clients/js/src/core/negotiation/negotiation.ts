@@ -167,9 +167,9 @@ export class Negotiation {
     this.#opening = undefined;
     this.#active = used;
     const left = before && this.#of(before.link);
-    const how = left && replaced(left, left === this.#hedged, this.#isAsked);
-    this.why = how?.why ?? 'it was welcomed first';
     const { candidate } = used;
+    const how = left && replaced(left, candidate, left === this.#hedged, this.#isAsked);
+    this.why = candidate === this.#candidates.pinned ? 'the application asked for it' : (how?.why ?? 'it was welcomed first');
     this.history.note(nowMs, candidate.name, 'proven', tookMs, this.why);
     this.#carried = candidate;
     this.#rotation = 0;

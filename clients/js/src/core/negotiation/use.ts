@@ -54,12 +54,13 @@ export function expiry({ reached, candidate }: Use): AttemptOutcome {
 }
 
 /** How a link that carried the session ended as another took its place, and why the session is on that one. */
-export function replaced({ link, candidate: { name } }: Use, isHedged: boolean, isAsked: boolean): Replaced {
+export function replaced({ link, candidate }: Use, by: Candidate, isHedged: boolean, isAsked: boolean): Replaced {
+  const { name } = candidate;
   if (isHedged) {
     return { link, outcome: 'silent', reason: 'what was due did not come, and a poll was answered', why: `${name} fell silent` };
   }
   if (isAsked) return { link, outcome: 'drained', reason: 'the gateway asked for the move', why: 'the gateway asked for it' };
-  return { link, outcome: 'preferred', reason: 'another is preferred', why: `it is proven, and preferred to ${name}` };
+  return { link, outcome: 'preferred', reason: 'another is preferred', why: by === candidate ? 'it took the place of a link before it' : `it is proven, and preferred to ${name}` };
 }
 
 interface Replaced {

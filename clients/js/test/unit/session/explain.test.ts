@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import type { Candidate } from '../../../src/core/negotiation/candidates.js';
+import { replaced, type Use } from '../../../src/core/negotiation/use.js';
 import { world } from './world.js';
 
 test('a session on what it prefers says how it came there', async () => {
@@ -44,7 +46,35 @@ test('a session without a link says why, and when it tries again', async () => {
   assert.match(String(session.explain()), /^waiting \(overload\), again in 5 s/);
   void session.close();
   await clock.advance(5_000);
-  assert.equal(String(session.explain()), 'closed: closed');
+  assert.equal(String(session.explain()), 'closed: the application closed it');
+});
+
+test('an attempt that is due is made now, not in 0 s', async () => {
+  const { gateway, clock, open } = world();
+  const session = open();
+  await clock.advance(1_000);
+  gateway.refuse({ delayMs: 7_000 });
+  gateway.cut();
+  await clock.advance(6_700);
+  assert.match(String(session.explain()), /^waiting \(overload\), again now/);
+});
+
+test('a transport that the application asked for is explained by that, whatever became of the others', async () => {
+  const { clock, open } = world({ latencyMs: 10 });
+  const session = open();
+  await clock.advance(1_000);
+  void session.migrate('polling');
+  await clock.advance(1_000);
+  assert.equal(String(session.explain()), 'polling, because the application asked for it');
+  session.cut();
+  await clock.advance(5_000);
+  assert.equal(String(session.explain()), 'polling, because the application asked for it');
+});
+
+test('a link in the place of one of the same transport is not preferred to itself', () => {
+  const candidate: Candidate = { name: 'websocket', isDuplex: true, offer: undefined, failures: 0, notBeforeMs: 0 };
+  const use: Use = { link: 1, candidate, sinceMs: 0, carries: true, reached: 0, atMs: 0, handshakeMs: 0 };
+  assert.equal(replaced(use, candidate, false, false).why, 'it took the place of a link before it');
 });
 
 test('whether a reload keeps the session is said too', () => {

@@ -238,3 +238,10 @@ test('without a fetch there is no polling', () => {
     globalThis.fetch = before;
   }
 });
+
+test('a page in place of an answer is told as what it is', async () => {
+  const { net, link, ended } = begin();
+  link.poll(1, hello);
+  net.at(0).answer('<!doctype html>', { headers: { 'content-type': 'text/html; charset=utf-8' } });
+  assert.deepEqual(await ended(), { kind: 'protocol', reason: 'this is no gateway: a page was answered' });
+});
