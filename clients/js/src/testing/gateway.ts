@@ -21,10 +21,14 @@ import type {
 import { payloadOf } from '../payload.js';
 import type { ThroughlineError } from '../errors.js';
 import type { Transport } from '../transports/transport.js';
+import { Answers } from './answers.js';
 import { FakeChannel } from './channel.js';
 import { fakeTransport, type Door, type FakeLink } from './link.js';
 import type { Admitted, FakeGatewayOptions, Handler, PublishOptions, Refusal } from './options.js';
 import { FakeSession, frameOf, type Broker } from './session.js';
+
+/** What a `send` is answered. */
+type Answer = { readonly ok: boolean; readonly error?: ReplyError } & Reply;
 
 /** How long a poll is held. */
 const HOLD_MS = 25_000;
@@ -44,6 +48,7 @@ export class FakeGateway {
   readonly #blocked = new Map<TransportName, { readonly outcome: AttemptOutcome; readonly reason: string }>();
   readonly #broker: Broker;
   readonly #forbidden = new Set<string>();
+  readonly #answers: Answers<Answer>;
   #refusal: Refusal | undefined;
   #handler: Handler | undefined;
   #made = 0;
@@ -52,6 +57,7 @@ export class FakeGateway {
   constructor(options: FakeGatewayOptions) {
     this.#options = options;
     const { clock, latencyMs = 0 } = options;
+    this.#answers = new Answers(clock);
     const door: Door = {
       clock,
       latencyMs,
@@ -67,7 +73,11 @@ export class FakeGateway {
     this.transports = (['websocket', 'sse', 'polling'] as const).map((name) => fakeTransport(name, door));
     this.#broker = {
       channel: (name) => this.#channel(name),
-      handle: (session, send, reply) => void this.#carryOut(session, send).then(reply),
+      after: (ms, then) => clock.after(ms, then),
+      handle: (session, send, reply) => {
+        const whose = session.user === undefined ? `session ${session.id}` : `user ${session.user}`;
+        void this.#answers.once(whose, send.id, () => this.#carryOut(session, send)).then(reply);
+      },
       isForbidden: (channel) => this.#forbidden.has(channel),
       isFull: (channel) => this.#channel(channel).members.size >= (options.members ?? 1_000),
       tellPresence: (change, except) => this.#tellPresence(change, except),
@@ -188,6 +198,7 @@ export class FakeGateway {
 
   /** Forgets every session and cuts their links, as a gateway does that died. Channels stay. */
   loseSessions(): void {
+    this.#answers.forget();
     this.#forget();
     this.cut();
   }
@@ -209,7 +220,7 @@ export class FakeGateway {
 
   #gone(link: FakeLink): void {
     const session = this.#owners.get(link);
-    if (session?.active === link) session.active = undefined;
+    if (session?.active === link) session.detach();
     this.#owners.delete(link);
     this.#links.delete(link);
   }
@@ -361,7 +372,7 @@ export class FakeGateway {
     }
   }
 
-  async #carryOut(session: FakeSession, send: Extract<Command, { type: 'send' }>): Promise<{ ok: boolean; error?: ReplyError } & Reply> {
+  async #carryOut(session: FakeSession, send: Extract<Command, { type: 'send' }>): Promise<Answer> {
     const { type: _, ...sent } = send;
     const who = senderOf(session);
     try {

@@ -1,7 +1,7 @@
 /**
  * One session of a gateway in memory: items down, commands up, both numbered (docs/protocol.md). It does what a client
  * can see, and leaves out what only a gateway has to care for: tokens are not signed, nothing is provisional, and a
- * session without a link is kept until it is told to go.
+ * session without a link is kept until it is told to go, though after a while nobody sees it any more.
  */
 
 import type { Command, DownFrame, Hello, Item, Position, Presence, Resume, UpFrame } from '../protocol.js';
@@ -11,9 +11,14 @@ import type { FakeLink } from './link.js';
 /** How many events may be unacknowledged. */
 export const WINDOW = 1_024;
 
+/** P5: how long a session without a link still takes part. */
+const GRACE_MS = 30_000;
+
 /** What a session needs of its gateway. */
 export interface Broker {
   channel(name: string): FakeChannel;
+  /** As `Clock.after`. */
+  after(ms: number, then: () => void): () => void;
   /** Carries a `send` out; the reply is told when there is one. */
   handle(session: FakeSession, send: Extract<Command, { type: 'send' }>, reply: (item: Omit<Extract<Item, { type: 'reply' }>, 'type' | 'command'>) => void): void;
   /** Whether nobody may subscribe to a channel. */
@@ -45,6 +50,10 @@ export class FakeSession {
   /** Commands that ran ahead of their turn. */
   readonly #ahead = new Map<number, Command>();
   readonly #results = new Map<number, Item>();
+  /** Channels that it takes part in again when it is back. */
+  readonly #absent = new Set<string>();
+  #takeBack: () => void = () => {};
+  #isOver = false;
 
   constructor(id: string, user: string | undefined, instance: string, broker: Broker) {
     this.id = id;
@@ -138,12 +147,29 @@ export class FakeSession {
     const before = this.active;
     this.attach = attach;
     this.active = link;
+    this.#takeBack();
     link.sent = Math.max(after, this.#acked);
     this.acknowledge(after);
+    for (const channel of this.#absent) this.#join(channel);
+    this.#absent.clear();
     if (!before || before === link) return;
     // L7.
     before.say([{ type: 'retry', delayMs: 0, spreadMs: 0, reason: 'superseded' }]);
     if (!before.isPolling) before.end({ kind: 'closed', code: 4300 });
+  }
+
+  /** Its link is gone. P5: it still takes part, for a while. */
+  detach(): void {
+    this.active = undefined;
+    this.#takeBack();
+    if (this.#isOver) return;
+    this.#takeBack = this.#broker.after(GRACE_MS, () => {
+      for (const channel of this.channels) {
+        if (!this.#broker.channel(channel).members.has(this.id)) continue;
+        this.#quit(channel);
+        this.#absent.add(channel);
+      }
+    });
   }
 
   /** The server ends a subscription. */
@@ -155,6 +181,8 @@ export class FakeSession {
 
   /** It is over: nobody counts it any more. */
   end(): void {
+    this.#isOver = true;
+    this.#takeBack();
     for (const channel of this.channels) this.#leave(channel);
   }
 
@@ -190,6 +218,10 @@ export class FakeSession {
     switch (wanted.type) {
       case 'subscribe': {
         const { channel, from = 'now', presence = false } = wanted;
+        if (channel.startsWith('$')) {
+          this.push({ type: 'reply', command, ok: false, error: RESERVED });
+          return;
+        }
         if (this.#broker.isForbidden(channel)) {
           this.push({ type: 'reply', command, ok: false, error: { code: 'forbidden', message: `${channel} is not for everybody`, retryable: false } });
           return;
@@ -218,6 +250,10 @@ export class FakeSession {
         return;
       }
       case 'send':
+        if (wanted.channel.startsWith('$')) {
+          this.push({ type: 'reply', command, ok: false, error: RESERVED });
+          return;
+        }
         this.#broker.handle(this, wanted, (result) => {
           const reply: Item = { type: 'reply', command, ...result };
           this.#results.set(command, reply);
@@ -270,6 +306,7 @@ export class FakeSession {
   }
 
   #quit(channel: string): void {
+    this.#absent.delete(channel);
     const { members } = this.#broker.channel(channel);
     const member = members.get(this.id);
     if (!member) return;
@@ -282,6 +319,8 @@ export class FakeSession {
     return { type: 'presence', channel, kind: 'state', members: [...members.values()], count: members.size };
   }
 }
+
+const RESERVED = { code: 'reserved_channel', message: "channels that begin with $ are the gateway's own", retryable: false };
 
 const LIMITS = {
   messageBytes: 65_536,

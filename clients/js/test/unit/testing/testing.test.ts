@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { Rejected } from '../../../src/index.js';
 import { FakeGateway, ManualClock } from '../../../src/testing.js';
 import { world } from '../session/world.js';
 
@@ -110,4 +111,71 @@ test('everything happens at the same time in each run', async () => {
   const [one, other] = [await run(), await run()];
   assert.ok(one.length > 20);
   assert.deepEqual(one, other);
+});
+
+test('an idempotency key is honoured for five minutes: of a session, or of a user in any session', async () => {
+  const { gateway, clock, open } = world({ authenticate: (token) => (token === undefined ? {} : { user: token }) });
+  let carriedOut = 0;
+  gateway.onSend(() => ({ data: ++carriedOut }));
+  const [one, other] = [open(), open()];
+  const [ann, again] = [open({ auth: () => 'ann' }), open({ auth: () => 'ann' })];
+  const answers = async (): Promise<unknown[]> => {
+    const sent = [one, one, other, ann, again].map((session) => session.send('room', 1, { id: 'once' }));
+    await clock.advance(1_000);
+    return (await Promise.all(sent)).map(({ data }) => data);
+  };
+  const first = await answers();
+  assert.deepEqual([carriedOut, first[0] === first[1], first[3] === first[4]], [3, true, true]);
+  await clock.advance(297_000);
+  assert.deepEqual(await answers(), first);
+  await clock.advance(2_000);
+  await answers();
+  assert.equal(carriedOut, 6);
+});
+
+test('an idempotency key of what was refused for now is good again', async () => {
+  const { gateway, clock, open } = world();
+  const session = open();
+  let calls = 0;
+  gateway.onSend(() => {
+    throw new Rejected({ code: 'no', message: 'no', retryable: ++calls < 2 });
+  });
+  for (let n = 0; n < 3; n++) {
+    const refused = assert.rejects(session.send('room', 1, { id: 'once' }), Rejected);
+    await clock.advance(1_000);
+    await refused;
+  }
+  assert.equal(calls, 2);
+});
+
+test("channels that begin with $ are the gateway's own", async () => {
+  const { clock, open } = world();
+  const session = open();
+  const refused = [session.subscribe('$sys').subscribed, session.send('$sys', 1)].map((asked) => assert.rejects(asked, { code: 'reserved_channel' }));
+  await clock.advance(0);
+  await Promise.all(refused);
+});
+
+test('who loses a link still takes part, for half a minute, and comes back when the link does', async () => {
+  const { gateway, clock, open } = world({ latencyMs: 10 });
+  const changes: string[] = [];
+  const watcher = open({ transports: gateway.transports.filter(({ name }) => name === 'polling') }).subscribe('room', { presence: true });
+  watcher.on('presence', ({ kind }) => changes.push(kind));
+  await clock.advance(1_000);
+  const sockets = gateway.transports.filter(({ name }) => name === 'websocket');
+  const session = open({ transports: sockets, timing: { settledMs: 0 } });
+  const room = session.subscribe('room', { presence: true });
+  await clock.advance(1_000);
+  gateway.block('websocket');
+  await clock.advance(29_900);
+  assert.deepEqual(changes.splice(0), ['state', 'join']);
+  await clock.advance(200);
+  assert.deepEqual(changes.splice(0), ['leave']);
+  gateway.unblock('websocket');
+  await clock.advance(60_000);
+  assert.equal(session.state.name, 'live');
+  assert.deepEqual([changes.splice(0), room.members.size, watcher.members.size], [['join'], 2, 2]);
+  gateway.cut();
+  await clock.advance(10_000);
+  assert.deepEqual(changes, [], 'it was away for too short a time to be seen');
 });
