@@ -152,9 +152,10 @@ impl Core {
         let timing = &self.config.timing;
         if let Some(poll) = link.poll {
             // A parked poll may be dead while posts get through: another costs little, and fences nothing but it. Each
-            // waits longer, or an answer that takes its time to arrive would never do so.
+            // waits longer, or an answer that takes its time to arrive would never do so; in the end longer than a poll
+            // is held, so that a link whose polls all go astray is given up.
             let since = self.outbox.unreplied_since()?;
-            let late = self.negotiation.pace.late(timing) * (1 << link.hedged_polls.min(5));
+            let late = self.negotiation.pace.late(timing) * (1 << link.hedged_polls.min(10));
             return link.is_attached().then(|| since.max(poll.since).max(link.heard) + late);
         }
         let (behind, _) = self.inbox.behind();

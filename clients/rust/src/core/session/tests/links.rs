@@ -165,6 +165,20 @@ fn a_reply_that_is_late_is_hedged_by_another_poll() {
 }
 
 #[test]
+fn a_link_whose_polls_go_astray_while_its_posts_get_through_is_given_up() {
+    let (mut bench, link) = Bench::up(POLLING);
+    bench.polled();
+    bench.command(send());
+    let (_, post, _) = bench.posted();
+    bench.core.handle_post(bench.now, link, post, Ok(vec![DownFrame::Ack { up_to: 1 }]));
+    for _ in 0..600 {
+        bench.pass(Duration::from_millis(500));
+        bench.run();
+    }
+    assert!(!bench.core.links.contains_key(&link));
+}
+
+#[test]
 fn answers_that_bring_nothing_at_once_are_not_asked_for_in_a_rush() {
     let (mut bench, link) = Bench::up(POLLING);
     for _ in 0..3 {
