@@ -213,6 +213,7 @@ impl Session {
     fn leave_channel(&mut self, request: &UnsubscribeRequest) {
         let command = request.command;
         let Some(held) = self.held(&request.channel) else {
+            self.leave_presence(&request.channel); // P8: it may be listed still
             let result = Err(ErrorCode::NotSubscribed.into());
             self.push_item(Item::Reply(Reply { command, result }));
             return;

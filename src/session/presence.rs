@@ -17,10 +17,12 @@ use throughline_wire::{Batch, ChannelName, Codec, ErrorCode, Json, Member, Posit
 
 use super::{
     Effect, Phase, Session,
-    journal::Journal,
-    transmit::{Flow, is_full, slide},
+    transmit::{Flow, is_full},
 };
 use crate::channel::Channel;
+
+/// When it looks again for room to tell: whoever acknowledges makes room for all, and wakes nobody.
+const LOOK_AGAIN_MS: u64 = 1_000;
 
 /// Where a session takes part. There once it does somewhere, or could tell more of itself than its name.
 #[derive(Debug)]
@@ -30,8 +32,8 @@ pub(super) struct Presence {
     /// Whether it is, in each of its places.
     is_here: bool,
     places: Vec<Place>,
-    /// When it leaves what was not asked for again after a rebuild (P8).
-    leaves_at: Option<u64>,
+    /// When it looks again whether there is room to tell it more.
+    looks_at: Option<u64>,
 }
 
 /// A channel in which it takes part.
@@ -52,17 +54,21 @@ enum Hold {
     Held,
     /// A rebuilt session asks for it again.
     Asked,
-    /// The rebuild did not name it. Its client may ask for it until the grace is over.
-    Forsaken,
+    /// The rebuild did not name it. Its client may ask for it until then (P8).
+    Forsaken { until_ms: u64 },
 }
 
 impl Presence {
     pub(super) fn new(session: SessionId, user: Option<Box<str>>, info: Option<Json>, is_here: bool) -> Self {
-        Self {
-            member: Arc::new(Member { session, user, info }),
-            is_here,
-            places: Vec::new(),
-            leaves_at: None,
+        Self { member: Arc::new(Member { session, user, info }), is_here, places: Vec::new(), looks_at: None }
+    }
+}
+
+impl Place {
+    const fn forsaken_until(&self) -> Option<u64> {
+        match self.hold {
+            Hold::Forsaken { until_ms } => Some(until_ms),
+            Hold::Held | Hold::Asked => None,
         }
     }
 }
@@ -92,9 +98,12 @@ impl Session {
     /// # Errors
     /// As many take part as may. Nothing has changed then.
     pub(super) fn join_presence(&mut self, channel: &Arc<Channel>) -> Result<(), ErrorCode> {
-        let is_here = matches!(self.phase, Phase::Established { .. }) && self.active_link().is_some();
+        let is_here = self.may_appear();
         let new = || Box::new(Presence::new(self.id, self.user.clone(), None, is_here));
         let presence = self.presence.get_or_insert_with(new);
+        if presence.places.is_empty() {
+            presence.is_here = is_here; // without a place it was neither
+        }
         if let Some(place) = presence.places.iter_mut().find(|place| place.channel == *channel) {
             (place.told, place.hold) = (None, Hold::Held);
             return Ok(());
@@ -130,9 +139,15 @@ impl Session {
         self.forget_presence_of_none();
     }
 
+    /// Whether its client is known, and has a link that could say what it has been told.
+    fn may_appear(&self) -> bool {
+        matches!(self.phase, Phase::Established { .. })
+            && self.active_link().is_some_and(|link| !link.spec.kind.is_plain())
+    }
+
     /// Is listed, now that its client is known and has a link; where there is no room left the channel is taken away.
     pub(super) fn appear(&mut self) {
-        if !matches!(self.phase, Phase::Established { .. }) || self.active_link().is_none() {
+        if !self.may_appear() {
             return;
         }
         let Some(presence) = self.presence.as_mut().filter(|presence| !presence.is_here) else { return };
@@ -171,7 +186,8 @@ impl Session {
     }
 
     /// Under new numbers everybody is told again. It keeps its places meanwhile, so that nobody sees it go and come: those
-    /// that `kept` does not name for the grace, in which a page that was loaded again asks for them.
+    /// that `kept` does not name for the grace, in which a page that was loaded again asks for them. Where it was not
+    /// seen there is nothing to keep, and a page that is loaded ever again is not seen for longer.
     pub(super) fn keep_presence(&mut self, now_ms: u64, kept: Option<&Positions>) {
         let most = self.config.limits.subscriptions as usize;
         let Some(presence) = &mut self.presence else { return };
@@ -181,13 +197,13 @@ impl Session {
         for place in &mut presence.places {
             (place.told, place.last) = (None, 0);
             let Some(kept) = kept else { continue };
+            let is_forsaken = matches!(place.hold, Hold::Forsaken { .. });
             if kept.contains_key(place.channel.name()) {
                 place.hold = Hold::Asked;
-            } else if place.hold == Hold::Forsaken && left.len() < surplus {
+            } else if !presence.is_here || (is_forsaken && left.len() < surplus) {
                 left.push(place.channel.name().clone());
-            } else {
-                place.hold = Hold::Forsaken;
-                presence.leaves_at = Some(now_ms + self.config.presence_grace_ms);
+            } else if !is_forsaken {
+                place.hold = Hold::Forsaken { until_ms: now_ms + self.config.presence_grace_ms };
             }
         }
         for name in left {
@@ -195,29 +211,31 @@ impl Session {
         }
     }
 
-    /// When it leaves the places that it was not asked for again.
-    pub(super) fn leaves_at(&self) -> Option<u64> {
-        self.presence.as_ref()?.leaves_at
+    /// When it leaves a place that was not asked for again, or looks again for room.
+    pub(super) fn presence_due(&self) -> Option<u64> {
+        let presence = self.presence.as_ref()?;
+        presence.places.iter().filter_map(Place::forsaken_until).chain(presence.looks_at).min()
     }
 
-    /// Leaves them, if that is due.
-    pub(super) fn leave_forsaken(&mut self, now_ms: u64) {
+    /// Does what is due of that.
+    pub(super) fn handle_presence_due(&mut self, now_ms: u64) {
         let Some(presence) = &mut self.presence else { return };
-        if presence.leaves_at.is_none_or(|leaves_at| leaves_at > now_ms) {
-            return;
-        }
-        presence.leaves_at = None;
-        let forsaken = presence.places.iter().filter(|place| place.hold == Hold::Forsaken);
+        let is_due = |at: u64| at <= now_ms;
+        let looks = presence.looks_at.take_if(|at| is_due(*at)).is_some();
+        let forsaken = presence.places.iter().filter(|place| place.forsaken_until().is_some_and(is_due));
         let left: Vec<ChannelName> = forsaken.map(|place| place.channel.name().clone()).collect();
         for name in left {
             self.leave_presence(&name);
+        }
+        if looks {
+            self.wake_active();
         }
     }
 
     /// Tells what changed in the presence of its channels, as far as there is room.
     pub(super) fn tell_presence(
         &mut self,
-        plain: bool,
+        now_ms: u64,
         codec: Codec,
         batch: &mut Batch<'_>,
         budget_bytes: usize,
@@ -226,20 +244,18 @@ impl Session {
             return Flow::Done;
         };
         let reserve = self.config.reserve_items.max(1) as u64;
-        let has_room = |journal: &Journal| journal.controls() < reserve;
         for place in &mut presence.places {
             let turnover = place.channel.turnover();
-            if place.hold != Hold::Held
-                || place.told == Some(turnover)
-                || (!plain && place.last > self.journal.floor())
-            {
+            let is_unacknowledged = place.last > self.journal.floor();
+            if place.hold != Hold::Held || place.told == Some(turnover) || is_unacknowledged {
                 continue; // an acknowledgement wakes the link
             }
-            if !plain && !has_room(&self.journal) {
+            if self.journal.controls() >= reserve {
                 return Flow::Done; // likewise
             }
             if self.config.presence_unacknowledged.bytes() >= self.config.presence_bytes {
-                return Flow::Done; // whoever comes next looks again
+                presence.looks_at.get_or_insert(now_ms + LOOK_AGAIN_MS);
+                return Flow::Done;
             }
             let (up_to, news) = place.channel.news(place.told, &self.config.presence_unacknowledged);
             if news.first().is_some_and(|told| is_full(batch, told.encoded(codec).len(), budget_bytes)) {
@@ -251,9 +267,6 @@ impl Session {
             for told in news {
                 if self.journal.is_exhausted() {
                     return Flow::More;
-                }
-                if plain {
-                    slide(&mut self.journal, &mut self.slid, has_room);
                 }
                 place.last = self.journal.next();
                 let told = self.journal.number_presence(told).encoded(codec);

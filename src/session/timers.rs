@@ -20,7 +20,7 @@ impl Session {
             Phase::Established { .. } => None,
             Phase::Ended => return None,
         };
-        links.chain(life).chain(self.leaves_at()).min()
+        links.chain(life).chain(self.presence_due()).min()
     }
 
     /// Does what is due. Early calls do nothing.
@@ -44,7 +44,7 @@ impl Session {
             Phase::Ended => return,
             _ => {}
         }
-        self.leave_forsaken(now.mono_ms);
+        self.handle_presence_due(now.mono_ms);
         for index in 0..self.links.len() {
             if self.links[index].due_ms <= now.mono_ms {
                 self.handle_link_due(now, index);

@@ -63,7 +63,7 @@ impl Session {
         }
         self.transmit_outbox(now, index, buffer);
         let mut flow = match self.links[index].standing {
-            Standing::Active => self.transmit_items(index, budget_bytes, buffer),
+            Standing::Active => self.transmit_items(now, index, budget_bytes, buffer),
             Standing::Probe | Standing::Fenced => Flow::Done,
         };
         if self.journal.is_exhausted() {
@@ -172,7 +172,7 @@ impl Session {
         }
     }
 
-    fn transmit_items(&mut self, index: usize, budget_bytes: usize, buffer: &mut BytesMut) -> Flow {
+    fn transmit_items(&mut self, now: Now, index: usize, budget_bytes: usize, buffer: &mut BytesMut) -> Flow {
         let link = &mut self.links[index];
         let codec = link.spec.codec;
         if link.next <= self.journal.floor() {
@@ -182,7 +182,7 @@ impl Session {
         let mut out = Out { batch: &mut batch, codec, budget_bytes, tally: &mut self.tally };
         let mut flow = resend(&self.journal, link.next, &mut out);
         if flow == Flow::Done {
-            flow = self.number_waiting(index, &mut batch, budget_bytes);
+            flow = self.number_waiting(now, index, &mut batch, budget_bytes);
         }
         let link = &mut self.links[index];
         link.next += batch.len();
@@ -200,7 +200,7 @@ impl Session {
     }
 
     /// Numbers what waits: first what is no event, so that `subscribed` comes before every event of its channel.
-    fn number_waiting(&mut self, index: usize, batch: &mut Batch<'_>, budget_bytes: usize) -> Flow {
+    fn number_waiting(&mut self, now: Now, index: usize, batch: &mut Batch<'_>, budget_bytes: usize) -> Flow {
         let codec = self.links[index].spec.codec;
         let plain = self.links[index].spec.kind.is_plain();
         let reserve = self.config.reserve_items.max(1) as u64;
@@ -220,7 +220,9 @@ impl Session {
         if self.pending.capacity() > 0 {
             self.pending = std::collections::VecDeque::new();
         }
-        if self.presence.is_some() && self.tell_presence(plain, codec, batch, budget_bytes) == Flow::More {
+        if self.presence.is_some()
+            && self.tell_presence(now.mono_ms, codec, batch, budget_bytes) == Flow::More
+        {
             return Flow::More;
         }
         let count = self.subscriptions.len();
@@ -401,7 +403,7 @@ fn lost(run: &Run, offset: Offset, reason: GapReason) -> Gap {
 }
 
 /// Lets the oldest half of a journal go, and again, until there is room (L13).
-pub(super) fn slide(journal: &mut super::Journal, slid: &mut u64, is_open: impl Fn(&super::Journal) -> bool) {
+fn slide(journal: &mut super::Journal, slid: &mut u64, is_open: impl Fn(&super::Journal) -> bool) {
     while !is_open(journal) {
         let held = journal.next() - 1 - journal.floor();
         journal.acknowledge(journal.floor() + held.div_ceil(2));

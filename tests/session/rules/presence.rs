@@ -238,6 +238,20 @@ fn p5_a_probe_or_a_post_is_no_return() {
 }
 
 #[test]
+fn p5_a_post_of_a_session_that_is_away_lists_it_nowhere() {
+    let (mut world, first) = one();
+    let second = world.open_beside(websocket(1).known());
+    world.prove_after_reading(second);
+    world.cut(second);
+    world.wait(30_000);
+    world.post(second, commands(1, [take_part("a")])).unwrap();
+    world.as_session(0, |world| assert!(world.presences(first).is_empty()));
+    let back = world.come(websocket(2));
+    assert_eq!(world.presences(back), ["a state 1 2 of 2"]);
+    world.as_session(0, |world| assert_eq!(world.presences(first), ["a join 2 of 2"]));
+}
+
+#[test]
 fn p6_whoever_leaves_for_good_is_gone_at_once() {
     let leaving: [fn(&mut World, LinkId); 4] = [
         |world, link| world.say(link, UpFrame::Bye).unwrap(),
@@ -333,6 +347,46 @@ fn p8_a_page_that_is_loaded_again_and_does_not_ask_is_gone_after_the_grace() {
 }
 
 #[test]
+fn p8_a_page_that_is_loaded_again_and_again_is_gone_a_grace_after_it_last_held_the_channel() {
+    let (mut world, first, _) = two();
+    for (page, attach, incarnation) in [("first", 2, 1), ("second", 3, 2), ("third", 4, 3)] {
+        let anew = sse(attach).of(page).after(2).low(2).incarnation(incarnation).at([]);
+        let reloaded = world.come(anew);
+        world.prove_after_reading(reloaded);
+        world.as_session(0, |world| assert!(world.presences(first).is_empty()));
+        world.wait(14_000);
+    }
+    world.as_session(0, |world| assert_eq!(world.presences(first), ["a leave 2 of 1"]));
+}
+
+#[test]
+fn p8_a_page_that_is_loaded_again_after_the_grace_is_listed_where_it_asks_and_nowhere_else() {
+    let (mut world, first, second) = two();
+    world.cut(second);
+    world.wait(30_000);
+    world.as_session(0, |world| {
+        assert_eq!(world.presences(first), ["a leave 2 of 1"]);
+        world.ack(first, 4);
+    });
+    let reloaded = world.come(sse(2).of("the page, loaded again").after(2).low(2).at([]));
+    world.prove_after_reading(reloaded);
+    world.as_session(0, |world| assert!(world.presences(first).is_empty()));
+    world.say(reloaded, commands(2, [take_part("a")])).unwrap();
+    assert_eq!(world.presences(reloaded), ["a state 1 2 of 2"]);
+    world.as_session(0, |world| assert_eq!(world.presences(first), ["a join 2 of 2"]));
+}
+
+#[test]
+fn p8_a_page_that_is_loaded_again_and_leaves_is_gone_at_once() {
+    let (mut world, first, _) = two();
+    let reloaded = world.come(sse(2).of("the page, loaded again").after(2).low(2).at([]));
+    world.prove_after_reading(reloaded);
+    world.say(reloaded, commands(2, [unsubscribe("a")])).unwrap();
+    assert_eq!(world.items(reloaded), ["3 reply 2 not_subscribed"]);
+    world.as_session(0, |world| assert_eq!(world.presences(first), ["a leave 2 of 1"]));
+}
+
+#[test]
 fn p8_a_rebuild_that_is_refused_the_channel_leaves_its_presence() {
     let (mut world, first, second) = two();
     world.read(second);
@@ -380,4 +434,27 @@ fn p9_past_the_budget_nobody_is_told_more_until_something_is_acknowledged() {
         world.say(first, commands(2, [noop()])).unwrap(); // whatever comes next
         assert_eq!(world.presences(first), ["a join 2 of 2"]);
     });
+}
+
+#[test]
+fn p9_whoever_waits_for_the_budget_looks_again_though_nothing_else_happens() {
+    let (mut world, first) = one_with(|config| config.presence_bytes = 200);
+    let second = another(&mut world);
+    assert_eq!(world.presences(second), ["a state 1 2 of 2"]);
+    world.as_session(0, |world| assert!(world.presences(first).is_empty()));
+    world.ack(second, 2);
+    world.wait(1_000);
+    world.as_session(0, |world| assert_eq!(world.presences(first), ["a join 2 of 2"]));
+}
+
+#[test]
+fn an_event_stream_by_address_takes_no_part_whatever_is_posted_beside_it() {
+    let (mut world, first) = one();
+    let plain = world.open_beside(event_source());
+    world.read(plain);
+    world.post(plain, commands(1, [take_part("a")])).unwrap();
+    assert_eq!(world.items(plain), ["1 subscribed a e1:0"]);
+    world.as_session(0, |world| assert!(world.presences(first).is_empty()));
+    let moved = world.come(websocket(2).after(1));
+    assert_eq!(world.presences(moved), ["a state 1 2 of 2"]);
 }

@@ -171,7 +171,9 @@ impl World {
             Request::Unsubscribe(request, asked_in) => {
                 say!(self, "    s{index}: ends {request:?}");
                 if asked_in >= hosted.asked_since {
-                    hosted.part.wishes.remove(&self.truth.index(&request.channel));
+                    let channel = self.truth.index(&request.channel);
+                    hosted.part.wishes.remove(&channel);
+                    hosted.part.forsaken.remove(&channel);
                 }
                 hosted.session.unsubscribe(&request);
             }

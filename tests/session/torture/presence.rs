@@ -4,7 +4,7 @@
 //! takes part and its client is known and there, and goes when it no longer takes part, is over, or was without a link
 //! for longer than the grace. On the client's side what is told folds to a roster, without a difference to nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use throughline_wire::{Presence, PresenceKind, SessionId, frame::Hello};
 
@@ -22,8 +22,7 @@ pub(super) struct Part {
     /// The channels in whose presence it takes part.
     pub(super) wishes: BTreeSet<usize>,
     /// Those that a rebuild did not name, and until when it is still listed there.
-    pub(super) forsaken: BTreeSet<usize>,
-    leaves_at: u64,
+    pub(super) forsaken: BTreeMap<usize, u64>,
     /// Whether these are more than it may hold: then some of them are let go before.
     is_crowded: bool,
     /// Whether its client is known.
@@ -80,9 +79,13 @@ impl World {
         hosted.asked_since = hosted.session.incarnation();
         let stated: BTreeSet<usize> = positions.keys().map(|name| self.truth.index(name)).collect();
         let part = &mut hosted.part;
-        let known: BTreeSet<usize> = part.wishes.union(&part.forsaken).copied().collect();
-        (part.wishes, part.forsaken) = known.iter().partition(|channel| stated.contains(channel));
-        part.leaves_at = self.time + self.gateway.config.presence_grace_ms;
+        let known: BTreeSet<usize> = part.wishes.iter().chain(part.forsaken.keys()).copied().collect();
+        let leaves_at = self.time + self.gateway.config.presence_grace_ms;
+        // Whoever is not seen there does not stay, and whoever stays already does so no longer.
+        let stays = known.difference(&stated).filter(|channel| part.listed.contains(channel));
+        part.forsaken =
+            stays.map(|channel| (*channel, *part.forsaken.get(channel).unwrap_or(&leaves_at))).collect();
+        part.wishes = known.intersection(&stated).copied().collect();
         part.is_crowded = known.len() as u64 > self.gateway.config.limits.subscriptions;
     }
 
@@ -99,16 +102,18 @@ impl World {
         part.is_away &= !is_active;
         let is_patient = self.time < part.detached + grace;
         let places: BTreeSet<usize> = session.takes_part_in().map(|name| self.truth.index(name)).collect();
-        let may_forget = hosted.ending.is_some() || part.is_crowded || self.time >= part.leaves_at;
-        assert!(may_forget || part.forsaken.is_subset(&places), "s{index} does not wait for its client");
-        part.forsaken.retain(|channel| places.contains(channel));
+        let may_forget = hosted.ending.is_some() || part.is_crowded;
+        let waits =
+            |(channel, leaves_at): (&usize, &u64)| places.contains(channel) || self.time >= *leaves_at;
+        assert!(may_forget || part.forsaken.iter().all(waits), "s{index} does not wait for its client");
+        part.forsaken.retain(|channel, _| places.contains(channel));
         let lists = |channel: &usize| {
             self.truth.channels[*channel].channel.members().iter().any(|member| member.session == id)
         };
         let listed: BTreeSet<usize> = (0..self.truth.channels.len()).filter(lists).collect();
         for channel in part.listed.difference(&listed) {
             let is_away = !is_active && !is_patient;
-            let is_wanted = part.wishes.contains(channel) || part.forsaken.contains(channel);
+            let is_wanted = part.wishes.contains(channel) || part.forsaken.contains_key(channel);
             let may_go = hosted.ending.is_some() || !is_wanted || is_away;
             assert!(may_go, "s{index} is gone from channel {channel} without a reason");
             if hosted.ending.is_none() && is_away {
@@ -117,13 +122,13 @@ impl World {
         }
         for channel in listed.difference(&part.listed) {
             let may_come = part.is_established && (is_active || !part.is_away);
-            let is_wanted = part.wishes.contains(channel) || part.forsaken.contains(channel);
-            assert!(may_come && is_wanted, "s{index} came to channel {channel}");
+            assert!(may_come && part.wishes.contains(channel), "s{index} came to channel {channel}");
         }
         if is_active && part.is_established {
-            let wanted: BTreeSet<usize> = listed.difference(&part.forsaken).copied().collect();
+            let is_wanted = |channel: &&usize| !part.forsaken.contains_key(*channel);
+            let wanted: BTreeSet<usize> = listed.iter().filter(is_wanted).copied().collect();
             assert_eq!(wanted, part.wishes, "s{index} is listed where it takes part");
-            if !part.forsaken.is_disjoint(&listed) {
+            if part.forsaken.keys().any(|channel| listed.contains(channel)) {
                 self.coverage.met(Met::PresenceForsaken);
             }
             if !part.was_active && !listed.is_empty() && listed == part.listed {
@@ -143,8 +148,8 @@ impl World {
         let is_patient = self.time < part.detached + self.gateway.config.presence_grace_ms;
         part.is_away = hosted.ending.is_some() || !(part.was_active || is_patient);
         assert!(!part.is_away || part.listed.is_empty(), "s{index} is listed, and away");
-        let is_over = self.time >= part.leaves_at;
-        assert!(!is_over || part.forsaken.is_empty(), "s{index} waits for its client for ever");
+        let is_over = part.forsaken.values().any(|leaves_at| self.time >= *leaves_at);
+        assert!(!is_over, "s{index} waits for its client for ever");
     }
 
     /// At rest every client knows exactly who takes part.

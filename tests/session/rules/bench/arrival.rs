@@ -1,7 +1,7 @@
 //! What clients say when they come, and the frames and commands that follow.
 
 use throughline_wire::{
-    Codec, Command, ErrorCode, Payload, Positions, SubscribeFrom, Token, UpFrame,
+    Codec, Command, ErrorCode, Json, Payload, Positions, SubscribeFrom, Token, UpFrame,
     frame::{self, ClientInfo, Hello, Resume, VolatileUp},
     payload::Meta,
 };
@@ -18,6 +18,7 @@ pub(crate) struct Arrival {
     pub(super) resume: Option<Resume>,
     pub(super) frames: Vec<UpFrame>,
     pub(super) reason: Option<ErrorCode>,
+    pub(super) info: Option<Json>,
 }
 
 /// A poll with this attach number.
@@ -64,7 +65,7 @@ impl Arrival {
     fn on(transport: &'static str, codec: Codec, kind: LinkKind, attach: Option<u64>) -> Self {
         let hello = Hello { instance: "page".into(), attach, ..Hello::default() };
         let spec = LinkSpec { transport, codec, kind, datagrams: false };
-        Self { spec, hello, resume: None, frames: Vec::new(), reason: None }
+        Self { spec, hello, resume: None, frames: Vec::new(), reason: None, info: None }
     }
 
     const fn with_datagrams(mut self) -> Self {
@@ -106,6 +107,12 @@ impl Arrival {
     /// It asks for a welcome.
     pub(crate) fn asking(mut self) -> Self {
         self.hello.client = Some(ClientInfo { name: "test".into(), version: "1".into() });
+        self
+    }
+
+    /// The application says something of its user.
+    pub(crate) fn known(mut self) -> Self {
+        self.info = Json::parse(br#"{"name":"Ada"}"#).ok();
         self
     }
 

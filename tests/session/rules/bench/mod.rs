@@ -561,7 +561,7 @@ fn open_session(
     let opening = Opening {
         id: SessionId::from_random([number; 16]),
         user: None,
-        info: None,
+        info: arrival.info.clone(),
         config: Arc::clone(config),
         listener: Arc::clone(bell) as Arc<dyn Listener>,
         reason: arrival.reason,
