@@ -50,6 +50,7 @@ export function connect(url: string | URL, options: ConnectOptions = {}): Sessio
     ended: () => {
       signal?.removeEventListener('abort', close);
       stop();
+      kept.end();
     },
   });
   const close = (): void => void session.close();

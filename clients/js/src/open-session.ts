@@ -40,7 +40,7 @@ export interface OpenSessionOptions {
   readonly transports: readonly Transport[];
   readonly random: Random;
   readonly auth: ConnectOptions['auth'];
-  readonly kept: Pick<Keeper, 'status' | 'keep'>;
+  readonly kept: Pick<Keeper, 'status' | 'keep' | 'end'>;
   remember(verdict: Verdict | undefined): void;
   /** It is over. */
   ended(): void;
@@ -218,6 +218,8 @@ export class OpenSession implements Session, Host, Audience {
 
   close(): Promise<void> {
     this.#isClosing = true;
+    // Who closes it may open the next one of its name at once.
+    this.#options.kept.end();
     this.change((core, nowMs) => core.close(nowMs));
     return this.#closed;
   }

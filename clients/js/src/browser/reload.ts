@@ -21,7 +21,7 @@
  * is done once a turn, before its outputs, and only if something has changed. If the storage refuses, keeping is over: half
  * a record would be worse than none.
  *
- * Left out: merging. Two sessions of one page under one `name` and address overwrite each other's record.
+ * Left out: merging. Of two sessions of one page under one `name` and address the second is not kept, and says so.
  */
 
 import type { Clock } from '../clock.js';
@@ -41,6 +41,8 @@ export interface Keeper {
   keep(saved: Saved | undefined): void;
   /** The page goes away, for good or into the page cache: the session is left to the next. */
   leave(): void;
+  /** The session is over: its name is free for another one of this page. */
+  end(): void;
   /** The page is back from the cache: settled when it is known whether the session is still its own. */
   comeBack(): Promise<void>;
 }
@@ -60,6 +62,8 @@ export interface KeeperOptions {
 export interface Tab {
   readonly storage: Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
   readonly locks?: Locks | undefined;
+  /** The keys under which its sessions keep what is kept. */
+  readonly keys: Set<string>;
 }
 
 /** Of `navigator.locks`, what is used. */
@@ -76,22 +80,27 @@ export function keeper({ keep, name, base, clock, tab }: KeeperOptions): Keeper 
   if (keep === 'never') return forgetful('not kept: the application does not want it');
   try {
     const found = tab ?? thisTab();
-    if (found) return new TabKeeper(`throughline:${name}:${base.href}`, found, clock);
-    return forgetful('not kept: this is no page');
+    const key = `throughline:${name}:${base.href}`;
+    if (!found) return forgetful('not kept: this is no page');
+    if (found.keys.has(key)) return forgetful('not kept: another session of this page has this name');
+    return new TabKeeper(key, found, clock);
   } catch (error) {
     // To look at the storage is enough to be refused.
     return forgetful(refused(error));
   }
 }
 
+/** Of this page. */
+const keys = new Set<string>();
+
 function thisTab(): Tab | undefined {
   // A server's platform may have a storage of this name, which no tab owns.
   if (typeof document === 'undefined' || typeof sessionStorage === 'undefined') return undefined;
-  return { storage: sessionStorage, locks: (navigator as Partial<Navigator>).locks };
+  return { storage: sessionStorage, locks: (navigator as Partial<Navigator>).locks, keys };
 }
 
 function forgetful(status: string): Keeper {
-  return { status, take: async () => undefined, keep() {}, leave() {}, comeBack: async () => {} };
+  return { status, take: async () => undefined, keep() {}, leave() {}, end() {}, comeBack: async () => {} };
 }
 
 class TabKeeper implements Keeper {
@@ -103,6 +112,8 @@ class TabKeeper implements Keeper {
   /** What was written last; nothing where nothing is kept. */
   #text: string | undefined;
   #isAway = false;
+  /** Whether its key is in use. */
+  #isNamed = true;
   /** The session that went on elsewhere. */
   #disowned: string | undefined;
   #isOff = false;
@@ -111,6 +122,7 @@ class TabKeeper implements Keeper {
   constructor(key: string, tab: Tab, clock: Clock) {
     this.#key = key;
     this.#tab = tab;
+    tab.keys.add(key);
     this.#clock = clock;
   }
 
@@ -143,12 +155,20 @@ class TabKeeper implements Keeper {
 
   leave(): void {
     this.#isAway = true;
+    this.end();
     if (this.#isOurs()) this.#store(this.#last);
     this.#release();
   }
 
+  end(): void {
+    if (this.#isNamed) this.#tab.keys.delete(this.#key);
+    this.#isNamed = false;
+  }
+
   async comeBack(): Promise<void> {
     this.#isAway = false;
+    this.#tab.keys.add(this.#key);
+    this.#isNamed = true;
     const session = this.#last?.known?.session;
     if (!this.#last || this.#isOff) return;
     if (this.#isOurs() && (session === undefined || !this.#tab.locks || (await this.#lock(session, HANDOVER_MS)))) this.#store(this.#last);

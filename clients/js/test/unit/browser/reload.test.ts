@@ -35,12 +35,12 @@ beforeEach(() => {
   locks = new FakeLocks();
 });
 
-function page(tab: Tab = { storage, locks }): Keeper {
-  return keeper({ keep: 'tab', name: 'default', base: new URL('https://a.example/live/'), clock, tab });
+function page(tab: Omit<Tab, 'keys'> = { storage, locks }): Keeper {
+  return keeper({ keep: 'tab', name: 'default', base: new URL('https://a.example/live/'), clock, tab: { keys: new Set(), ...tab } });
 }
 
 /** A page that keeps its session and has its lock. */
-async function living(tab?: Tab): Promise<Keeper> {
+async function living(tab?: Omit<Tab, 'keys'>): Promise<Keeper> {
   const living = page(tab);
   living.keep(saved);
   await idle();
@@ -350,7 +350,7 @@ describe('where nothing is kept', () => {
   const base = new URL('https://a.example/');
 
   test('the application may not want it', async () => {
-    const kept = keeper({ keep: 'never', name: 'default', base, clock, tab: { storage, locks } });
+    const kept = keeper({ keep: 'never', name: 'default', base, clock, tab: { storage, locks, keys: new Set() } });
     kept.keep(saved);
     assert.equal(await kept.take(), undefined);
     assert.equal(storage.items.size, 0);

@@ -100,3 +100,21 @@ test('a session that was resumed and is lost is another one: it is not resumed a
   await clock.advance(5_000);
   assert.deepEqual([next.state.name, next.isResumed], ['live', false]);
 });
+
+test('of two sessions of one name in one page the second is not kept, and says so, until the first is closed', async () => {
+  const { clock, open } = world();
+  const [first, second, other] = [open({ name: 'twice' }), open({ name: 'twice' }), open({ name: 'another' })];
+  await clock.advance(1_000);
+  const notKept = 'not kept: another session of this page has this name';
+  assert.deepEqual(
+    [first, second, other].map((session) => session.explain().kept),
+    ['kept in this tab', notKept, 'kept in this tab'],
+  );
+  await second.close();
+  assert.equal(open({ name: 'twice' }).explain().kept, notKept, 'the first still has it');
+  void first.close();
+  const next = open({ name: 'twice' });
+  await clock.advance(2_000);
+  assert.deepEqual([first.state.name, next.explain().kept], ['closed', 'kept in this tab']);
+  assert.equal(open({ name: 'twice' }).explain().kept, notKept, 'the end of the first takes nothing from the next');
+});
