@@ -108,6 +108,6 @@ export interface Session {
   /** Drops the current link as a failing network would. For tests. */
   cut(): void;
 
-  /** Ends the session: the gateway forgets it. Resolves once the goodbye is said, or its time is over. */
+  /** Ends the session: the gateway forgets it. Resolves once the gateway has heard it, or its time is over. */
   close(): Promise<void>;
 }
