@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use throughline::{
     broker::{Broker, BrokerError},
@@ -109,6 +109,8 @@ impl Quiz {
             return Err(Refusal::Malformed.into());
         }
         let shared = &self.shared;
+        // Before a channel is opened for it: the broker keeps channels for a while, and has room for so many.
+        drop(self.room()?);
         let code = loop {
             let code = code((shared.random)());
             if !shared.games.lock().contains_key(&code) {
@@ -133,14 +135,18 @@ impl Quiz {
             record: shared.record.clone(),
             clock: shared.clock,
         };
-        let mut games = shared.games.lock();
-        games.retain(|_, game| !game.lane.is_over());
-        if games.len() >= shared.config.games {
-            return Err(Refusal::TooManyGames.into());
-        }
+        // Others may have been made meanwhile.
+        let mut games = self.room()?;
         let lane = Lane::open(work, shared.config.room);
         games.insert(code.clone(), Hosted { host: user, lane });
         Ok(Accepted { position: None, payload: json(&serde_json::json!({ "code": code }))? })
+    }
+
+    /// The games, where there is room for one more. Those that have ended take none.
+    fn room(&self) -> Result<MutexGuard<'_, HashMap<String, Hosted>>, Refusal> {
+        let mut games = self.shared.games.lock();
+        games.retain(|_, game| !game.lane.is_over());
+        if games.len() < self.shared.config.games { Ok(games) } else { Err(Refusal::TooManyGames) }
     }
 
     /// Puts an intent into the lane of its game, and waits for what comes of it.

@@ -138,10 +138,14 @@ async fn a_game_that_is_slow_refuses_what_it_has_no_room_for_and_another_goes_on
 #[tokio::test]
 async fn there_are_as_many_games_as_there_may_be() {
     let config = QuizConfig { games: 1, ..QuizConfig::default() };
-    let server = Server::start("127.0.0.1:0", config, Record::default()).await.unwrap();
+    let broker = Arc::new(Memory::new(MemoryConfig::default(), server::now, server::random));
+    let server = Server::start_on("127.0.0.1:0", config, Record::default(), broker.clone()).await.unwrap();
     let host = connect(&server, "host.with-too-many-games").await;
     let create = json!({ "seconds": 20, "questions": 1 });
     say(&host, "quiz", "create", create.clone()).await.unwrap();
-    let refused = say(&host, "quiz", "create", create).await.unwrap_err();
-    assert_eq!(code_of(&refused), ("too_many_games", true));
+    for _ in 0..3 {
+        let refused = say(&host, "quiz", "create", create.clone()).await.unwrap_err();
+        assert_eq!(code_of(&refused), ("too_many_games", true));
+    }
+    assert_eq!(broker.usage().channels(), 2, "those of the game; what is refused takes no room");
 }
