@@ -280,8 +280,7 @@ impl Game {
             return Err(Refusal::GameEnded);
         }
         let name = legal_name(name).ok_or(Refusal::NameInvalid)?;
-        let folded = name.to_lowercase();
-        if self.players.values().any(|player| player.name.to_lowercase() == folded) {
+        if self.players.values().any(|player| folded(&player.name) == folded(&name)) {
             return Err(Refusal::NameTaken);
         }
         if self.players.len() >= self.bounds.players {
@@ -499,13 +498,32 @@ fn bars(round: &Round, asked: &Question) -> Vec<usize> {
 }
 
 /// A name without what surrounds it, if it is one that a list of names can show: of 1 to 20 characters, none of which
-/// moves, hides or turns others around.
+/// moves, hides or turns others around. Spaces are all alike, so that no two names look the same by them.
 fn legal_name(name: &str) -> Option<String> {
     let name = name.trim();
-    let is_odd = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
     let is_legal = (1..=NAME_CHARS).contains(&name.chars().count()) && !name.chars().any(is_odd);
-    is_legal.then(|| name.to_owned())
+    // What lies over the letter before it makes a letter of another language, and heaps of it cover other names.
+    let is_heaped = name.chars().collect::<Vec<_>>().windows(3).any(|three| three.iter().all(lies_over));
+    (is_legal && !is_heaped && !name.starts_with(|c| lies_over(&c)))
+        .then(|| name.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// A name as it is compared with others: without case, and without what only chooses how an emoji is drawn.
+fn folded(name: &str) -> String {
+    name.to_lowercase().replace('\u{fe0f}', "")
+}
+
+/// Characters that control, that turn the direction of writing, or that are there and are not seen.
+fn is_odd(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0e}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Marks that are drawn over or around the character before them.
+const fn lies_over(c: &char) -> bool {
+    matches!(*c, '\u{300}'..='\u{36f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20ff}'
+        | '\u{fe0f}' | '\u{fe20}'..='\u{fe2f}')
 }

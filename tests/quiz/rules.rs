@@ -164,8 +164,15 @@ fn names_are_short_visible_and_each_its_own() {
     for name in ["", "   ", "a\nb", "a\u{202e}b", "\u{200b}", &"x".repeat(21)] {
         assert_eq!(join("bob", name), Err(Refusal::NameInvalid), "{name:?}");
     }
+    for unseen in ["\u{3164}", "\u{2800}\u{2800}", "\u{180e}", "ann\u{34f}", "ann\u{e0061}", "\u{fe0f}"] {
+        assert_eq!(join("bob", unseen), Err(Refusal::NameInvalid), "{unseen:?}");
+    }
+    assert_eq!(join("bob", &format!("z{}", "\u{336}".repeat(3))), Err(Refusal::NameInvalid));
     assert_eq!(join("bob", " ANN "), Err(Refusal::NameTaken));
-    assert_eq!(join("bob", &"ö".repeat(20)).unwrap().0, Some(2), "characters count, not bytes");
+    assert_eq!(join("bob", "ann\u{fe0f}"), Err(Refusal::NameTaken), "it looks the same");
+    assert_eq!(join("eve", "e  ve").unwrap().0, Some(2));
+    assert_eq!(join("eva", "e\u{a0}ve"), Err(Refusal::NameTaken), "so do spaces");
+    assert_eq!(join("bob", &"ö".repeat(20)).unwrap().0, Some(3), "characters count, not bytes");
 }
 
 #[test]
