@@ -84,6 +84,8 @@ impl Server {
                 presence_grace_ms: 5_000,
                 // A hall is few enough to come back at once; who has to try again does not miss half a question.
                 backoff: Backoff { base_ms: 50, cap_ms: 5_000 },
+                // No page says or hears any; and who hears a game could say them to all who are in it.
+                volatiles_per_second: 0,
                 ..SessionConfig::new(TokenKeys::from_random(drawn()))
             })
             .broker(broker)
