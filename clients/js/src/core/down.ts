@@ -43,7 +43,7 @@ export function handleAnswer(c: Conversation, link: Link, attach: number, frames
   handleFrames(c, link, frames);
   if (!c.links.has(link.key)) return;
   if (link.fault) return comeBack(c, link, link.fault);
-  if (!link.attached) return protocolError(c, link, 'the opening poll was answered without a welcome');
+  if (!link.attached) return protocolError(c, link, 'answered without a welcome');
   link.hasNews = count() !== before || frames.some(({ type }) => type === 'welcome');
   link.idleAnswers = link.hasNews || c.now - poll.sinceMs >= 100 ? 0 : link.idleAnswers + 1;
   if (link.idleAnswers > IDLE_ANSWERS) {
@@ -138,7 +138,7 @@ function handleWelcome(c: Conversation, link: Link, welcome: Welcome): void {
   if (!attach) {
     // L10: a probe. It is one of this session, or of no use.
     const isSame = welcome.resumed && known?.session === session && known.incarnation === incarnation;
-    if (!isSame) return linkFailed(c, link, 'refused', 'it was welcomed to another session');
+    if (!isSame) return linkFailed(c, link, 'refused', 'welcomed to another session');
     link.probing = !link.attached;
     return;
   }
@@ -239,7 +239,7 @@ function handleItems(c: Conversation, link: Link, first: number, items: readonly
     link.doubts = 0;
   }
   c.refusals = 0;
-  if (c.inbox.isFlooded(c.limits)) protocolError(c, link, 'the gateway sends beyond its windows');
+  if (c.inbox.isFlooded(c.limits)) protocolError(c, link, 'sent beyond its windows');
 }
 
 /** Takes the next item; whoever waits for it hears at once, outside the application's queue (L15). */
@@ -323,7 +323,7 @@ function handleRetry(c: Conversation, link: Link, { delayMs, spreadMs, reason, s
   if (link.isPolling && link.attached && !wasStated) {
     link.pollNotBeforeMs = c.now + waitMs;
     link.retrying = true;
-  } else comeBack(c, link, 'the gateway asks for positions', wasStated ? undefined : waitMs);
+  } else comeBack(c, link, reason, wasStated ? undefined : waitMs);
 }
 
 /** L8: below the newest attach `superseded` means nothing; for the newest, someone else holds the token. */
@@ -340,7 +340,7 @@ function superseded(c: Conversation, link: Link, waitMs: number): void {
     // The newer attach came to nothing: poll again, with a number of its own.
     link.retrying = true;
   } else {
-    const reason = 'superseded by an attach of this client';
+    const reason = 'superseded by this client';
     c.negotiation.ended(c.now, link.key, 'late', reason);
     comeBack(c, link, reason, 0);
   }

@@ -6,14 +6,14 @@ import { appointmentMs, boundMs } from './backoff.js';
 import { type Conversation, isOver, say, stand, stay, tell } from './conversation.js';
 import { confirm, refuse } from './down.js';
 import type { Link } from './link.js';
-import { dropLink, dropProbes, NO_LINK, UNPROVEN } from './opening.js';
+import { dropLink, dropProbes, NO_LINK, REBUILT, UNPROVEN } from './opening.js';
 import { handlePosted, postAlone } from './post.js';
 import { askForLife, LATE_POLLS, pollAgain } from './up.js';
 
 /** How much later than it asked for a page may be woken before that says something about the page. */
 const LATE_MS = 3_000;
 
-const CLOSED = 'the session is closed';
+export const CLOSED = 'the session is closed';
 
 /** How the use of a transport went that ended like this, and why. */
 function told(end: End, { greeted, isPolling }: Link): readonly [AttemptOutcome, string] {
@@ -109,7 +109,7 @@ export function protocolError(c: Conversation, link: Link, reason: string): void
 /** The gateway's count of commands or items cannot be this client's. */
 export function mismatch(c: Conversation, link: Link): void {
   loseSession(c, link, 'mismatch', false, undefined);
-  protocolError(c, link, 'the counts do not fit together');
+  protocolError(c, link, 'counts that do not fit');
 }
 
 /** Ends a link; if no other carries the session, comes back after `waitMs`, or as the guidance says. */
@@ -166,7 +166,7 @@ export function attachAfresh(c: Conversation, link: Link): void {
     return;
   }
   if (c.active === link) c.active = undefined;
-  comeBack(c, link, 'the session was rebuilt from what has moved since', 0);
+  comeBack(c, link, REBUILT, 0);
 }
 
 /** An older link carries the session again: what the newer one was told counts for nothing (L5). */

@@ -152,7 +152,7 @@ export function dropLink(c: Conversation, link: Link, reason: string): void {
 export function prove(c: Conversation, link: Link, nonce: number): void {
   if (link.stated.incarnation !== c.known?.incarnation) {
     // N1, N4: nothing that it counts would be heard.
-    return linkFailed(c, link, 'late', 'the session was rebuilt meanwhile');
+    return linkFailed(c, link, 'late', REBUILT);
   }
   link.attached = true;
   link.said = c.outbox.taken;
@@ -173,4 +173,5 @@ export function prove(c: Conversation, link: Link, nonce: number): void {
 /** Why a move was not made. */
 export const NO_LINK = 'there is no link to move from';
 export const REPLACED = 'another link took its place';
+export const REBUILT = 'the session was rebuilt meanwhile';
 export const UNPROVEN = 'it came to nothing';

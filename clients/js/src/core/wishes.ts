@@ -3,7 +3,7 @@
 import type { Command, Payload, TransportName } from '../protocol.js';
 import { appointmentMs, boundMs } from './backoff.js';
 import { type Conversation, isOver, plan, say, stand, stay, tell, wallMs } from './conversation.js';
-import { dropAll } from './ending.js';
+import { CLOSED, dropAll } from './ending.js';
 import { NO_LINK } from './opening.js';
 import { lengthOf, sizeOf } from './outbox.js';
 import { postAlone } from './post.js';
@@ -38,7 +38,7 @@ export function sayVolatile(c: Conversation, channel: string, name: string | und
 
 /** Moves the session to another transport, while the link it has goes on. */
 export function migrate(c: Conversation, transport: TransportName, ticket: number): void {
-  if (isOver(c)) return stay(c, ticket, 'the session is closed');
+  if (isOver(c)) return stay(c, ticket, CLOSED);
   if (!c.negotiation.isListed(transport)) return stay(c, ticket, 'it is none of the transports of this client');
   if (!c.active) return stay(c, ticket, NO_LINK);
   // Whoever asks for a transport by name wants to stay on it.
