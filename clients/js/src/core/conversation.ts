@@ -54,8 +54,8 @@ export interface Conversation {
   readonly links: Map<number, Link>;
   nextLink: number;
   /** The link that carries the session. */
-  active: Link | undefined;
-  known: Known | undefined;
+  active?: Link | undefined;
+  known?: Known | undefined;
   auth: string | undefined;
   authExpiresAtMs: number;
   /** How long credentials last, as the gateway last said. */
@@ -71,13 +71,13 @@ export interface Conversation {
   /** L12: the attach number of the last welcome that was followed. */
   followed: number;
   positionsWanted: boolean;
-  slot: string | undefined;
+  slot?: string | undefined;
   standing: Standing;
   untilMs: number;
   /** Why the session has no link, for a person. */
   reason: string;
   /** No link is wanted: there is no network, or the page is put aside. */
-  paused: 'offline' | 'frozen' | undefined;
+  paused?: 'offline' | 'frozen' | undefined;
   isHidden: boolean;
   /** Whether this page had a link before. */
   wasUp: boolean;
@@ -92,7 +92,7 @@ export interface Conversation {
   /** When the gateway said to come back, on a link beside which another was still being tried. */
   notBeforeMs: number;
   ackAtMs: number;
-  planned: Planned | undefined;
+  planned?: Planned | undefined;
   /** When the last `settle` asked to be called again. */
   dueMs: number;
 }
@@ -111,8 +111,6 @@ export function begin(options: CoreOptions): Conversation {
     negotiation: new Negotiation(options),
     links: new Map(),
     nextLink: 1,
-    active: undefined,
-    known: undefined,
     auth,
     authExpiresAtMs: Infinity,
     authExpiresInMs: Infinity,
@@ -131,11 +129,9 @@ export function begin(options: CoreOptions): Conversation {
     attach: 0,
     followed: 0,
     positionsWanted: false,
-    slot: undefined,
     standing: options.needsAuth && auth === undefined ? 'unauthorized' : 'waiting',
     untilMs: nowMs,
     reason: 'unauthorized',
-    paused: undefined,
     isHidden: false,
     wasUp: false,
     attempts: 0,
@@ -144,7 +140,6 @@ export function begin(options: CoreOptions): Conversation {
     advised: false,
     notBeforeMs: -Infinity,
     ackAtMs: Infinity,
-    planned: undefined,
     dueMs: Infinity,
   };
   if (saved) {

@@ -66,7 +66,7 @@ export interface Link {
   /** When it is given up unless it is welcomed. */
   untilMs: number;
   /** A fatal error that the gateway reported; its advice, and the end, follow. */
-  fault: string | undefined;
+  fault?: string | undefined;
   /** When it was asked for a sign of life, unless one came since. */
   pingedMs: number;
   /** The same, until the very answer comes: that measures the round trip. */
@@ -75,7 +75,7 @@ export interface Link {
   wakes: number;
   /** How often in a row it was asked while the same command had no reply. */
   doubts: number;
-  poll: Poll | undefined;
+  poll?: Poll | undefined;
   /** When the last poll went out, and whether its answer brought anything. */
   polledMs: number;
   hasNews: boolean;
@@ -88,7 +88,7 @@ export interface Link {
   hedgedPolls: number;
   /** Answers in a row that brought nothing though they came at once. */
   idleAnswers: number;
-  post: Post | undefined;
+  post?: Post | undefined;
   nextPost: number;
   /** Posts in a row that failed or achieved nothing. */
   failedPosts: number;
@@ -96,11 +96,11 @@ export interface Link {
   /** A sign of life to ask for by a post. */
   pings: boolean;
   /** A nonce to answer by a post. */
-  pong: number | undefined;
+  pong?: number | undefined;
   /** L10: its `attach` still has to be confirmed by a post. */
   attaches: boolean;
   /** Who waits for it to take over. */
-  ticket: number | undefined;
+  ticket?: number | undefined;
 }
 
 /** A hello that names no session. */
@@ -127,12 +127,10 @@ export function newLink(key: number, transport: TransportName, isDuplex: boolean
     sinceMs: nowMs,
     heardMs: nowMs,
     untilMs: Infinity,
-    fault: undefined,
     pingedMs: Infinity,
     askedMs: Infinity,
     wakes: 0,
     doubts: 0,
-    poll: undefined,
     polledMs: nowMs,
     hasNews: false,
     pollNotBeforeMs: 0,
@@ -140,13 +138,10 @@ export function newLink(key: number, transport: TransportName, isDuplex: boolean
     latePolls: 0,
     hedgedPolls: 0,
     idleAnswers: 0,
-    post: undefined,
     nextPost: 0,
     failedPosts: 0,
     postNotBeforeMs: 0,
     pings: false,
-    pong: undefined,
     attaches: false,
-    ticket: undefined,
   };
 }
