@@ -29,10 +29,8 @@ export function connect(url: string | URL, options: ConnectOptions = {}): Sessio
   const base = baseOf(url);
   const { clock = systemClock, random = Math.random, codec = json(), signal } = options;
   const listed = options.transports ?? [webSocket(), sse(), polling()];
-  must(listed.length > 0, 'transports has at least one', listed);
-  for (const transport of listed as readonly Partial<Transport>[]) {
-    must(typeof transport.open === 'function', 'each of transports is what a call gives, as polling()', transport);
-  }
+  const areMade = listed.length > 0 && listed.every(({ open }: Partial<Transport>) => open);
+  must(areMade, 'transports are one or more that are called, as polling()', listed);
   // One that is listed twice would be the better of itself, and probed for ever.
   const transports = listed.filter(({ name }, index) => listed.findIndex((other) => other.name === name) === index);
   const timing = { ...defaultTiming, ...options.timing };
@@ -87,7 +85,7 @@ function baseOf(url: string | URL): URL {
   } catch {
     // It is said below what it should have been.
   }
-  const rule = `url is an address with http or https${location ? '' : ', a whole one outside a page'}`;
+  const rule = 'url is http or https, and outside a page a whole address';
   must(!!base && /^https?:$/.test(base.protocol), rule, url);
   base.search = base.hash = '';
   if (!base.pathname.endsWith('/')) base.pathname += '/';

@@ -3,13 +3,9 @@
 import type { Unlisten } from './channel.js';
 
 export class Listeners<Events extends object> {
-  /** Aborted when nothing more will be told: nobody's signal is listened to any more. */
-  readonly #over: AbortSignal | undefined;
+  /** Aborted when nothing more will be told: nobody's signal is listened to any more. It has the one option of such listeners. */
+  readonly over = new AbortController();
   readonly #sets = new Map<keyof Events, Set<{ readonly hear: (what: never) => void }>>();
-
-  constructor(over?: AbortSignal) {
-    this.#over = over;
-  }
 
   on<Name extends keyof Events>(
     name: Name,
@@ -26,7 +22,7 @@ export class Listeners<Events extends object> {
     };
     if (!signal?.aborted) {
       set.add(listener);
-      signal?.addEventListener('abort', off, this.#over && { signal: this.#over });
+      signal?.addEventListener('abort', off, this.over);
     }
     return off;
   }

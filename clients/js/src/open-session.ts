@@ -9,6 +9,7 @@
 import type { Keeper } from './browser/reload.js';
 import type { Channel, Happening, InnerSendOptions, Reply, SubscribeOptions, Unlisten } from './channel.js';
 import type { Clock, Random } from './clock.js';
+import { bytesOf } from './codec/text.js';
 import type { CoreLike } from './core/core.js';
 import type { CoreState, Incoming, Outcome, Saved, Verdict } from './core/output.js';
 import { Credentials } from './credentials.js';
@@ -182,7 +183,7 @@ export class OpenSession implements Session, Host, Audience {
 
   sendVolatile(channel: string, data?: unknown, { name }: { readonly name?: string } = {}): boolean {
     const payload = payloadOf(data);
-    const bytes = payload.bytes ?? new TextEncoder().encode(JSON.stringify(payload.data));
+    const bytes = payload.bytes ?? bytesOf(JSON.stringify(payload.data));
     if (name !== undefined) name = checkText('name', name, 200);
     // What the gateway would drop is not said.
     if (!this.isLive || !this.#standingChannel(checkChannel(channel)) || bytes.length > VOLATILE_BYTES) return false;

@@ -61,9 +61,7 @@ export class Subscription implements Channel, InnerChannel {
   stands = false;
 
   readonly #host: Host;
-  /** Aborted when it has ended: nobody's signal is listened to any more. */
-  readonly #over = new AbortController();
-  readonly #listeners = new Listeners<ChannelEvents<Record<string, unknown>, unknown>>(this.#over.signal);
+  readonly #listeners = new Listeners<ChannelEvents<Record<string, unknown>, unknown>>();
   readonly #iterations = new Set<Iteration<Happening>>();
   #snapshots: Snapshots | undefined;
   /** The place after all items that came. */
@@ -141,7 +139,7 @@ export class Subscription implements Channel, InnerChannel {
     this.count++;
     const leave = (): void => void this.leave();
     if (signal?.aborted) queueMicrotask(leave);
-    signal?.addEventListener('abort', leave, { once: true, signal: this.#over.signal });
+    signal?.addEventListener('abort', leave, this.#listeners.over);
     if (!snapshot || this.end) return;
     if (this.#snapshots) {
       // Whoever was there first has taken what was told.
@@ -214,7 +212,7 @@ export class Subscription implements Channel, InnerChannel {
     if (this.end) return;
     this.end = end;
     this.stands = false;
-    this.#over.abort();
+    this.#listeners.over.abort();
     this.#snapshots?.end();
     this.#reject?.(end.error ?? new SessionClosed(end.reason));
     for (const iteration of [...this.#iterations]) iteration.finish(end.error);

@@ -62,8 +62,8 @@ export interface KeeperOptions {
 export interface Tab {
   readonly storage: Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
   readonly locks?: Locks | undefined;
-  /** The keys under which its sessions keep what is kept. */
-  readonly keys: Set<string>;
+  /** Who keeps a session here, by the key in the storage. */
+  readonly keys: Map<string, Keeper>;
 }
 
 /** Of `navigator.locks`, what is used. */
@@ -91,7 +91,7 @@ export function keeper({ keep, name, base, clock, tab }: KeeperOptions): Keeper 
 }
 
 /** Of this page. */
-const keys = new Set<string>();
+const keys = new Map<string, Keeper>();
 
 function thisTab(): Tab | undefined {
   // A server's platform may have a storage of this name, which no tab owns.
@@ -112,8 +112,6 @@ class TabKeeper implements Keeper {
   /** What was written last; nothing where nothing is kept. */
   #text: string | undefined;
   #isAway = false;
-  /** Whether its key is in use. */
-  #isNamed = true;
   /** The session that went on elsewhere. */
   #disowned: string | undefined;
   #isOff = false;
@@ -122,7 +120,7 @@ class TabKeeper implements Keeper {
   constructor(key: string, tab: Tab, clock: Clock) {
     this.#key = key;
     this.#tab = tab;
-    tab.keys.add(key);
+    tab.keys.set(key, this);
     this.#clock = clock;
   }
 
@@ -161,14 +159,13 @@ class TabKeeper implements Keeper {
   }
 
   end(): void {
-    if (this.#isNamed) this.#tab.keys.delete(this.#key);
-    this.#isNamed = false;
+    const { keys } = this.#tab;
+    if (keys.get(this.#key) === this) keys.delete(this.#key);
   }
 
   async comeBack(): Promise<void> {
     this.#isAway = false;
-    this.#tab.keys.add(this.#key);
-    this.#isNamed = true;
+    this.#tab.keys.set(this.#key, this);
     const session = this.#last?.known?.session;
     if (!this.#last || this.#isOff) return;
     if (this.#isOurs() && (session === undefined || !this.#tab.locks || (await this.#lock(session, HANDOVER_MS)))) this.#store(this.#last);

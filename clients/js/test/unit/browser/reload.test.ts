@@ -36,7 +36,7 @@ beforeEach(() => {
 });
 
 function page(tab: Omit<Tab, 'keys'> = { storage, locks }): Keeper {
-  return keeper({ keep: 'tab', name: 'default', base: new URL('https://a.example/live/'), clock, tab: { keys: new Set(), ...tab } });
+  return keeper({ keep: 'tab', name: 'default', base: new URL('https://a.example/live/'), clock, tab: { keys: new Map(), ...tab } });
 }
 
 /** A page that keeps its session and has its lock. */
@@ -350,7 +350,7 @@ describe('where nothing is kept', () => {
   const base = new URL('https://a.example/');
 
   test('the application may not want it', async () => {
-    const kept = keeper({ keep: 'never', name: 'default', base, clock, tab: { storage, locks, keys: new Set() } });
+    const kept = keeper({ keep: 'never', name: 'default', base, clock, tab: { storage, locks, keys: new Map() } });
     kept.keep(saved);
     assert.equal(await kept.take(), undefined);
     assert.equal(storage.items.size, 0);

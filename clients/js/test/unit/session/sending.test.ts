@@ -165,7 +165,7 @@ test('what is of another type than it may be is refused at once, with the rule, 
     [/^name is a text of at most 200 bytes, not 5$/, () => session.send('room', 1, { name: 5 as never })],
     [/^id is a text of at most 64 bytes, not 5$/, () => session.send('room', 1, { id: 5 as never })],
     [/^meta is /, () => session.send('room', 1, { meta: 'x' as never })],
-    [/^meta.a is a text/, () => session.send('room', 1, { meta: { a: 1 as never } })],
+    [/^meta is at most 16 texts/, () => session.send('room', 1, { meta: { a: 1 as never } })],
   ];
   for (const [message, act] of wrong) await assert.rejects(async () => act(), { name: 'TypeError', message });
   const room = session.subscribe('room');
@@ -176,7 +176,7 @@ test('what is of another type than it may be is refused at once, with the rule, 
 
 test('what was said wrongly is quoted as far as a person reads it, and a credential is not', () => {
   const session = world().open();
-  assert.throws(() => session.subscribe('x'.repeat(300)), ({ message }: Error) => message.endsWith(`not "${'x'.repeat(63)}…`));
+  assert.throws(() => session.subscribe('x'.repeat(300)), ({ message }: Error) => message.endsWith(`not "${'x'.repeat(63)}`));
   assert.throws(() => session.subscribe('room', { token: 'x'.repeat(9_000) }), ({ message }: Error) => !message.includes('x'.repeat(9)));
 });
 
