@@ -159,17 +159,23 @@ for (const transports of [['polling'], ['sse'], ['websocket'], ['webtransport', 
 }
 
 inProfile('hidden pages that poll leave connections to others, and hear all when they are shown', async () => {
+  // Where hidden pages hold their connections others get none: that is waited for with a limit.
+  const opens = async (options) => {
+    const tab = await Tab.open(context, pages.url);
+    await tab.do((options) => {
+      begin(options);
+      void follow('hidden');
+    }, { base: served.page, transports: ['polling'], ...options });
+    await tab.until(() => channels.get('hidden')?.position);
+    return tab;
+  };
   const hidden = [];
   for (let n = 0; n < CONNECTIONS; n += 1) {
-    const tab = await Tab.open(context, pages.url);
-    await tab.begins({ base: served.page, transports: ['polling'], name: `tab-${n}` });
-    await tab.follows('hidden');
+    const tab = await opens({ name: `tab-${n}` });
     await tab.do(() => pretend('hidden'));
     hidden.push(tab);
   }
-  const seventh = await Tab.open(context, pages.url);
-  await seventh.begins({ base: served.page, transports: ['polling'] });
-  await seventh.follows('hidden');
+  const seventh = await opens();
   await publish(served, 'hidden', { n: 1 });
   await seventh.hears('hidden', 1);
   const ids = new Set();
