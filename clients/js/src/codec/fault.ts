@@ -10,7 +10,7 @@ interface Fault extends Error {
 
 /** Ends the reading of a message. */
 export function fail(code: string, what = ''): never {
-  const fault: Fault = new Error(`${code} ${what}`);
+  const fault: Fault = new Error(`${code} ${what.slice(0, 64)}`);
   fault.code = code;
   throw fault;
 }
@@ -23,8 +23,9 @@ export function reading(read: (frames: DownFrame[]) => void): Decoded {
     return { frames };
   } catch (error) {
     // What the platform's parser throws is a frame that is not JSON.
-    const { code = MALFORMED, message } = error as Fault;
-    return { frames, fault: { code, message } };
+    // Its words quote what was sent, and that may be a token.
+    const { code, message } = error as Fault;
+    return { frames, fault: code === undefined ? { code: MALFORMED, message: MALFORMED } : { code, message } };
   }
 }
 

@@ -26,7 +26,10 @@ export function handleAlive(c: Conversation, link: Link): void {
   link.pingedMs = Infinity;
   // The answer of a poll has begun, and may be large.
   const graceMs = 4 * c.negotiation.pace.silence(c.options.timing.pollGraceMs);
-  if (link.poll) link.poll.untilMs = Math.max(link.poll.untilMs, c.now + graceMs);
+  // Before a session stands, one that trickles must not keep better links from opening it.
+  if (link.poll && (link.confirmed || c.now - link.poll.sinceMs < c.options.timing.welcomeMs)) {
+    link.poll.untilMs = Math.max(link.poll.untilMs, c.now + graceMs);
+  }
   c.negotiation.heard(c.now, link.key);
 }
 
@@ -40,11 +43,12 @@ export function handleAnswer(c: Conversation, link: Link, attach: number, frames
   link.latePolls = link.hedgedPolls = link.wakes = 0;
   const count = (): number => c.inbox.received + c.outbox.taken;
   const before = count();
+  const isFirst = !link.confirmed;
   handleFrames(c, link, frames);
   if (!c.links.has(link.key)) return;
   if (link.fault) return comeBack(c, link, link.fault);
   if (!link.attached) return protocolError(c, link, 'answered without a welcome');
-  link.hasNews = count() !== before || frames.some(({ type }) => type === 'welcome');
+  link.hasNews = count() !== before || isFirst;
   link.idleAnswers = link.hasNews || c.now - poll.sinceMs >= 100 ? 0 : link.idleAnswers + 1;
   if (link.idleAnswers > IDLE_ANSWERS) {
     // A gateway that has nothing to say holds a poll; whoever answers for it at once is not to be hammered.

@@ -72,7 +72,7 @@ export class Inbox {
       case 'event': {
         const epoch = positions.get(item.channel)?.epoch;
         if (epoch !== undefined) positions.set(item.channel, { epoch, offset: item.offset });
-        this.bytes += item.bytes ? item.bytes.length : JSON.stringify(item.data ?? 0).length;
+        this.bytes += item.bytes ? item.bytes.length : weigh(item.data);
         return { hear: 'event', number, epoch, item };
       }
       case 'subscribed':
@@ -107,5 +107,14 @@ export class Inbox {
     this.received = 0;
     this.held = undefined;
     for (const waiting of this.#queue) waiting.number = 0;
+  }
+}
+
+/** How many characters a payload was. One so deep that the platform cannot write it is none that a gateway takes. */
+function weigh(data: unknown): number {
+  try {
+    return JSON.stringify(data ?? 0).length;
+  } catch {
+    return 0;
   }
 }

@@ -39,6 +39,8 @@ export function lane(fetch: typeof globalThis.fetch, address: () => URL, codec: 
       headers: { 'content-type': codec.mediaType },
       body: codec.encode(message),
       cache: 'no-store',
+      // No gateway redirects; whoever does so on the way is not to be handed the token.
+      redirect: 'error',
       // A goodbye outlives its page.
       keepalive: message.some(({ type }) => type === 'bye'),
       signal,
