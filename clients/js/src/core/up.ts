@@ -13,6 +13,9 @@ const FRAMING_BYTES = 128;
 /** Polls in a row that may fail before their link is given up. */
 export const LATE_POLLS = 2;
 
+/** How many connections a browser keeps to one origin, by HTTP/1.1. */
+const KEPT_CONNECTIONS = 6;
+
 /** Says what there is to say. */
 export function speak(c: Conversation): void {
   const link = c.active;
@@ -120,13 +123,14 @@ function pollDue(c: Conversation, link: Link): number {
 
 /**
  * When a hedge that has no answer is said once more. A page does not choose its connections: it may be given one that was kept
- * from before, and has died with the link that fell silent. A poll that is given up takes it along, so the next has another.
+ * from before, and has died with the link that fell silent. A poll that is given up takes it along, so the next has another:
+ * soon for as many as a browser keeps, then later and later.
  */
 function hedgesAgainAt({ links, negotiation, options, guidance }: Conversation, link: Link, sinceMs: number): number {
   const isHedge = link.attached && !link.confirmed && [...links.values()].some((other) => other !== link && other.confirmed);
   if (!isHedge) return Infinity;
-  const waitMs = Math.max(negotiation.pace.silence(options.timing.joinFirstMs), guidance.windowMs);
-  return Math.max(sinceMs, link.heardMs) + waitMs * 2 ** link.hedgedPolls;
+  const waitMs = Math.max(negotiation.pace.silence(options.timing.joinFirstMs / 2), guidance.windowMs);
+  return Math.max(sinceMs, link.heardMs) + waitMs * 2 ** Math.max(link.hedgedPolls - KEPT_CONNECTIONS, 0);
 }
 
 /** Sends a poll, with the next attach number, and with more behind what it says by itself. */
