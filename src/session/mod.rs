@@ -12,7 +12,8 @@
 //! look at the deadline.
 //!
 //! Read next: `attach` for how links come and go, `commands` for what goes up, `transmit` for what goes
-//! down, `volatile` for what is said and not kept, `presence` for who is here. The rules cited as L1, C2, N3 … are those of docs/protocol.md.
+//! down, `volatile` for what is said and not kept, `presence` for who is here. The rules cited as L1, C2, N3 … are those
+//! of docs/protocol.md.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
