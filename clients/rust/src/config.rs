@@ -199,7 +199,7 @@ pub struct Timing {
     /// Default: 750 ms.
     pub doubt: Duration,
     /// How long a doubted link has for that sign before the session polls beside it. Stretched as well.
-    /// Default: 750 ms.
+    /// Default: 500 ms.
     pub pong: Duration,
     /// How long an item may be unacknowledged. Default: 200 ms.
     pub ack_delay: Duration,
@@ -231,7 +231,7 @@ impl Default for Timing {
             poll_grace: Duration::from_secs(1),
             post: Duration::from_secs(10),
             doubt: Duration::from_millis(750),
-            pong: Duration::from_millis(750),
+            pong: Duration::from_millis(500),
             ack_delay: Duration::from_millis(200),
             stagger: Duration::from_millis(250),
             probe: Duration::from_secs(5),

@@ -15,7 +15,7 @@ export interface Timing {
   readonly postMs: number;
   /** How long something due may be missing before the link is asked for a sign of life. Default: 750. */
   readonly doubtMs: number;
-  /** How long a link that was asked has before the session polls beside it. Default: 750. */
+  /** How long a link that was asked has before the session polls beside it. Default: 500. */
   readonly pongMs: number;
   /** How long an item may be unacknowledged. Default: 200. */
   readonly ackDelayMs: number;
@@ -45,7 +45,7 @@ export const defaultTiming: Timing = {
   hiddenPollMs: 20_000,
   postMs: 10_000,
   doubtMs: 750,
-  pongMs: 750,
+  pongMs: 500,
   ackDelayMs: 200,
   staggerMs: 250,
   probeMs: 5_000,

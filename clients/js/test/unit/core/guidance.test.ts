@@ -139,7 +139,7 @@ test('a hedge that has no answer is said again, by as many connections as a brow
   const [bench, socket] = onWebSocket();
   bench.pass(15_750);
   bench.run();
-  bench.pass(750);
+  bench.pass(500);
   const [first, poll] = [bench.polled(), bench.link('polling')];
   assert.ok(first.client, 'a welcome answers it, at once');
   for (const [index, waitMs] of [125, 125, 125, 125, 125, 125, 125, 250, 500].entries()) {

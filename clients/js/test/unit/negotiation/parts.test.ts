@@ -80,7 +80,7 @@ describe('the pace of a network', () => {
 
   test('on a fast network the configured times count', () => {
     for (const pace of [after(), after(...times(8, 50)), after(40, 60, 50, 45)]) {
-      assert.deepEqual([pace.late(defaultTiming), pace.patience(defaultTiming)], [750, 750]);
+      assert.deepEqual([pace.late(defaultTiming), pace.patience(defaultTiming)], [750, 500]);
     }
   });
 
