@@ -50,7 +50,7 @@ fn l6_a_post_that_was_not_confirmed_is_said_again_with_numbers_of_the_moment() {
     assert_eq!(bench.core.outbox.taken(), 0);
     bench.core.handle_post(bench.now, link, second, Ok(vec![DownFrame::Ack { up_to: 2 }]));
     assert_eq!(bench.core.outbox.taken(), 2);
-    bench.pass(Duration::from_millis(700));
+    bench.pass(Duration::from_millis(400));
     assert!(bench.run().is_empty(), "all is confirmed");
 }
 
