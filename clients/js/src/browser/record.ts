@@ -5,7 +5,8 @@
  * a member means is in `core/output.ts`.
  */
 
-import { base64Of, fromBase64 } from '../codec/text.js';
+import { readObject } from '../codec/json.js';
+import { base64Of } from '../codec/text.js';
 import type { Saved } from '../core/output.js';
 import type { Command } from '../protocol.js';
 
@@ -27,38 +28,11 @@ export function write(saved: Saved, isLeft: boolean): string {
 /** A record, unless there is something odd about it. */
 export function read(text: string): TabRecord | undefined {
   try {
-    const { version, isLeft, saved } = JSON.parse(text) as Members;
-    if (version !== VERSION || typeof isLeft !== 'boolean') return undefined;
-    const { known, attach, after, low, commands, said, unkept, atMs } = saved as Members;
-    const isWhole =
-      (known === undefined || isKnown(known as Members)) &&
-      [attach, after, low, said].every(isCount) &&
-      Number.isFinite(atMs) &&
-      Array.isArray(unkept) &&
-      unkept.every(isCount) &&
-      Array.isArray(commands) &&
-      commands.every(isCommand);
-    return isWhole ? { isLeft, saved: { ...(saved as Saved), commands: commands.map(withBytes) } } : undefined;
+    const record = readObject('record', text) as unknown as TabRecord & { readonly version: number };
+    return record.version === VERSION && record.saved.commands.every(isKept) ? record : undefined;
   } catch {
     return undefined;
   }
 }
 
-type Members = Readonly<Record<string, unknown>>;
-
-const isText = (member: unknown): member is string => typeof member === 'string' && member !== '';
-
-const isCount = (member: unknown): boolean => Number.isSafeInteger(member) && (member as number) >= 0;
-
-function isKnown({ session, token, incarnation, user }: Members): boolean {
-  return isText(session) && isText(token) && isCount(incarnation) && (user === undefined || isText(user));
-}
-
-function isCommand(command: Members | null): boolean {
-  return command?.type === 'noop' || (command?.type === 'send' && isText(command.channel));
-}
-
-function withBytes(command: Members): Command {
-  const { bytes } = command;
-  return (bytes === undefined ? command : { ...command, bytes: fromBase64(bytes as string) }) as unknown as Command;
-}
+const isKept = (command: Command): boolean => command.type === 'noop' || (command.type === 'send' && !!command.channel);

@@ -5,6 +5,7 @@
  * its shape. Where there is no such storage, or it refuses, it is remembered for as long as this session lives.
  */
 
+import { readObject } from '../codec/json.js';
 import type { Verdict } from '../core/output.js';
 import type { VerdictStore } from '../options.js';
 
@@ -14,8 +15,9 @@ export function verdictStore(base: URL, storage: () => Shelf | undefined = thisO
   let memory: Verdict | undefined;
   return {
     load() {
+      // A transport that is not known any more is not listed either, so its name is not looked at.
       const text = attempt(() => storage()?.getItem(key));
-      return text ? attempt(() => check(JSON.parse(text))) : memory;
+      return text ? attempt(() => readObject('verdict', text) as unknown as Verdict) : memory;
     },
     save(verdict) {
       memory = verdict;
@@ -39,17 +41,4 @@ function attempt<T>(what: () => T): T | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** A transport that is not known any more is not listed either, so its name is not looked at. */
-function check(verdict: unknown): Verdict | undefined {
-  const { transport, atMs, offer } = verdict as Readonly<Record<string, unknown>>;
-  const { name, url, certificateHashes } = (offer ?? { name: '' }) as Readonly<Record<string, unknown>>;
-  const isWhole =
-    typeof transport === 'string' &&
-    typeof atMs === 'number' &&
-    typeof name === 'string' &&
-    (url === undefined || typeof url === 'string') &&
-    (certificateHashes === undefined || (Array.isArray(certificateHashes) && certificateHashes.every((hash) => typeof hash === 'string')));
-  return isWhole ? (verdict as Verdict) : undefined;
 }

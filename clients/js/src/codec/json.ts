@@ -40,6 +40,9 @@ function object(value: unknown): Fields {
   return value as Fields;
 }
 
+/** An object by its table, from text that is this client's own. Throws where it is none. */
+export const readObject = (kind: string, text: string): Fields => read(OBJECTS.get(kind) ?? [], object(JSON.parse(text)));
+
 function read(members: readonly Member[], from: Fields): Fields {
   const fields: Fields = {};
   for (const member of members) {

@@ -16,7 +16,7 @@ export type Fields = Record<string, unknown>;
 export interface Member {
   readonly name: string;
   readonly mark: string;
-  /** A scalar (`i f t c e s`), half a payload (`d b`), another special (`j k m p from`), or the name of an object. */
+  /** A scalar (`i n f t c e s`), half a payload (`d b`), another special (`j k m p from`), or the name of an object. */
   readonly kind: string;
   /** The bytes of a text. */
   readonly most: number;
@@ -47,14 +47,19 @@ unsubscribed channel:c command?:i reason:t64
 gap channel?:c from?:position to:position exact:f reason:t64
 presence channel:c kind:k members:member*4096 count:i`);
 
-/** Objects that lie in others. */
+/** Objects that lie in others; then what a browser keeps for later pages (`browser/record.ts`, `browser/verdict.ts`). */
 export const OBJECTS = /* @__PURE__ */ table(`position epoch:e offset:i
 sender user?:t256 session:s
 member session:s user?:t256 info?:j
 offer name:t64 url?:t1024 certificateHashes~:t64*16
 backoff baseMs:i capMs:i
 limits messageBytes:i commandsAhead:i unacknowledgedItems:i unacknowledgedBytes:i subscriptions:i commandsPerSecond:i
-failure code:t64 message:t1024 retryable:f`);
+failure code:t64 message:t1024 retryable:f
+record version:i isLeft:f saved:saved
+saved known?:known attach:i after:i low:i commands:kept*65536 said:i unkept:i*65536 atMs:n
+known session:e token:t8192 incarnation:i user?:t256
+kept type:t4 channel?:c name?:t200 id?:t64 meta~:m data?:d bytes?:b
+verdict transport:t64 offer?:offer atMs:n`);
 
 /** The kinds of a `presence`, in the order of their numbers. */
 export const KINDS: readonly unknown[] = ['state', 'join', 'leave'];
@@ -75,7 +80,7 @@ function member(text: string): Member {
 
 /** Holds a scalar to the rule of its kind. */
 export function scalar({ name, kind, most }: Member, value: unknown): unknown {
-  if (typeof value !== ({ i: 'number', f: 'boolean' }[kind] ?? 'string')) fail(MALFORMED, name);
+  if (typeof value !== ({ i: 'number', n: 'number', f: 'boolean' }[kind] ?? 'string')) fail(MALFORMED, name);
   if (kind === 'i' && !(Number.isSafeInteger(value) && (value as number) >= 0)) fail('number_out_of_range', name);
   const [rule, code = ''] = RULES[kind] ?? [];
   if (rule && !rule.test(value as string)) fail(code, name);
