@@ -5,8 +5,9 @@
 
 import type { Codec } from '../codec/codec.js';
 import type { DownFrame, UpFrame } from '../protocol.js';
-import type { Reports } from './reports.js';
-import type { End, Link } from './transport.js';
+import { addressOf } from './address.js';
+import { type Reports, reports } from './reports.js';
+import type { End, Link, Opening } from './transport.js';
 
 export interface HttpOptions {
   /** In place of the platform's `fetch`. */
@@ -30,7 +31,7 @@ export interface Lane {
   giveUp(): void;
 }
 
-export function lane(fetch: typeof globalThis.fetch, address: () => URL, codec: Codec): Lane {
+function lane(fetch: typeof globalThis.fetch, address: () => URL, codec: Codec): Lane {
   let underWay: AbortController | undefined;
   const giveUp = () => underWay?.abort();
   const ask = async (message: readonly UpFrame[], signal: AbortSignal) =>
@@ -59,15 +60,31 @@ export function lane(fetch: typeof globalThis.fetch, address: () => URL, codec: 
   };
 }
 
-/** Posts beside a link, which does not end with one that fails. */
-export const poster =
-  (posts: Lane, codec: Codec, told: Reports): Link['post'] =>
-  (post, message) =>
-    posts.post(
-      message,
-      (response) => answerOf(codec, response),
-      (answer) => told.tell('posted', post, isAnswer(answer) ? answer : reasonOfEnd(answer)),
-    );
+/** A link of two lanes: one down, for its transport to use, and one of posts beside it, which does not end with one that fails. */
+export function lanes(opening: Opening, path: string, fetch: typeof globalThis.fetch, codec: Codec): { told: Reports; down: Lane; link: Link } {
+  const told = reports(opening.events);
+  const address = () => addressOf(opening, path, ['https:', 'http:']);
+  const down = lane(fetch, address, codec);
+  const posts = lane(fetch, () => new URL('send', address()), codec);
+  const link: Link = {
+    transmit() {},
+    transmitVolatile() {},
+    poll() {},
+    post(post, message) {
+      posts.post(
+        message,
+        (response) => answerOf(codec, response),
+        (answer) => told.tell('posted', post, isAnswer(answer) ? answer : reasonOfEnd(answer)),
+      );
+    },
+    close(inPeace) {
+      told.stop(false);
+      down.giveUp();
+      if (!inPeace) posts.giveUp();
+    },
+  };
+  return { told, down, link };
+}
 
 const reasonOfEnd = (end: End): string =>
   'reason' in end ? end.reason : `refused with status ${'status' in end ? end.status : end.code}`;

@@ -4,10 +4,8 @@
  * When to poll again, and how long to wait for an answer, is the session's to say.
  */
 
-import { addressOf } from './address.js';
-import { answerOf, fetchMissing, isAnswer, lane, poster } from './http.js';
+import { answerOf, fetchMissing, isAnswer, lanes } from './http.js';
 import type { HttpOptions } from './http.js';
-import { reports } from './reports.js';
 import type { Link, Opening, Transport } from './transport.js';
 
 /** Long-polling by `fetch`: what works where nothing else does. */
@@ -20,25 +18,15 @@ export const polling = (options: HttpOptions = {}): Transport => ({
 
 function open(opening: Opening, { fetch = globalThis.fetch }: HttpOptions): Link {
   const { codec } = opening;
-  const told = reports(opening.events);
-  const address = () => addressOf(opening, 'poll', ['https:', 'http:']);
-  const polls = lane(fetch, address, codec);
-  const posts = lane(fetch, () => new URL('send', address()), codec);
+  const { told, down, link } = lanes(opening, 'poll', fetch, codec);
   return {
-    transmit() {},
-    transmitVolatile() {},
+    ...link,
     poll(attach, message) {
-      polls.post(
+      down.post(
         message,
         (response) => answerOf(codec, response, () => told.tell('alive')),
         (answer) => (isAnswer(answer) ? told.tell('answered', attach, answer) : told.tell('ended', answer)),
       );
-    },
-    post: poster(posts, codec, told),
-    close(inPeace) {
-      told.stop(false);
-      polls.giveUp();
-      if (!inPeace) posts.giveUp();
     },
   };
 }

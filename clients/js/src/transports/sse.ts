@@ -7,11 +7,9 @@
 
 import { reading } from '../codec/fault.js';
 import { json } from '../codec/json.js';
-import { addressOf } from './address.js';
 import { eventStream } from './event-stream.js';
-import { answerOf, fetchMissing, isAnswer, lane, poster, refusal } from './http.js';
+import { answerOf, fetchMissing, isAnswer, lanes, refusal } from './http.js';
 import type { Answer, HttpOptions } from './http.js';
-import { reports } from './reports.js';
 import type { Reports } from './reports.js';
 import type { Link, Opening, Transport } from './transport.js';
 
@@ -24,30 +22,16 @@ export const sse = (options: HttpOptions = {}): Transport => ({
 });
 
 function open(opening: Opening, { fetch = globalThis.fetch }: HttpOptions): Link {
-  const codec = json();
-  const told = reports(opening.events);
-  const address = () => addressOf(opening, 'events', ['https:', 'http:']);
-  const stream = lane(fetch, address, codec);
-  const posts = lane(fetch, () => new URL('send', address()), codec);
-  stream.post(
+  const { told, down, link } = lanes(opening, 'events', fetch, json());
+  down.post(
     opening.hello ?? [],
     (response) => read(response, told),
     (end) => {
-      stream.giveUp();
+      down.giveUp();
       if (!isAnswer(end)) told.tell('ended', end);
     },
   );
-  return {
-    transmit() {},
-    transmitVolatile() {},
-    poll() {},
-    post: poster(posts, codec, told),
-    close(inPeace) {
-      told.stop(false);
-      stream.giveUp();
-      if (!inPeace) posts.giveUp();
-    },
-  };
+  return link;
 }
 
 /** Reads a stream to its end, and says what that was. */
