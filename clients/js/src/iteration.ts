@@ -9,11 +9,17 @@ interface Waiting<T> {
   number: number | undefined;
 }
 
+type Result<T> = IteratorResult<T> | Promise<never>;
+
+const done = (): Result<never> => ({ value: undefined, done: true });
+
 export class Iteration<T> implements AsyncIterableIterator<T> {
   readonly #changed: (iteration: Iteration<T>) => void;
   readonly #queue: Waiting<T>[] = [];
-  readonly #wanting: { readonly resolve: (result: IteratorResult<T>) => void; readonly reject: (error: Error) => void }[] = [];
-  #end: { readonly error?: Error } | undefined;
+  /** The loop's own calls that wait. */
+  readonly #wanting: ((result: Result<T>) => void)[] = [];
+  /** What it is told that wants more, once nothing more comes. */
+  #end: (() => Result<T>) | undefined;
 
   /** `changed` is told whenever `oldest` may be another, and when it is done with. */
   constructor(changed: (iteration: Iteration<T>) => void) {
@@ -33,7 +39,7 @@ export class Iteration<T> implements AsyncIterableIterator<T> {
   push(value: T, number: number | undefined): void {
     if (this.#end) return;
     const wanting = this.#wanting.shift();
-    if (wanting) return wanting.resolve({ value, done: false });
+    if (wanting) return wanting({ value, done: false });
     this.#queue.push({ value, number });
     this.#changed(this);
   }
@@ -45,33 +51,30 @@ export class Iteration<T> implements AsyncIterableIterator<T> {
 
   /** Nothing more comes; what waits is still taken. Then the loop ends, or throws. */
   finish(error?: Error): void {
-    this.#end ??= error === undefined ? {} : { error };
+    this.#end ??= error ? () => Promise.reject(error) : done;
     // Nobody has to wait for a loop that gets nothing new.
     this.disown();
-    for (const { resolve, reject } of this.#wanting.splice(0)) {
-      if (error === undefined) resolve({ value: undefined, done: true });
-      else reject(error);
-    }
+    for (const wanting of this.#wanting.splice(0)) wanting(this.#end());
     this.#changed(this);
   }
 
-  next(): Promise<IteratorResult<T>> {
+  async next(): Promise<IteratorResult<T>> {
     const waiting = this.#queue.shift();
     if (waiting) {
       this.#changed(this);
-      return Promise.resolve({ value: waiting.value, done: false });
+      return { value: waiting.value, done: false };
     }
-    if (!this.#end) return new Promise((resolve, reject) => this.#wanting.push({ resolve, reject }));
-    const { error } = this.#end;
+    const end = this.#end;
+    if (!end) return new Promise((resolve) => this.#wanting.push(resolve));
     // It is thrown once; then the loop is over like any other.
-    this.#end = {};
-    return error === undefined ? Promise.resolve({ value: undefined, done: true }) : Promise.reject(error);
+    this.#end = done;
+    return end();
   }
 
-  return(): Promise<IteratorResult<T>> {
+  async return(): Promise<IteratorResult<T>> {
     this.#queue.length = 0;
     this.finish();
-    return Promise.resolve({ value: undefined, done: true });
+    return done();
   }
 
   [Symbol.asyncIterator](): this {

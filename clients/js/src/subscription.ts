@@ -222,14 +222,10 @@ export class Subscription implements Channel, InnerChannel {
 
   /** Tells how fresh it is, if that has changed. */
   judgeFreshness(): void {
-    const now = freshness(this.freshness, {
-      hasEnded: !!this.end,
-      isFilled: this.#snapshots ? this.#snapshots.hasTold : !!this.#heard,
-      isCarried: this.stands && this.#host.isLive,
-      trouble: this.#snapshots?.trouble,
-      error: this.#snapshots?.error,
-      wallMs: this.#host.clock.wall(),
-    });
+    const { clock, isLive } = this.#host;
+    // Without a snapshot there is something to show once it stands.
+    const filled = this.#snapshots ?? { hasTold: !!this.#heard, trouble: undefined, error: undefined };
+    const now = freshness(this.freshness, !!this.end, this.stands && isLive, filled, clock.wall());
     if (now === this.freshness) return;
     this.freshness = now;
     this.#listeners.tell('freshness', now);
@@ -264,8 +260,6 @@ export class Subscription implements Channel, InnerChannel {
     }
     const number = (happening as { readonly number?: number }).number;
     for (const iteration of this.#iterations) iteration.push(happening, number);
-    if (happening.type === 'event') this.#listeners.tell('event', happening);
-    else if (happening.type === 'gap') this.#listeners.tell('gap', happening);
-    else this.#listeners.tell('snapshot', happening);
+    this.#listeners.tell<'event' | 'gap' | 'snapshot'>(happening.type, happening);
   }
 }
