@@ -70,7 +70,7 @@ export interface Conversation {
   attach: number;
   /** L12: the attach number of the last welcome that was followed. */
   followed: number;
-  positionsWanted: boolean;
+  positionsWanted?: boolean;
   slot?: string | undefined;
   standing: Standing;
   untilMs: number;
@@ -78,9 +78,9 @@ export interface Conversation {
   reason: string;
   /** No link is wanted: there is no network, or the page is put aside. */
   paused?: 'offline' | 'frozen' | undefined;
-  isHidden: boolean;
+  isHidden?: boolean;
   /** Whether this page had a link before. */
-  wasUp: boolean;
+  wasUp?: boolean;
   /** Attempts since a link was up. */
   attempts: number;
   /** Links in a row that came up, achieved nothing, and were gone again. */
@@ -88,7 +88,7 @@ export interface Conversation {
   /** Links in a row that the gateway closed for a broken protocol. */
   refusals: number;
   /** Whether the gateway said when to come back. */
-  advised: boolean;
+  advised?: boolean;
   /** When the gateway said to come back, on a link beside which another was still being tried. */
   notBeforeMs: number;
   ackAtMs: number;
@@ -128,16 +128,12 @@ export function begin(options: CoreOptions): Conversation {
     wishes: new Map(),
     attach: 0,
     followed: 0,
-    positionsWanted: false,
     standing: options.needsAuth && auth === undefined ? 'unauthorized' : 'waiting',
     untilMs: nowMs,
     reason: 'unauthorized',
-    isHidden: false,
-    wasUp: false,
     attempts: 0,
     strikes: 0,
     refusals: 0,
-    advised: false,
     notBeforeMs: -Infinity,
     ackAtMs: Infinity,
     dueMs: Infinity,

@@ -117,6 +117,40 @@ export class Core implements CoreLike {
     this.#c = begin(options);
   }
 
+  readonly #at = (nowMs: number): Conversation => {
+    this.#c.now = nowMs;
+    return this.#c;
+  };
+
+  /** Something that changes the conversation. */
+  readonly #change =
+    <About extends unknown[], Result>(change: (c: Conversation, ...about: About) => Result) =>
+    (nowMs: number, ...about: About): Result =>
+      change(this.#at(nowMs), ...about);
+
+  /** Something that is said of a link. Of one that is gone it means nothing. */
+  readonly #report = <About extends unknown[]>(report: (c: Conversation, link: Link, ...about: About) => void) =>
+    this.#change((c, key: number, ...about: About) => {
+      const link = c.links.get(key);
+      if (link) report(c, link, ...about);
+    });
+
+  readonly command = this.#change(command);
+  readonly volatile = this.#change(sayVolatile);
+  readonly migrate = this.#change(migrate);
+  readonly authenticate = this.#change(authenticate);
+  readonly close = this.#change(close);
+  readonly handleOpened = this.#report((c, { key }) => c.negotiation.opened(c.now, key));
+  readonly handleFrames = this.#report(handleFrames);
+  readonly handleAlive = this.#report(handleAlive);
+  readonly handleAnswer = this.#report(handleAnswer);
+  readonly handlePosted = this.#report(handlePosted);
+  readonly handleEnded = this.#report(handleEnded);
+  readonly handleNetworkChanged = this.#change(networkChanged);
+  readonly handleOffline = this.#change(goOffline);
+  readonly handleHidden = this.#change(hide);
+  readonly handleFrozen = this.#change(freeze);
+
   get state(): CoreState {
     const { standing, active, attempts, reason, wasUp, paused, untilMs, now } = this.#c;
     const attempt = attempts + 1;
@@ -183,68 +217,8 @@ export class Core implements CoreLike {
     return this.#saved;
   }
 
-  command(nowMs: number, wanted: Command, ticket: number): void {
-    command(this.#at(nowMs), wanted, ticket);
-  }
-
-  volatile(nowMs: number, channel: string, name: string | undefined, payload: Payload): boolean {
-    return sayVolatile(this.#at(nowMs), channel, name, payload);
-  }
-
-  migrate(nowMs: number, transport: TransportName, ticket: number): void {
-    migrate(this.#at(nowMs), transport, ticket);
-  }
-
-  authenticate(nowMs: number, token: string | undefined): void {
-    authenticate(this.#at(nowMs), token);
-  }
-
-  close(nowMs: number): void {
-    close(this.#at(nowMs));
-  }
-
   holdBack(number: number | undefined): void {
     this.#c.inbox.held = number;
-  }
-
-  handleOpened(nowMs: number, link: number): void {
-    this.#on(nowMs, link, (c, { key }) => c.negotiation.opened(nowMs, key));
-  }
-
-  handleFrames(nowMs: number, link: number, frames: readonly DownFrame[]): void {
-    this.#on(nowMs, link, (c, on) => handleFrames(c, on, frames));
-  }
-
-  handleAlive(nowMs: number, link: number): void {
-    this.#on(nowMs, link, handleAlive);
-  }
-
-  handleAnswer(nowMs: number, link: number, attach: number, frames: readonly DownFrame[]): void {
-    this.#on(nowMs, link, (c, on) => handleAnswer(c, on, attach, frames));
-  }
-
-  handlePosted(nowMs: number, link: number, post: number, answer: readonly DownFrame[] | string): void {
-    this.#on(nowMs, link, (c, on) => handlePosted(c, on, post, answer));
-  }
-
-  handleEnded(nowMs: number, link: number, end: End): void {
-    this.#on(nowMs, link, (c, on) => handleEnded(c, on, end));
-  }
-
-  handleNetworkChanged(nowMs: number): void {
-    networkChanged(this.#at(nowMs));
-  }
-
-  handleOffline(nowMs: number): void {
-    goOffline(this.#at(nowMs));
-  }
-
-  handleHidden(nowMs: number, isHidden: boolean): void {
-    hide(this.#at(nowMs), isHidden);
-  }
-
-  handleFrozen(nowMs: number): void {
-    freeze(this.#at(nowMs));
   }
 
   settle(nowMs: number): void {
@@ -280,18 +254,6 @@ export class Core implements CoreLike {
     const attemptMs = c.standing === 'waiting' && !c.paused ? c.untilMs : Infinity;
     const links = [...c.links.values()].map((link) => linkDeadline(c, link));
     return Math.min(attemptMs, c.planned?.atMs ?? Infinity, c.negotiation.deadline(), ...links);
-  }
-
-  #at(nowMs: number): Conversation {
-    this.#c.now = nowMs;
-    return this.#c;
-  }
-
-  /** What is said of a link that is gone means nothing. */
-  #on(nowMs: number, key: number, then: (c: Conversation, link: Link) => void): void {
-    const c = this.#at(nowMs);
-    const link = c.links.get(key);
-    if (link) then(c, link);
   }
 }
 

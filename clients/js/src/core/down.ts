@@ -230,7 +230,7 @@ function dropOthers(c: Conversation, { attach }: Link): void {
 }
 
 /** N1: numbers of another incarnation mean nothing here. */
-const counts = ({ known }: Conversation, { attached, stated }: Link): boolean => attached && stated.incarnation === known?.incarnation;
+const counts = ({ known }: Conversation, { attached, stated }: Link): boolean => !!attached && stated.incarnation === known?.incarnation;
 
 function handleItems(c: Conversation, link: Link, first: number, items: readonly Item[]): void {
   if (!counts(c, link)) return;

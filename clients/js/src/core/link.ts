@@ -1,4 +1,4 @@
-/** What is known of one link. Times that are not set are `Infinity`: nothing is due. */
+/** What is known of one link. Times that are not set are `Infinity`: nothing is due; what is not said of it is not so. */
 
 import type { Positions, TransportName } from '../protocol.js';
 
@@ -42,15 +42,15 @@ export interface Link {
   /** Whether its hello attaches: it is wanted as the link of the session, not beside it. */
   carries: boolean;
   /** Whether its hello is said; until then a duplex link only has its handshake. */
-  greeted: boolean;
+  greeted?: boolean;
   /** L10: a probe, welcomed, that waits for its nonce. */
-  probing: boolean;
+  probing?: boolean;
   /** It carries items, commands and acknowledgements. */
-  attached: boolean;
+  attached?: boolean;
   /** Whether something came down since its attach. */
-  confirmed: boolean;
+  confirmed?: boolean;
   /** Whether it moved the session: an item or an acknowledgement that was news. */
-  useful: boolean;
+  useful?: boolean;
   /** L1: the number of its latest attach; 0 on a probe. */
   attach: number;
   stated: Stated;
@@ -81,7 +81,7 @@ export interface Link {
   hasNews: boolean;
   pollNotBeforeMs: number;
   /** The last answer asked for another poll, so it proves nothing. */
-  retrying: boolean;
+  retrying?: boolean;
   /** Polls in a row that were given up. */
   latePolls: number;
   /** Polls in a row that were hedged by another: each waits twice as long as the one before. */
@@ -113,11 +113,6 @@ export function newLink(key: number, transport: TransportName, isDuplex: boolean
     isDuplex,
     isPolling: transport === 'polling',
     carries: false,
-    greeted: false,
-    probing: false,
-    attached: false,
-    confirmed: false,
-    useful: false,
     attach: 0,
     stated: nothingStated(),
     name: 0,
@@ -134,7 +129,6 @@ export function newLink(key: number, transport: TransportName, isDuplex: boolean
     polledMs: nowMs,
     hasNews: false,
     pollNotBeforeMs: 0,
-    retrying: false,
     latePolls: 0,
     hedgedPolls: 0,
     idleAnswers: 0,

@@ -18,7 +18,7 @@ import { budget, pollAgain } from './up.js';
 export function attempt(c: Conversation): void {
   stand(c, 'opening');
   // A page that was loaded again opens as one that is here for the first time: its network may be another.
-  c.negotiation.attempt(c.now, c.known !== undefined && c.wasUp, boundMs(c.guidance, 1));
+  c.negotiation.attempt(c.now, !!(c.known && c.wasUp), boundMs(c.guidance, 1));
 }
 
 /** Does what the negotiation decides. */
