@@ -178,8 +178,8 @@ export function stay(c: Conversation, ticket: number | undefined, reason: string
   tell(c, ticket, { kind: 'stayed', reason });
 }
 
-/** Plans a move; of two, the later wins. */
-export function plan(c: Conversation, planned: Planned): void {
-  stay(c, c.planned?.ticket, 'another move was asked for');
+/** Plans a move, or none: whoever waits for the one before is told why. */
+export function plan(c: Conversation, planned: Planned | undefined, reason = 'another move was asked for'): void {
+  stay(c, c.planned?.ticket, reason);
   c.planned = planned;
 }

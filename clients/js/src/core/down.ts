@@ -3,7 +3,7 @@
 import type { DownFrame, ErrorFrame, Item, Reply, ReplyError, Retry, VolatileDown, Welcome } from '../protocol.js';
 import { appointmentMs } from './backoff.js';
 import { type Conversation, plan, say, stand, tell } from './conversation.js';
-import { attachAfresh, comeBack, linkFailed, loseSession, mismatch, needCredentials, protocolError, refused, stop } from './ending.js';
+import { attachAfresh, bears, comeBack, linkFailed, loseSession, mismatch, needCredentials, protocolError, refused, stop } from './ending.js';
 import type { Link } from './link.js';
 import { dropLink, hasMoved, prove, REPLACED, UNPROVEN } from './opening.js';
 import type { Outbox } from './outbox.js';
@@ -309,11 +309,8 @@ function handleRetry(c: Conversation, link: Link, { delayMs, spreadMs, reason, s
   if (slot !== undefined) c.slot = slot;
   if (reason === 'superseded') return superseded(c, link, waitMs);
   if (transports) c.negotiation.asked(transports);
-  if (c.active !== link && (c.active || !link.carries)) {
-    // What is sent away for a while has not failed.
-    linkFailed(c, link, final ? 'refused' : 'drained', reason);
-    return c.negotiation.leaveAlone(link.transport, c.now + waitMs);
-  }
+  // What is sent away for a while has not failed.
+  if (!bears(c, link)) return linkFailed(c, link, final ? 'refused' : 'drained', reason, waitMs);
   if (reason === 'unauthorized') return needCredentials(c);
   if (final) return stop(c, reason);
   if (reason === 'protocol_error') return refused(c, link, reason, waitMs);

@@ -1,9 +1,9 @@
 /** How links and sessions are lost, and when to come back. */
 
+import { type End, whyOf } from '../end.js';
 import type { AttemptOutcome, Subscribe } from '../protocol.js';
-import type { End } from '../transports/transport.js';
 import { appointmentMs, boundMs } from './backoff.js';
-import { type Conversation, isOver, say, stand, stay, tell } from './conversation.js';
+import { type Conversation, isOver, plan, say, stand, tell } from './conversation.js';
 import { confirm, refuse } from './down.js';
 import type { Link } from './link.js';
 import { dropLink, dropProbes, NO_LINK, REBUILT, UNPROVEN } from './opening.js';
@@ -15,19 +15,11 @@ const LATE_MS = 3_000;
 
 export const CLOSED = 'the session is closed';
 
-/** How the use of a transport went that ended like this, and why. */
-function told(end: End, { greeted, isPolling }: Link): readonly [AttemptOutcome, string] {
-  const broken = greeted || isPolling ? 'lost' : 'refused';
-  switch (end.kind) {
-    case 'failed':
-      return [end.outcome, end.reason];
-    case 'refused':
-      return ['refused', `refused with status ${end.status}`];
-    case 'closed':
-      return [end.code >= 4000 && end.code < 4400 ? 'drained' : broken, `closed with code ${end.code}`];
-    default:
-      return [broken, end.reason];
-  }
+/** How the use of a transport went that ended like this. */
+function outcomeOf(end: End, { greeted, isPolling }: Link): AttemptOutcome {
+  if (end.kind === 'failed') return end.outcome;
+  if (end.kind === 'closed' && end.code >= 4000 && end.code < 4400) return 'drained';
+  return end.kind !== 'refused' && (greeted || isPolling) ? 'lost' : 'refused';
 }
 
 /** A link has ended. */
@@ -37,11 +29,11 @@ export function handleEnded(c: Conversation, link: Link, end: End): void {
     if (c.active === link) stop(c, undefined);
     return;
   }
-  const [outcome, reason] = told(end, link);
+  const outcome = outcomeOf(end, link);
+  const reason = whyOf(end);
   const retryMs = end.kind === 'refused' ? end.retryAfterMs : undefined;
-  if (c.active !== link && (c.active || !link.carries)) {
-    linkFailed(c, link, outcome, reason);
-    if (retryMs !== undefined) c.negotiation.leaveAlone(link.transport, c.now + retryMs);
+  if (!bears(c, link)) {
+    linkFailed(c, link, outcome, reason, retryMs);
     // L7: superseded, so the gateway has taken the newer attach.
     if (end.kind === 'closed' && end.code === 4300 && c.active) confirm(c, c.active, true);
     return;
@@ -74,9 +66,13 @@ export function refused(c: Conversation, link: Link, reason: string, waitMs: num
   comeBack(c, link, reason, waitMs);
 }
 
-/** A link that does not carry the session has failed. */
-export function linkFailed(c: Conversation, link: Link, outcome: AttemptOutcome, reason: string): void {
+/** Whether the session is on this link, or is about to be: its end is one of the session's, and not of the link alone. */
+export const bears = (c: Conversation, link: Link): boolean => c.active === link || (!c.active && link.carries);
+
+/** A link that does not carry the session has failed; its transport is left alone for as long as the gateway said. */
+export function linkFailed(c: Conversation, link: Link, outcome: AttemptOutcome, reason: string, waitMs?: number): void {
   c.negotiation.ended(c.now, link.key, outcome, reason);
+  if (waitMs !== undefined) c.negotiation.leaveAlone(link.transport, c.now + waitMs);
   dropLink(c, link, UNPROVEN);
 }
 
@@ -115,13 +111,12 @@ export function mismatch(c: Conversation, link: Link): void {
 /** Ends a link; if no other carries the session, comes back after `waitMs`, or as the guidance says. */
 export function comeBack(c: Conversation, link: Link, reason: string, waitMs?: number): void {
   const { negotiation, now } = c;
-  const isOpening = !c.active && link.carries;
+  const isNeeded = bears(c, link);
   if (!c.links.has(link.key)) return;
   // What the gateway had something to say about did not fail.
   negotiation.ended(now, link.key, waitMs === undefined ? 'lost' : 'drained', reason);
-  if (c.active !== link && !isOpening) return dropLink(c, link, UNPROVEN);
   dropLink(c, link, UNPROVEN);
-  c.active = undefined;
+  if (!isNeeded) return;
   c.ackAtMs = Infinity;
   // The link before, where it is still there, goes on.
   const [before] = [...c.links.values()].filter(({ attached }) => attached).sort((a, b) => b.attach - a.attach);
@@ -151,8 +146,7 @@ function rest(c: Conversation, isAdvised: boolean, strikes: number, adviceMs: nu
   c.negotiation.rest();
   c.advised = isAdvised;
   dropProbes(c, NO_LINK);
-  stay(c, c.planned?.ticket, NO_LINK);
-  c.planned = undefined;
+  plan(c, undefined, NO_LINK);
   const attempt = ++c.attempts + strikes;
   const waitMs = appointmentMs(0, boundMs(c.guidance, attempt), c.options.random);
   stand(c, 'waiting', Math.max(adviceMs ?? c.now + waitMs, c.notBeforeMs));
@@ -211,8 +205,7 @@ export function dropAll(c: Conversation): void {
   c.negotiation.rest();
   for (const link of c.links.values()) dropLink(c, link, CLOSED);
   c.ackAtMs = Infinity;
-  stay(c, c.planned?.ticket, CLOSED);
-  c.planned = undefined;
+  plan(c, undefined, CLOSED);
 }
 
 /** Over, for good: for this reason, or because the application said so. */

@@ -4,10 +4,11 @@
  */
 
 import type { Codec } from '../codec/codec.js';
+import { type End, whyOf } from '../end.js';
 import type { DownFrame, UpFrame } from '../protocol.js';
 import { addressOf } from './address.js';
 import { type Reports, reports } from './reports.js';
-import type { End, Link, Opening } from './transport.js';
+import type { Link, Opening } from './transport.js';
 
 export interface HttpOptions {
   /** In place of the platform's `fetch`. */
@@ -74,7 +75,7 @@ export function lanes(opening: Opening, path: string, fetch: typeof globalThis.f
       posts.post(
         message,
         (response) => answerOf(codec, response),
-        (answer) => told.tell('posted', post, isAnswer(answer) ? answer : reasonOfEnd(answer)),
+        (answer) => told.tell('posted', post, isAnswer(answer) ? answer : whyOf(answer)),
       );
     },
     close(inPeace) {
@@ -85,9 +86,6 @@ export function lanes(opening: Opening, path: string, fetch: typeof globalThis.f
   };
   return { told, down, link };
 }
-
-const reasonOfEnd = (end: End): string =>
-  'reason' in end ? end.reason : `refused with status ${'status' in end ? end.status : end.code}`;
 
 /** What went wrong, for a person. Node keeps the reason behind the error. */
 export function reasonOf(error: unknown): string {

@@ -10,20 +10,10 @@
 
 import type { Clock } from '../clock.js';
 import type { Codec } from '../codec/codec.js';
-import type { AttemptOutcome, DownFrame, Offer, TransportName, UpFrame } from '../protocol.js';
+import type { End } from '../end.js';
+import type { DownFrame, Offer, TransportName, UpFrame } from '../protocol.js';
 
-/** How a link ended. */
-export type End =
-  /** It broke, or just ended. */
-  | { readonly kind: 'lost'; readonly reason: string }
-  /** It could not be opened: how far it came, and why no further, for a person. */
-  | { readonly kind: 'failed'; readonly outcome: AttemptOutcome; readonly reason: string }
-  /** The gateway closed it with this code. */
-  | { readonly kind: 'closed'; readonly code: number }
-  /** It was refused with this HTTP status, and when to come back where that was said. */
-  | { readonly kind: 'refused'; readonly status: number; readonly retryAfterMs?: number }
-  /** What came could not be read. */
-  | { readonly kind: 'protocol'; readonly reason: string };
+export type { End };
 
 /** Where a link reports to. */
 export interface LinkEvents {

@@ -5,9 +5,10 @@
  */
 
 import { addressOf } from './address.js';
+import { type End, whyOf } from '../end.js';
 import type { AttemptOutcome, UpFrame } from '../protocol.js';
 import { reports } from './reports.js';
-import type { End, Link, Opening, Transport } from './transport.js';
+import type { Link, Opening, Transport } from './transport.js';
 
 /** As much of a WebSocket as is used: the platform's are one, and those of `ws`. */
 export interface Socket {
@@ -69,10 +70,10 @@ function open(opening: Opening, WebSocket: WebSocketOptions['WebSocket']): Link 
     if (fault) end(fault);
   };
   const closed = ({ code }: { readonly code: number }) => {
-    const reason = why || `closed with code ${code}`;
+    const over: End = { kind: 'closed', code };
+    const reason = why || whyOf(over);
     if (!isOpen) failed('refused', reason);
-    else if (code === ABNORMAL || code === NO_STATUS) end({ kind: 'lost', reason });
-    else end({ kind: 'closed', code });
+    else end(code === ABNORMAL || code === NO_STATUS ? { kind: 'lost', reason } : over);
   };
 
   try {
