@@ -2,19 +2,20 @@
 //!
 //! # The map
 //!
-//! Arrows of dependency run one way: `channel ← session ← broker ← upstream ← gateway ⇄ http ← cli`.
+//! Arrows of dependency run one way: `channel ← session ← {admission, broker} ← upstream ← gateway ⇄ http ← cli`.
 //!
 //! | module | what it is |
 //! | --- | --- |
 //! | [`channel`] | what was said: bounded logs of numbered events, and who listens |
 //! | [`session`] | the conversation that survives its links: a state machine without I/O |
+//! | [`admission`] | how many sessions are let in each second, and when the others may come |
 //! | [`broker`] | where events are kept, and how they reach other gateways |
 //! | [`upstream`] | where what clients say goes: a `tower::Service` of intents |
 //! | [`gateway`] | links against sessions: registry, lanes, wakes, timers, shutdown |
 //! | [`http`] | addresses, origins, the admin API, listeners |
 //! | `certificates` | what the listeners show to say who they are (feature `tls`) |
 //!
-//! The first two are pure: they build without the `gateway` feature, read no clock and never wait.
+//! The first three are pure: they build without the `gateway` feature, read no clock and never wait.
 //!
 //! # A message's way, in six steps
 //!
@@ -25,6 +26,7 @@
 //! 5. A publish appends to a channel's log and marks the channel; the hub wakes the links that listen.
 //! 6. A woken link pulls the next batch from its session into the buffer that it writes from.
 
+pub mod admission;
 pub mod channel;
 pub mod session;
 

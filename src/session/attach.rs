@@ -64,6 +64,7 @@ impl Session {
             next_link: 1,
             subscriptions: Vec::new(),
             pace: 0,
+            is_between_polls: false,
             scan_from: 0,
             journal: Journal::after(0),
             slid: 0,
@@ -176,6 +177,22 @@ impl Session {
         Ok(())
     }
 
+    /// Whether this hello takes the session up again, after it lost its link or under new numbers. That is what a
+    /// gateway limits.
+    ///
+    /// Whoever comes beside a link that works does not: it probes, or moves. Nor does a poll whose predecessor was
+    /// answered: it goes on. Nor whoever is told at once to come back otherwise: that is cheap, and the next hello counts.
+    pub fn takes_up(&self, hello: &Hello, resume: &Resume, spec: LinkSpec) -> bool {
+        let rebuilds = hello.attach.is_some() && self.must_rebuild(hello, resume);
+        if self.is_ended() || (rebuilds && resume.positions.is_none() && !spec.kind.is_plain()) {
+            return false;
+        }
+        if hello.attach.is_some_and(|number| number <= self.attach) {
+            return false; // L1, or L2: the same poll once more
+        }
+        rebuilds || (self.active_link().is_none() && !self.is_between_polls)
+    }
+
     /// A link is gone. What was written to it may be lost; what is not acknowledged will be sent again.
     pub fn handle_link_lost(&mut self, now: Now, id: LinkId, parting: Parting) {
         let Some(index) = self.link_index(id) else { return };
@@ -188,6 +205,10 @@ impl Session {
         self.note_end(now, &link, outcome);
         if self.links.is_empty() {
             self.links = Vec::new();
+        }
+        if link.standing == Standing::Active {
+            self.is_between_polls =
+                link.spec.kind == LinkKind::Answer && outcome == Parting::Answered.as_str();
         }
         if link.standing == Standing::Active
             && self.active_link().is_none()

@@ -48,6 +48,7 @@ use throughline_wire::{
     AttemptOutcome, ChannelName, ErrorCode, Item, Position, Reply, SessionId, SubscribeFrom, Token,
     frame::TransportOffer, item::Accepted,
 };
+pub(crate) use token::MAC_BYTES;
 pub use token::{KeyError, TokenKeys};
 pub use transmit::{Output, encode_goodbye};
 
@@ -71,6 +72,8 @@ pub struct Session {
     subscriptions: Vec<Subscription>,
     /// How often the size of a batch has doubled since a link began or an answer was lost.
     pace: u8,
+    /// Whether the link that items flowed on last was a poll, and ended by its answer.
+    is_between_polls: bool,
     /// Where the next pull begins, so that a busy channel does not starve the others.
     scan_from: usize,
     journal: Journal,

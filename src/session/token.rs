@@ -2,7 +2,8 @@
 //!
 //! The mac is HMAC-SHA256 over a purpose, the session's id and the user, cut to 128 bits. The first key signs, all
 //! verify, so keys rotate without ending sessions. A *tag* is the same proof for clients that can only repeat a
-//! string (`Last-Event-ID`); it has another purpose, so neither can stand for the other.
+//! string (`Last-Event-ID`); it has another purpose, so neither can stand for the other. The
+//! [slots](crate::admission::Slot) of those who have to wait are a third.
 
 use std::fmt;
 
@@ -12,7 +13,8 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use throughline_wire::{SessionId, Token};
 
-const MAC_BYTES: usize = 16;
+/// How long a proof is.
+pub(crate) const MAC_BYTES: usize = 16;
 
 /// The keys that tokens are signed with and verified by.
 pub struct TokenKeys {
@@ -111,6 +113,16 @@ impl TokenKeys {
         let genuine = |key: &Key| bool::from(key.prove(Purpose::Tag, session, None).ct_eq(&bytes[16..]));
         self.keys.iter().any(genuine).then_some(session)
     }
+
+    /// The proof of what a slot states.
+    pub(crate) fn prove_slot(&self, statement: &[u8]) -> [u8; MAC_BYTES] {
+        self.keys[0].prove_statement(statement)
+    }
+
+    /// Whether the proof of a slot is genuine.
+    pub(crate) fn verify_slot(&self, statement: &[u8], proof: &[u8]) -> bool {
+        self.keys.iter().any(|key| key.prove_statement(statement).ct_eq(proof).into())
+    }
 }
 
 impl Key {
@@ -124,9 +136,20 @@ impl Key {
         // An absent user and an empty one are not the same.
         mac.update(&[u8::from(user.is_some())]);
         mac.update(user.unwrap_or_default().as_bytes());
-        let whole = mac.finalize().into_bytes();
-        whole[..MAC_BYTES].try_into().expect("SHA-256 has 32 bytes")
+        cut(mac)
     }
+
+    fn prove_statement(&self, statement: &[u8]) -> [u8; MAC_BYTES] {
+        let mut mac = self.mac.clone();
+        mac.update(b"slot"); // begins like neither of the other purposes
+        mac.update(statement);
+        cut(mac)
+    }
+}
+
+fn cut(mac: Hmac<Sha256>) -> [u8; MAC_BYTES] {
+    let whole = mac.finalize().into_bytes();
+    whole[..MAC_BYTES].try_into().expect("SHA-256 has 32 bytes")
 }
 
 impl fmt::Debug for TokenKeys {

@@ -1,0 +1,251 @@
+//! How many sessions may be opened and taken up again each second, and when whoever is too many may come.
+//!
+//! Virtual scheduling (GCRA): a queue is one number, the time of its next free place. Whoever finds it no further ahead
+//! than the burst is let in; whoever does not gets the next place as an appointment, a [`Slot`], which says so itself:
+//! nothing is kept of it here. Past the [horizon](HORIZON_MS) nobody gets an appointment, but a window to come back in.
+//!
+//! Resumes go before newcomers, in two numbers. The queue of resumes counts resumes alone, so no resume ever waits for a
+//! newcomer. The queue of everybody counts both, and newcomers are placed at its end: behind every resume that was
+//! there before them. What newcomers can take from the machine is what was promised to them before a herd came: at
+//! worst the rate once more, for the length of the horizon, and given back afterwards, as they are placed behind all
+//! that was let in.
+//!
+//! Left out on purpose: who the caller is. The gateway has checked the token or the credentials, and says what it found.
+//! See docs/decisions/0028-admission.md.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod slot;
+#[cfg(test)]
+mod tests;
+
+pub use slot::{Holder, Slot, SlotFault};
+
+use crate::session::{Now, TokenKeys};
+
+/// How far ahead a place is given, in milliseconds.
+///
+/// A client that is sent away longer may have changed its network, its tab or its mind by then, and what it was
+/// promised would be left empty.
+pub const HORIZON_MS: u64 = 60_000;
+
+/// How long before its time a slot is good, in milliseconds: for clocks that run at different speed.
+pub const EARLY_MS: u64 = 1_000;
+
+/// How long after its time a slot is good, in milliseconds: a browser lets the timers of a hidden tab run once a minute.
+pub const LATE_MS: u64 = 60_000;
+
+/// How many milliseconds of places may come back at once on their slots, for whoever comes late together.
+const RETURNS_MS: u64 = 1_000;
+
+/// The furthest that anybody is sent away without a place, in milliseconds.
+const LONGEST_MS: u64 = 300_000;
+
+/// The shortest window, in milliseconds.
+const SHORTEST_MS: u64 = 1_000;
+
+const NS: u64 = 1_000_000;
+
+/// Before whom a caller goes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Class {
+    /// Shows a genuine token of ours, be its session held or gone: after a crash these are the herd.
+    Resume,
+    /// Shows none.
+    Newcomer,
+}
+
+impl Class {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Resume, Self::Newcomer];
+
+    /// The word for metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Resume => "resume",
+            Self::Newcomer => "newcomer",
+        }
+    }
+}
+
+/// What becomes of a caller.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It is let in, and has taken a place.
+    Admitted,
+    /// It is let in on the place that it was given before.
+    Kept,
+    /// It has a place, `delay_ms` from now.
+    Appointed {
+        /// When to come back.
+        delay_ms: u64,
+        /// What to show then.
+        slot: Slot,
+    },
+    /// It has none: it may come back and see, at a random time.
+    Windowed {
+        /// When to come back at the earliest.
+        delay_ms: u64,
+        /// How much later at the latest.
+        spread_ms: u64,
+    },
+}
+
+impl Verdict {
+    /// Every word of [`as_str`](Self::as_str).
+    pub const WORDS: [&'static str; 4] = ["admitted", "kept", "appointed", "windowed"];
+
+    /// The word for metrics.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Admitted => "admitted",
+            Self::Kept => "kept",
+            Self::Appointed { .. } => "appointed",
+            Self::Windowed { .. } => "windowed",
+        }
+    }
+}
+
+/// A queue: when its next place is free, in nanoseconds of the clock that never goes back.
+#[derive(Clone, Copy, Default, Debug)]
+struct Queue {
+    next_ns: u64,
+}
+
+impl Queue {
+    /// How long its next place is away.
+    const fn ahead_ns(self, now_ns: u64) -> u64 {
+        self.next_ns.saturating_sub(now_ns)
+    }
+
+    /// Gives a place away.
+    const fn take(&mut self, now_ns: u64, every_ns: u64) {
+        let place = if self.next_ns > now_ns { self.next_ns } else { now_ns };
+        self.next_ns = place.saturating_add(every_ns);
+    }
+}
+
+/// The door: four numbers for each class, whoever knocks.
+#[derive(Debug)]
+pub struct Admission {
+    /// From one place to the next.
+    every_ns: u64,
+    /// How far ahead of the clock a queue may be and still let in.
+    burst_ns: u64,
+    resumes: Queue,
+    everybody: Queue,
+    /// Those who were sent away without a place, by class: how far apart the next ones are sent.
+    beyond: [Queue; 2],
+    /// Those who came back on a slot, by class: no more of them count than places can have been given.
+    returns: [Queue; 2],
+}
+
+impl Admission {
+    /// A door that lets `rate` sessions in a second, `burst` of them at once. A burst of 0 is a tenth of the rate, and at
+    /// least 32.
+    pub fn new(rate: u64, burst: u64) -> Self {
+        let every_ns = 1_000 * NS / rate.clamp(1, 1_000 * NS);
+        let burst = if burst == 0 { (rate / 10).max(32) } else { burst };
+        Self {
+            every_ns,
+            burst_ns: every_ns.saturating_mul(burst - 1),
+            resumes: Queue::default(),
+            everybody: Queue::default(),
+            beyond: [Queue::default(); 2],
+            returns: [Queue::default(); 2],
+        }
+    }
+
+    /// Decides on a caller. `holder` is whom a slot can be made out to; without one it gets no place, only a window.
+    /// `shown` is what the caller shows as its slot; what was wrong with it is told beside the verdict, and it counts
+    /// as if it had shown none.
+    pub fn ask(
+        &mut self,
+        now: Now,
+        keys: &TokenKeys,
+        class: Class,
+        holder: Option<Holder<'_>>,
+        shown: Option<&str>,
+    ) -> (Verdict, Option<SlotFault>) {
+        let now_ns = now.mono_ms.saturating_mul(NS);
+        let fault = match shown.map(|shown| self.redeem(now, keys, class, holder, shown)) {
+            Some(Ok(())) => return (Verdict::Kept, None),
+            Some(Err(fault)) => Some(fault),
+            None => None,
+        };
+        let ahead_ns = self.queue(class).ahead_ns(now_ns);
+        let wait_ms = ahead_ns.saturating_sub(self.burst_ns).div_ceil(NS);
+        if wait_ms == 0 {
+            self.take(class, now_ns);
+            return (Verdict::Admitted, fault);
+        }
+        let verdict = match holder {
+            Some(holder) if wait_ms <= HORIZON_MS => {
+                self.take(class, now_ns);
+                let slot = Slot::sign(keys, class, holder, now.wall_ms + wait_ms);
+                Verdict::Appointed { delay_ms: wait_ms, slot }
+            }
+            _ => self.send_away(class, now_ns, wait_ms),
+        };
+        (verdict, fault)
+    }
+
+    /// The window for a newcomer whom nothing but its credentials could tell from others, where no credentials can get
+    /// it a place any more: so that none need be checked.
+    pub fn refuse_unseen(&mut self, now: Now) -> Option<Verdict> {
+        let now_ns = now.mono_ms.saturating_mul(NS);
+        let ahead_ns = self.everybody.ahead_ns(now_ns).saturating_sub(self.burst_ns);
+        let wait_ms = ahead_ns.div_ceil(NS);
+        (wait_ms > HORIZON_MS).then(|| self.send_away(Class::Newcomer, now_ns, wait_ms))
+    }
+
+    const fn queue(&self, class: Class) -> Queue {
+        match class {
+            Class::Resume => self.resumes,
+            Class::Newcomer => self.everybody,
+        }
+    }
+
+    const fn take(&mut self, class: Class, now_ns: u64) {
+        self.everybody.take(now_ns, self.every_ns);
+        if matches!(class, Class::Resume) {
+            self.resumes.take(now_ns, self.every_ns);
+        }
+    }
+
+    /// Each is sent one place further than the one before, so that together they come at the rate; but to a random
+    /// time around it, as nothing holds them to it.
+    fn send_away(&mut self, class: Class, now_ns: u64, wait_ms: u64) -> Verdict {
+        let beyond = &mut self.beyond[class as usize];
+        beyond.next_ns = beyond.next_ns.max(now_ns.saturating_add(wait_ms.saturating_mul(NS)));
+        if beyond.ahead_ns(now_ns) < LONGEST_MS * NS {
+            beyond.take(now_ns, self.every_ns);
+        }
+        let middle_ms = beyond.ahead_ns(now_ns).div_ceil(NS).max(SHORTEST_MS);
+        Verdict::Windowed { delay_ms: middle_ms / 2, spread_ms: middle_ms }
+    }
+
+    fn redeem(
+        &mut self,
+        now: Now,
+        keys: &TokenKeys,
+        class: Class,
+        holder: Option<Holder<'_>>,
+        shown: &str,
+    ) -> Result<(), SlotFault> {
+        let at_ms = Slot::verify(keys, class, holder, shown)?;
+        if now.wall_ms + EARLY_MS < at_ms {
+            return Err(SlotFault::Early);
+        }
+        if now.wall_ms > at_ms + LATE_MS {
+            return Err(SlotFault::Late);
+        }
+        let now_ns = now.mono_ms.saturating_mul(NS);
+        let returns = &mut self.returns[class as usize];
+        if returns.ahead_ns(now_ns) > self.burst_ns.max(RETURNS_MS * NS) {
+            return Err(SlotFault::Crowded);
+        }
+        returns.take(now_ns, self.every_ns);
+        Ok(())
+    }
+}
