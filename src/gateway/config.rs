@@ -20,9 +20,12 @@ pub struct GatewayConfig {
     pub handler_timeout: Duration,
     /// How many sessions there may be. A detached one costs about 1 KB. Default: 1,000,000.
     pub sessions: usize,
-    /// How many sessions a second may come back after a crash: the reconnect window is the number of sessions over
-    /// this rate. Default: 2,500.
+    /// How many sessions a second are opened or taken up again; whoever is too many is told when to come back. More comes
+    /// back sooner after a crash and costs as much of the processor at once. The reconnect window is the number of
+    /// sessions over this rate. Default: 2,500.
     pub admission_rate: u64,
+    /// How many of them may come at once. 0 is a tenth of the rate, and at least 32. Default: 0.
+    pub admission_burst: u64,
     /// Which pages may connect.
     pub origins: OriginPolicy,
 }
@@ -36,6 +39,7 @@ impl Default for GatewayConfig {
             handler_timeout: Duration::from_secs(30),
             sessions: 1_000_000,
             admission_rate: 2_500,
+            admission_burst: 0,
             origins: OriginPolicy::default(),
         }
     }

@@ -17,7 +17,10 @@ use throughline_link::LinkEnd;
 use throughline_wire::{AttemptOutcome, ErrorCode};
 
 use super::Shared;
-use crate::session::{Dropped, Ending, Goodbye, OTHER, TRANSPORTS, Tally};
+use crate::{
+    admission::{Class, SlotFault, Verdict},
+    session::{Dropped, Ending, Goodbye, OTHER, TRANSPORTS, Tally},
+};
 
 /// One transport.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -58,6 +61,13 @@ pub(crate) struct DroppedLabels {
     reason: &'static str,
 }
 
+/// One class of callers and what became of them.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+pub(crate) struct AdmissionLabels {
+    class: &'static str,
+    verdict: &'static str,
+}
+
 /// One state of a session and the transport it is on.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct SessionLabels {
@@ -77,6 +87,8 @@ pub(crate) struct Metrics {
     sessions_opened: Counter,
     sessions_established: Counter,
     sessions_ended: Family<ReasonLabel, Counter>,
+    admissions: Family<AdmissionLabels, Counter>,
+    slots_ignored: Family<ReasonLabel, Counter>,
     links_opened: Family<TransportLabel, Counter>,
     links_ended: Family<LinkEndLabels, Counter>,
     attempts: Family<AttemptLabels, Counter>,
@@ -106,6 +118,8 @@ impl Metrics {
             sessions_opened: Counter::default(),
             sessions_established: Counter::default(),
             sessions_ended: Family::default(),
+            admissions: Family::default(),
+            slots_ignored: Family::default(),
             links_opened: Family::default(),
             links_ended: Family::default(),
             attempts: Family::default(),
@@ -129,6 +143,14 @@ impl Metrics {
     fn touch(&self) {
         for ending in Ending::ALL {
             drop(self.sessions_ended.get_or_create(&ReasonLabel { reason: ending.as_str() }));
+        }
+        for class in Class::ALL.map(Class::as_str) {
+            for verdict in Verdict::WORDS {
+                drop(self.admissions.get_or_create(&AdmissionLabels { class, verdict }));
+            }
+        }
+        for fault in SlotFault::ALL {
+            drop(self.slots_ignored.get_or_create(&ReasonLabel { reason: fault.as_str() }));
         }
         for transport in TRANSPORTS {
             drop(self.links_opened.get_or_create(&TransportLabel { transport }));
@@ -183,6 +205,12 @@ impl Metrics {
             self.sessions_established.clone(),
         );
         r.register("sessions_ended", "Sessions ended, by reason", self.sessions_ended.clone());
+        r.register(
+            "admissions",
+            "Sessions that were to be opened or taken up again, by class of caller and what became of it",
+            self.admissions.clone(),
+        );
+        r.register("slots_ignored", "Slots that count for nothing, by reason", self.slots_ignored.clone());
         r.register("links_opened", "Links opened, by transport", self.links_opened.clone());
         r.register("links_ended", "Links ended, by transport and reason", self.links_ended.clone());
         r.register(
@@ -230,6 +258,17 @@ impl Metrics {
     /// A session ended.
     pub(crate) fn count_ending(&self, ending: Ending) {
         self.sessions_ended.get_or_create(&ReasonLabel { reason: ending.as_str() }).inc();
+    }
+
+    /// Somebody was let in, or told when to come back.
+    pub(crate) fn count_admission(&self, class: Class, verdict: &Verdict) {
+        let (class, verdict) = (class.as_str(), verdict.as_str());
+        self.admissions.get_or_create(&AdmissionLabels { class, verdict }).inc();
+    }
+
+    /// A slot was shown that counts for nothing.
+    pub(crate) fn count_slot_fault(&self, fault: SlotFault) {
+        self.slots_ignored.get_or_create(&ReasonLabel { reason: fault.as_str() }).inc();
     }
 
     /// A link was opened.

@@ -43,6 +43,7 @@ pub use config::GatewayConfig;
 pub use handle::{Handle, History, MigrateError, Page, Publication, PublishError, Published, SessionInfo};
 use http::{Request, Response};
 use http_body::Body as HttpBody;
+use parking_lot::Mutex;
 use pin_project_lite::pin_project;
 use throughline_polling::Polling;
 use throughline_sse::ServerSentEvents;
@@ -55,6 +56,7 @@ pub use webtransport::bind_udp;
 
 use self::{hub::Hub, metrics::Metrics, peer::GatewayGate, registry::Registry, timers::Timers};
 use crate::{
+    admission::Admission,
     broker::{Broker, Memory, MemoryConfig, Recent},
     channel::{NewEvent, NewVolatile},
     http::{Body, Busy, Router},
@@ -72,6 +74,8 @@ pub(crate) struct Shared {
     pub(crate) authenticate: Arc<dyn Authenticate>,
     pub(crate) authorize: Arc<dyn Authorize>,
     pub(crate) registry: Registry,
+    /// Who is let in when.
+    pub(crate) admission: Mutex<Admission>,
     pub(crate) timers: Timers,
     pub(crate) metrics: Metrics,
     /// What was sent under which application key, by user.
@@ -275,6 +279,7 @@ impl Builder {
         let handler = handler.unwrap_or_else(|| Handler::new(Publish::new(Arc::clone(&broker))));
         let hub = Arc::new(Hub::default());
         broker.report_to(Arc::clone(&hub) as _);
+        let admission = Admission::new(config.admission_rate, config.admission_burst);
         let shared = Arc::new(Shared {
             config,
             session: Arc::new(session),
@@ -284,6 +289,7 @@ impl Builder {
             authenticate: authenticate.unwrap_or_else(|| Arc::new(Anonymous)),
             authorize: authorize.unwrap_or_else(|| Arc::new(Anonymous)),
             registry: Registry::default(),
+            admission: Mutex::new(admission),
             timers: Timers::default(),
             metrics: Metrics::new(),
             recent_sends: Recent::new(RECENT_MS, RECENT_KEYS),

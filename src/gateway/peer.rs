@@ -32,6 +32,7 @@ use super::{
     signal::Signal,
 };
 use crate::{
+    admission::Slot,
     broker::Pending,
     session::{Goodbye, LinkId, Output, Parting, Via, encode_goodbye},
 };
@@ -86,6 +87,19 @@ enum Last {
     Answer,
     /// A refusal.
     Goodbye(Goodbye),
+}
+
+/// Why a link is refused, and on which appointment its client may come back.
+#[derive(Debug)]
+struct Refusal {
+    goodbye: Goodbye,
+    slot: Option<Slot>,
+}
+
+impl From<Goodbye> for Refusal {
+    fn from(goodbye: Goodbye) -> Self {
+        Self { goodbye, slot: None }
+    }
 }
 
 struct Authenticating {
@@ -284,12 +298,13 @@ impl GatewayPeer {
     }
 
     /// Refuses the link.
-    fn close(&mut self, goodbye: Goodbye) {
+    fn close(&mut self, refusal: impl Into<Refusal>) {
+        let Refusal { goodbye, slot } = refusal.into();
         if let Some(code) = goodbye.error() {
             self.shared.metrics.count_refusal(code);
         }
         let mut message = BytesMut::new();
-        encode_goodbye(self.codec, goodbye, &mut message);
+        encode_goodbye(self.codec, goodbye, slot.map(|slot| slot.to_string().into()), &mut message);
         self.goodbye = Some(goodbye);
         self.stage = Stage::Closing { message, last: Last::Goodbye(goodbye) };
         self.signal.set();

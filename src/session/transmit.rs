@@ -110,7 +110,7 @@ impl Session {
             codec.encode_down(&DownFrame::Error(error), buffer);
         }
         if !is_told {
-            encode_goodbye(codec, goodbye, buffer);
+            encode_goodbye(codec, goodbye, None, buffer);
         } else if let Some(retry) = goodbye.retry() {
             codec.encode_down(&DownFrame::Retry(retry), buffer); // the error, with its detail, came before
         }
@@ -303,12 +303,13 @@ impl Session {
 
 /// Encodes what a client is told when its link ends, or is refused: the error where there is one, and when to come
 /// back.
-pub fn encode_goodbye(codec: Codec, goodbye: Goodbye, buffer: &mut BytesMut) {
+pub fn encode_goodbye(codec: Codec, goodbye: Goodbye, slot: Option<Box<str>>, buffer: &mut BytesMut) {
     if let Some(code) = goodbye.error() {
         let error = ErrorFrame { code, message: code.message().into(), command: None, fatal: true };
         codec.encode_down(&DownFrame::Error(error), buffer);
     }
-    if let Some(retry) = goodbye.retry() {
+    if let Some(mut retry) = goodbye.retry() {
+        retry.slot = slot;
         codec.encode_down(&DownFrame::Retry(retry), buffer);
     }
 }

@@ -147,6 +147,7 @@ fn ranges(settings: &Settings, problems: &mut Problems) {
         ("session.backoff_base_ms", session.backoff_base_ms, 1, HOUR_MS),
         ("session.backoff_cap_ms", session.backoff_cap_ms, session.backoff_base_ms, HOUR_MS),
         ("session.admission_rate", session.admission_rate, 1, 10_000_000),
+        ("session.admission_burst", session.admission_burst, 0, 10_000_000),
         ("session.handler_timeout_ms", session.handler_timeout_ms, 1, HOUR_MS),
         ("shutdown_ms", settings.clients.shutdown_ms, 0, HOUR_MS),
         ("limits.message_bytes", limits.message_bytes, 4_096, 16 << 20),

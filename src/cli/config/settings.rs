@@ -171,8 +171,11 @@ settings! {
         backoff_base_ms: u64 = 1_000, "milliseconds";
         /// The bound of all later attempts.
         backoff_cap_ms: u64 = 30_000, "milliseconds";
-        /// How many sessions may come back each second after a crash: clients spread over sessions / this rate.
+        /// How many sessions are opened or taken up again each second; whoever is too many is told when to come back. After
+        /// a crash clients spread over sessions / this rate.
         admission_rate: u64 = 2_500, "sessions per second";
+        /// How many of them may come at once; 0 for a tenth of the rate, and at least 32.
+        admission_burst: u64 = 0, "sessions";
         /// How long the application may take for what a client sends, before the client is told `timed_out`.
         handler_timeout_ms: u64 = 30_000, "milliseconds";
     }

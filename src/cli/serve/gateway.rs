@@ -63,6 +63,7 @@ pub(super) fn gateway(settings: &Settings, is_loopback: bool) -> anyhow::Result<
         handler_timeout: ms(session.handler_timeout_ms),
         sessions: limits.sessions as usize,
         admission_rate: session.admission_rate,
+        admission_burst: session.admission_burst,
         origins: OriginPolicy { allowed: clients.origins.clone(), is_loopback },
     };
     let sessions = SessionConfig {

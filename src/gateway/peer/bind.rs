@@ -10,8 +10,9 @@ use throughline_wire::{
     frame::{Hello, Resume, SessionName},
 };
 
-use super::{Authenticating, GatewayPeer, Last, Stage, error_frame};
+use super::{Authenticating, GatewayPeer, Last, Refusal, Stage, error_frame};
 use crate::{
+    admission::{Class, Holder, Verdict},
     gateway::{
         authority::{Credentials, Denied, Identity},
         cell::Cell,
@@ -24,6 +25,15 @@ use crate::{
 impl GatewayPeer {
     /// Has the credentials of a hello checked; [`bind`](Self::bind) goes on from there.
     pub(super) fn authenticate(&mut self, hello: Hello, opening: Vec<UpFrame>, named: Vec<ChannelName>) {
+        // Where no credentials get anybody a place any more, none are checked.
+        let is_seen = hello.resume.is_some() || hello.slot.is_some();
+        let verdict = if is_seen { None } else { self.shared.admission.lock().refuse_unseen(clock::now()) };
+        if let Some(verdict) = verdict {
+            self.shared.metrics.count_admission(Class::Newcomer, &verdict);
+            if let Some(refusal) = refusal(verdict, self.is_plain()) {
+                return self.close(refusal);
+            }
+        }
         let Stage::Waiting(request) = std::mem::replace(&mut self.stage, Stage::Over) else { return };
         self.patience = None;
         let mut request = *request;
@@ -96,6 +106,12 @@ impl GatewayPeer {
         if let Some(resume) = &hello.resume {
             match self.find(resume, &identity, plain) {
                 Ok(cell) => {
+                    if cell.look(|session| session.takes_up(&hello, resume, spec)) {
+                        let holder = Some(Holder::Session(cell.id()));
+                        if let Err(refusal) = self.admit(Class::Resume, holder, &hello, plain) {
+                            return self.close(refusal);
+                        }
+                    }
                     match cell.change(|session| session.handle_hello(clock::now(), &hello, resume, spec)) {
                         Ok(link) => {
                             cell.change(|session| session.ask_for(named));
@@ -121,7 +137,7 @@ impl GatewayPeer {
                 cell.change(|session| session.ask_for(named));
                 self.bound(cell, link, opening, later, true);
             }
-            Err(goodbye) => self.close(goodbye),
+            Err(refusal) => self.close(refusal),
         }
     }
 
@@ -203,13 +219,22 @@ impl GatewayPeer {
         identity: Identity,
         spec: LinkSpec,
         reason: Option<ErrorCode>,
-    ) -> Result<(Arc<Cell>, LinkId), Goodbye> {
+    ) -> Result<(Arc<Cell>, LinkId), Refusal> {
         if self.shared.registry.len() >= self.shared.config.sessions {
-            return Err(overload(ErrorCode::TooManySessions));
+            return Err(overload(ErrorCode::TooManySessions).into());
         }
         if self.shared.broker.usage().is_crowded() {
-            return Err(overload(ErrorCode::Overloaded));
+            return Err(overload(ErrorCode::Overloaded).into());
         }
+        // Genuine, and its session is gone: after a crash these are the many.
+        let resumed = hello.resume.as_ref().filter(|_| reason == Some(ErrorCode::SessionUnknown));
+        let resumed = resumed.and_then(|resume| claimed(resume, spec.kind == LinkKind::PlainStream));
+        let (class, holder) = match (resumed, identity.user.as_deref()) {
+            (Some(session), _) => (Class::Resume, Some(Holder::Session(session))),
+            (None, Some(user)) => (Class::Newcomer, Some(Holder::User { user, instance: &hello.instance })),
+            (None, None) => (Class::Newcomer, None),
+        };
+        self.admit(class, holder, hello, spec.kind == LinkKind::PlainStream)?;
         let wake = Arc::new(Wake::default());
         let opening = Opening {
             id: SessionId::from_random(clock::random()),
@@ -228,6 +253,31 @@ impl GatewayPeer {
         Ok((cell, link))
     }
 
+    /// Asks for a place for what a session costs to open or to take up again.
+    ///
+    /// By then a genuine token has been told from a forged one, and credentials have been checked; nothing has been
+    /// allocated. A plain client can show no slot, so it gets none.
+    fn admit(
+        &self,
+        class: Class,
+        holder: Option<Holder<'_>>,
+        hello: &Hello,
+        plain: bool,
+    ) -> Result<(), Refusal> {
+        let (holder, keys) = (holder.filter(|_| !plain), &self.shared.session.keys);
+        let (verdict, fault) =
+            self.shared.admission.lock().ask(clock::now(), keys, class, holder, hello.slot.as_deref());
+        if let Some(fault) = fault {
+            self.shared.metrics.count_slot_fault(fault);
+        }
+        self.shared.metrics.count_admission(class, &verdict);
+        refusal(verdict, plain).map_or(Ok(()), Err)
+    }
+
+    fn is_plain(&self) -> bool {
+        matches!(&self.stage, Stage::Waiting(request) if request.opening != LinkOpening::Message)
+    }
+
     /// The session that a resume names, for this user.
     ///
     /// Where the client could only repeat a tag, its proof was checked when it was read, and the token is only the
@@ -235,12 +285,7 @@ impl GatewayPeer {
     fn find(&self, resume: &Resume, identity: &Identity, plain: bool) -> Result<Arc<Cell>, ErrorCode> {
         let keys = &self.shared.session.keys;
         let user = identity.user.as_deref();
-        let claimed = if plain {
-            SessionId::parse(resume.token.reveal())
-        } else {
-            TokenKeys::claimed_session(&resume.token)
-        };
-        let id = claimed.ok_or(ErrorCode::TokenInvalid)?;
+        let id = claimed(resume, plain).ok_or(ErrorCode::TokenInvalid)?;
         let held = self.shared.registry.find(id);
         let owner = held.as_ref().map(|cell| cell.look(|session| session.user().map(ToOwned::to_owned)));
         let of_another = owner.as_ref().is_some_and(|owner| owner.as_deref() != user);
@@ -269,6 +314,23 @@ impl GatewayPeer {
         }
         Ok(cell)
     }
+}
+
+/// The session that a resume claims to name. Proves nothing.
+fn claimed(resume: &Resume, plain: bool) -> Option<SessionId> {
+    if plain { SessionId::parse(resume.token.reveal()) } else { TokenKeys::claimed_session(&resume.token) }
+}
+
+/// What a caller is told who has to wait. A plain client knows no spread: it is sent to the middle of its window.
+const fn refusal(verdict: Verdict, plain: bool) -> Option<Refusal> {
+    let (delay_ms, spread_ms, slot) = match verdict {
+        Verdict::Admitted | Verdict::Kept => return None,
+        Verdict::Appointed { delay_ms, slot } => (delay_ms, 0, Some(slot)),
+        Verdict::Windowed { delay_ms, spread_ms } if plain => (delay_ms + spread_ms / 2, 0, None),
+        Verdict::Windowed { delay_ms, spread_ms } => (delay_ms, spread_ms, None),
+    };
+    let goodbye = Goodbye::Overload { delay_ms, spread_ms, code: ErrorCode::Overloaded };
+    Some(Refusal { goodbye, slot })
 }
 
 fn overload(code: ErrorCode) -> Goodbye {
