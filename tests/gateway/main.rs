@@ -1,6 +1,7 @@
 //! The gateway as its users meet it: its two listeners over real sockets, and its command line as real processes.
 
 mod admin;
+mod admission;
 mod attacks;
 mod bad_input;
 mod certificates;

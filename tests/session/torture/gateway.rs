@@ -286,7 +286,7 @@ impl World {
     fn refuse(&mut self, conn: usize, codec: Codec, goodbye: Goodbye) {
         say!(self, "    refused: {goodbye:?}");
         let mut message = BytesMut::new();
-        encode_goodbye(codec, goodbye, &mut message);
+        encode_goodbye(codec, goodbye, None, &mut message);
         self.network.write_down(conn, message.freeze(), None);
         self.end_conn(conn);
     }
