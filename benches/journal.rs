@@ -39,6 +39,7 @@ fn session(channel: &Arc<Channel>) -> (Session, throughline::session::LinkId) {
         id: SessionId::from_random([2; 16]),
         user: None,
         info: None,
+        credentials_end_at_ms: None,
         config: Arc::new(SessionConfig::new(TokenKeys::from_random([1; 32]))),
         listener: Arc::new(Nobody),
         reason: None,

@@ -8,7 +8,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 use throughline::{
     broker::Pending,
-    gateway::{Authenticate, Authorize, Credentials, Denied, Identity, SubscribeQuery},
+    gateway::{Authenticate, Authorize, Credentials, Denied, Identity, SendQuery, SubscribeQuery},
     wire::{ChannelName, ErrorCode, ReplyError},
 };
 
@@ -55,13 +55,9 @@ impl Authorize for Doors {
         Box::pin(std::future::ready(self.check(request.user, request.channel)))
     }
 
-    fn send<'a>(
-        &'a self,
-        user: Option<&'a str>,
-        channel: &'a ChannelName,
-    ) -> Pending<'a, Result<(), ReplyError>> {
-        let is_lobby = channel.as_str() == "quiz";
-        let checked = if is_lobby { Ok(()) } else { self.check(user, channel) };
+    fn send<'a>(&'a self, request: &'a SendQuery<'a>) -> Pending<'a, Result<(), ReplyError>> {
+        let is_lobby = request.channel.as_str() == "quiz";
+        let checked = if is_lobby { Ok(()) } else { self.check(request.user, request.channel) };
         Box::pin(std::future::ready(checked))
     }
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use http::HeaderMap;
 use throughline_wire::{ChannelName, ErrorCode, Json, ReplyError, Token};
 
+use super::grants::Grants;
 use crate::broker::Pending;
 
 /// Says who a client is. Asked for each `hello`, on every resume too, and for each `auth`.
@@ -29,11 +30,7 @@ pub trait Authorize: Send + Sync + 'static {
     ///
     /// # Errors
     /// What the client is told instead.
-    fn send<'a>(
-        &'a self,
-        user: Option<&'a str>,
-        channel: &'a ChannelName,
-    ) -> Pending<'a, Result<(), ReplyError>>;
+    fn send<'a>(&'a self, request: &'a SendQuery<'a>) -> Pending<'a, Result<(), ReplyError>>;
 }
 
 /// What a client shows.
@@ -56,6 +53,12 @@ pub struct Identity {
     /// What those are told of the user who take part in the presence of the same channels, such as a name to show, in at
     /// most 1,024 bytes: one with more is forbidden. It is what was said when the session was opened.
     pub info: Option<Json>,
+    /// When its credential ends, in milliseconds since the Unix epoch. The client is told, and may hand in another until
+    /// then; its links are ended [some time after](crate::session::SessionConfig::auth_leeway_ms), and its session
+    /// waits for a new one. `None` for a credential that does not end.
+    pub expires_at_ms: Option<u64>,
+    /// What it grants beyond the rules.
+    pub grants: Grants,
 }
 
 /// Why a client may not enter.
@@ -77,8 +80,25 @@ pub struct SubscribeQuery<'a> {
     pub user: Option<&'a str>,
     /// The channel.
     pub channel: &'a ChannelName,
-    /// A credential for this channel.
+    /// A credential for this channel. None where a rebuilt session asks again.
     pub token: Option<&'a Token>,
+    /// Whether it is to take part in the channel's presence too.
+    pub presence: bool,
+    /// Whether it wants what was published before: it begins with the last events, or after a position.
+    pub history: bool,
+    /// What the user's credential grants.
+    pub grants: &'a Grants,
+}
+
+/// A channel that somebody wants to send to.
+#[derive(Clone, Debug)]
+pub struct SendQuery<'a> {
+    /// Who wants to.
+    pub user: Option<&'a str>,
+    /// The channel.
+    pub channel: &'a ChannelName,
+    /// What the user's credential grants.
+    pub grants: &'a Grants,
 }
 
 /// Lets everybody in as nobody, and lets them have and say everything but what is the gateway's own.
@@ -96,12 +116,8 @@ impl Authorize for Anonymous {
         Box::pin(std::future::ready(unreserved(request.channel)))
     }
 
-    fn send<'a>(
-        &'a self,
-        _: Option<&'a str>,
-        channel: &'a ChannelName,
-    ) -> Pending<'a, Result<(), ReplyError>> {
-        Box::pin(std::future::ready(unreserved(channel)))
+    fn send<'a>(&'a self, request: &'a SendQuery<'a>) -> Pending<'a, Result<(), ReplyError>> {
+        Box::pin(std::future::ready(unreserved(request.channel)))
     }
 }
 

@@ -19,12 +19,13 @@ use std::{
 use futures_util::FutureExt as _;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use throughline_wire::{ChannelName, ErrorCode, ReplyError, Send as Said, SessionId, Token};
+use throughline_wire::{ChannelName, ErrorCode, ReplyError, Send as Said, SessionId, SubscribeFrom, Token};
 
 use super::{
     Shared,
-    authority::{Credentials, SubscribeQuery},
+    authority::{Credentials, Identity, SendQuery, SubscribeQuery},
     clock,
+    grants::Grants,
     signal::{Signal, Wake},
 };
 use crate::{
@@ -45,6 +46,8 @@ pub(crate) struct Cell {
     /// What its journal was last booked at.
     journal_bytes: AtomicUsize,
     lanes: Mutex<Option<Box<Lanes>>>,
+    /// What the newest credential grants.
+    grants: Mutex<Grants>,
     shared: Arc<Shared>,
 }
 
@@ -78,6 +81,7 @@ impl Cell {
             scheduled: AtomicU64::new(u64::MAX),
             journal_bytes: AtomicUsize::new(0),
             lanes: Mutex::new(None),
+            grants: Mutex::default(),
             shared,
         })
     }
@@ -203,11 +207,14 @@ impl Cell {
     }
 
     async fn subscribe(self: &Arc<Self>, request: SubscribeRequest) {
-        let user = self.user();
+        let (user, grants) = (self.user(), self.grants());
         let query = SubscribeQuery {
             user: user.as_deref(),
             channel: &request.channel,
             token: request.token.as_ref(),
+            presence: request.presence,
+            history: request.from != SubscribeFrom::Now,
+            grants: &grants,
         };
         if let Err(error) = self.shared.authorize.subscribe(&query).await {
             return self.change(|session| session.refuse_subscription(&request, error));
@@ -225,8 +232,9 @@ impl Cell {
         if said.channel.is_reserved() {
             return Err(ErrorCode::ReservedChannel.into());
         }
-        let user = self.user();
-        self.shared.authorize.send(user.as_deref(), &said.channel).await?;
+        let (user, grants) = (self.user(), self.grants());
+        let query = SendQuery { user: user.as_deref(), channel: &said.channel, grants: &grants };
+        self.shared.authorize.send(&query).await?;
         let Some(id) = said.id.clone() else { return self.hand_over(command, user, said).await };
         // The application's idempotency key, honoured per user across sessions; an anonymous user is a session.
         let owner = user.clone().unwrap_or_else(|| self.id.to_string().into());
@@ -264,8 +272,9 @@ impl Cell {
 
     /// `None` where nobody can say, or not in time: it may be otherwise in a moment.
     async fn may_send(&self, channel: &ChannelName) -> Option<bool> {
-        let user = self.user();
-        let asking = async { self.shared.authorize.send(user.as_deref(), channel).await };
+        let (user, grants) = (self.user(), self.grants());
+        let query = SendQuery { user: user.as_deref(), channel, grants: &grants };
+        let asking = async { self.shared.authorize.send(&query).await };
         let asking = AssertUnwindSafe(asking).catch_unwind();
         match tokio::time::timeout(self.shared.config.handler_timeout, asking).await {
             Ok(Ok(Ok(()))) => Some(true),
@@ -294,8 +303,16 @@ impl Cell {
             let credentials =
                 Credentials { token: Some(token), headers: http::HeaderMap::new(), remote: None };
             let identity = self.shared.authenticate(&credentials).await;
-            if !identity.is_ok_and(|identity| identity.user == self.user()) {
-                self.change(|session| session.dismiss(Goodbye::Unauthorized));
+            match identity {
+                Ok(identity) if identity.user == self.user() => {
+                    let expires_at_ms = identity.expires_at_ms;
+                    self.adopt(identity);
+                    self.change(|session| session.renew_credentials(clock::now(), expires_at_ms));
+                }
+                _ => {
+                    self.shared.metrics.count_refusal(ErrorCode::Unauthorized);
+                    self.change(|session| session.dismiss(Goodbye::Unauthorized));
+                }
             }
             let mut lanes = self.lanes.lock();
             let Some(open) = lanes.as_mut() else { return };
@@ -304,6 +321,15 @@ impl Cell {
                 _ => return close_if_empty(&mut lanes),
             }
         }
+    }
+
+    /// From now on what this credential grants is what counts.
+    pub(super) fn adopt(&self, identity: Identity) {
+        *self.grants.lock() = identity.grants;
+    }
+
+    fn grants(&self) -> Grants {
+        self.grants.lock().clone()
     }
 
     fn user(&self) -> Option<Box<str>> {

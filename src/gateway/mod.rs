@@ -14,6 +14,7 @@ mod cell;
 mod certificates;
 mod clock;
 mod config;
+mod grants;
 mod handle;
 mod hub;
 mod metrics;
@@ -37,9 +38,12 @@ use std::{
     time::Duration,
 };
 
-pub use authority::{Anonymous, Authenticate, Authorize, Credentials, Denied, Identity, SubscribeQuery};
+pub use authority::{
+    Anonymous, Authenticate, Authorize, Credentials, Denied, Identity, SendQuery, SubscribeQuery,
+};
 use bytes::Bytes;
 pub use config::GatewayConfig;
+pub use grants::{Action, Grants};
 pub use handle::{Handle, History, MigrateError, Page, Publication, PublishError, Published, SessionInfo};
 use http::{Request, Response};
 use http_body::Body as HttpBody;

@@ -9,8 +9,8 @@ use throughline_wire::{
 };
 
 use super::{
-    Commands, Effect, Goodbye, Journal, LinkId, LinkKind, LinkSpec, Now, Parting, Phase, Session,
-    SessionConfig, SubscribeRequest, Tally,
+    Commands, Credentials, Effect, Goodbye, Journal, LinkId, LinkKind, LinkSpec, Now, Parting, Phase,
+    Session, SessionConfig, SubscribeRequest, Tally,
     link::{Link, Outbox, Standing, WelcomeKind},
     presence::Presence,
 };
@@ -24,6 +24,8 @@ pub struct Opening {
     pub user: Option<Box<str>>,
     /// What is told of that user to those who take part in the same channels, in at most 1,024 bytes.
     pub info: Option<Json>,
+    /// When the credential of that user ends, in milliseconds since the Unix epoch; `None` for never.
+    pub credentials_end_at_ms: Option<u64>,
     /// The gateway's settings.
     pub config: Arc<SessionConfig>,
     /// Who is told that a channel of the session has more.
@@ -57,6 +59,7 @@ impl Session {
             config: opening.config,
             listener: opening.listener,
             phase: Phase::Provisional { until_ms },
+            credentials: Credentials::new(now, opening.credentials_end_at_ms),
             incarnation: 1,
             instance: hello.instance.clone(),
             attach: attach.unwrap_or(0),

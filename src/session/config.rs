@@ -62,6 +62,9 @@ pub struct SessionConfig {
     pub presence_unacknowledged: Arc<Ledger>,
     /// How many links a session may have at once: one that works, and probes. Default: 4.
     pub links: usize,
+    /// How long links stay after the end of their client's credential, in milliseconds: time for a new one that is on its
+    /// way, and for clocks that differ. Default: 30,000.
+    pub auth_leeway_ms: u64,
     /// What `welcome` offers, in order of preference; kept up to date by the gateway.
     pub transports: Offers,
     /// What tokens are signed with.
@@ -93,6 +96,7 @@ impl SessionConfig {
             presence_bytes: 32 << 20,
             presence_unacknowledged: Arc::default(),
             links: 4,
+            auth_leeway_ms: 30_000,
             transports: Offers::default(),
             keys,
             window: Window::default(),

@@ -20,6 +20,7 @@
 mod attach;
 mod commands;
 mod config;
+mod credentials;
 mod history;
 mod journal;
 mod link;
@@ -35,6 +36,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 pub use attach::Opening;
 pub use config::{Crowded, Now, Offers, SessionConfig, Window};
+use credentials::Credentials;
 use hashbrown::HashSet;
 use history::Aside;
 pub use history::{Attached, Attempt, OTHER, Parting, TRANSPORTS, TransportHistory, Witness};
@@ -61,6 +63,7 @@ pub struct Session {
     config: Arc<SessionConfig>,
     listener: Arc<dyn Listener>,
     phase: Phase,
+    credentials: Credentials,
     /// Whose item numbers these are (N1).
     incarnation: u64,
     /// The client object that attached last.
@@ -508,6 +511,7 @@ mod tests {
             user: None,
             config,
             info: None,
+            credentials_end_at_ms: None,
             listener: Arc::new(Nobody),
             reason: None,
         };
@@ -559,6 +563,7 @@ mod tests {
             user: None,
             config: Arc::clone(&config),
             info: None,
+            credentials_end_at_ms: None,
             listener: Arc::new(Nobody),
             reason: None,
         };

@@ -20,7 +20,7 @@ impl Session {
             Phase::Established { .. } => None,
             Phase::Ended => return None,
         };
-        links.chain(life).chain(self.presence_due()).min()
+        links.chain(life).chain(self.presence_due()).chain(self.credentials_due()).min()
     }
 
     /// Does what is due. Early calls do nothing.
@@ -44,6 +44,7 @@ impl Session {
             Phase::Ended => return,
             _ => {}
         }
+        self.handle_credentials_due(now);
         self.handle_presence_due(now.mono_ms);
         for index in 0..self.links.len() {
             if self.links[index].due_ms <= now.mono_ms {

@@ -165,7 +165,7 @@ impl Session {
             resume_window_ms: config.resume_window_ms,
             window_ms: config.window.ms(),
             backoff: config.backoff,
-            auth_expires_in_ms: None,
+            auth_expires_in_ms: self.credentials.left_ms(now),
             limits: in_full.then_some(config.limits),
             transports: in_full.then(|| config.transports.now().to_vec()),
             features: in_full.then(Vec::new),

@@ -22,7 +22,7 @@ impl Authenticate for Gullible {
     fn authenticate<'a>(&'a self, credentials: &'a Credentials) -> Pending<'a, Result<Identity, Denied>> {
         let name = credentials.token.as_ref().map_or("", |token| token.reveal());
         let info = Json::parse(json!({"name": name.to_uppercase()}).to_string().as_bytes());
-        let identity = Identity { user: Some(name.into()), info: info.ok() };
+        let identity = Identity { user: Some(name.into()), info: info.ok(), ..Identity::default() };
         Box::pin(std::future::ready(Ok(identity)))
     }
 }

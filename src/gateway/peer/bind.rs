@@ -112,7 +112,14 @@ impl GatewayPeer {
                             return self.close(refusal);
                         }
                     }
-                    match cell.change(|session| session.handle_hello(clock::now(), &hello, resume, spec)) {
+                    let (now, expires_at_ms) = (clock::now(), identity.expires_at_ms);
+                    let came_back: Result<_, Goodbye> = cell.change(|session| {
+                        let link = session.handle_hello(now, &hello, resume, spec)?;
+                        session.renew_credentials(now, expires_at_ms);
+                        cell.adopt(identity); // before what it asks for is authorised
+                        Ok(link)
+                    });
+                    match came_back {
                         Ok(link) => {
                             cell.change(|session| session.ask_for(named));
                             self.bound(cell, link, opening, later, false);
@@ -216,7 +223,7 @@ impl GatewayPeer {
     fn open(
         &self,
         hello: &Hello,
-        identity: Identity,
+        mut identity: Identity,
         spec: LinkSpec,
         reason: Option<ErrorCode>,
     ) -> Result<(Arc<Cell>, LinkId), Refusal> {
@@ -238,14 +245,16 @@ impl GatewayPeer {
         let wake = Arc::new(Wake::default());
         let opening = Opening {
             id: SessionId::from_random(clock::random()),
-            user: identity.user,
-            info: identity.info,
+            user: identity.user.take(),
+            info: identity.info.take(),
+            credentials_end_at_ms: identity.expires_at_ms,
             config: Arc::clone(&self.shared.session),
             listener: Arc::clone(&wake) as _,
             reason,
         };
         let (session, link) = Session::open(clock::now(), opening, hello, spec)?;
         let cell = Cell::new(session, wake, Arc::clone(&self.shared));
+        cell.adopt(identity);
         self.shared.registry.add(Arc::clone(&cell));
         self.shared.metrics.count_opening();
         self.shared.size_window();
@@ -304,10 +313,16 @@ impl GatewayPeer {
         let keys = &self.shared.session.keys;
         let claimed = TokenKeys::claimed_session(&name.token).ok_or(ErrorCode::TokenInvalid)?;
         let cell = self.shared.registry.find(claimed).ok_or(ErrorCode::SessionEnded)?;
-        let (genuine, incarnation) =
-            cell.look(|session| (keys.verify(&name.token, session.user()).is_some(), session.incarnation()));
+        let now = clock::now();
+        let (genuine, current, incarnation) = cell.look(|session| {
+            let genuine = keys.verify(&name.token, session.user()).is_some();
+            (genuine, session.has_credentials(now), session.incarnation())
+        });
         if !genuine {
             return Err(ErrorCode::TokenInvalid);
+        }
+        if !current {
+            return Err(ErrorCode::Unauthorized); // a post shows no credential: the session's have to count
         }
         if incarnation != name.incarnation {
             return Err(ErrorCode::IncarnationMismatch);

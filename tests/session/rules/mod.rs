@@ -8,6 +8,7 @@
 mod bench;
 
 mod commands;
+mod credentials;
 mod decided;
 mod gaps;
 mod history;

@@ -245,6 +245,7 @@ impl World {
             id,
             user: None,
             info: None,
+            credentials_end_at_ms: None,
             config: Arc::clone(&self.gateway.config),
             listener: bell.clone(),
             reason: hello.resume.as_ref().map(|_| ErrorCode::SessionUnknown),

@@ -431,6 +431,17 @@ impl World {
         self.session.deadline().map(|due| due - self.now.mono_ms)
     }
 
+    /// The client's newest credential was checked, and ends so much later.
+    pub(crate) fn credentials_for(&mut self, ms: Option<u64>) {
+        self.session.renew_credentials(self.now, ms.map(|ms| self.now.wall_ms + ms));
+        self.settle();
+    }
+
+    /// Whether it counts.
+    pub(crate) fn has_credentials(&self) -> bool {
+        self.session.has_credentials(self.now)
+    }
+
     /// The time.
     pub(crate) const fn now(&self) -> Now {
         self.now
@@ -562,6 +573,7 @@ fn open_session(
         id: SessionId::from_random([number; 16]),
         user: None,
         info: arrival.info.clone(),
+        credentials_end_at_ms: None,
         config: Arc::clone(config),
         listener: Arc::clone(bell) as Arc<dyn Listener>,
         reason: arrival.reason,
