@@ -13,6 +13,7 @@
 //! | [`upstream`] | where what clients say goes: a `tower::Service` of intents |
 //! | [`gateway`] | links against sessions: registry, lanes, wakes, timers, shutdown |
 //! | [`http`] | addresses, origins, the admin API, listeners |
+//! | `auth` | who clients are by JSON web tokens, and what they may do by rules (feature `jwt`) |
 //! | `certificates` | what the listeners show to say who they are (feature `tls`) |
 //!
 //! The first three are pure: they build without the `gateway` feature, read no clock and never wait.
@@ -30,6 +31,8 @@ pub mod admission;
 pub mod channel;
 pub mod session;
 
+#[cfg(feature = "jwt")]
+pub mod auth;
 #[cfg(feature = "gateway")]
 pub mod broker;
 #[cfg(feature = "tls")]
