@@ -9,8 +9,15 @@ mod listen;
 mod logs;
 mod publish;
 mod serve;
+mod token;
 
-use std::{io, io::Write as _, path::PathBuf, process::ExitCode};
+use std::{
+    io,
+    io::Write as _,
+    path::PathBuf,
+    process::ExitCode,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use clap::{Args, Parser, Subcommand};
 use config::Layers;
@@ -45,7 +52,13 @@ fn carry_out(command: Command) -> anyhow::Result<()> {
         }
         Command::Publish(arguments) => publish::run(arguments),
         Command::Listen(arguments) => listen::run(arguments),
+        Command::Token(arguments) => token::run(&arguments),
     }
+}
+
+/// The clock on the wall, in milliseconds since the Unix epoch.
+fn wall_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -76,6 +89,8 @@ enum Command {
     Publish(publish::Arguments),
     /// Subscribe to channels, and print what comes. Ends with Ctrl-C.
     Listen(listen::Arguments),
+    /// Make a token for a user, by the first secret in `[[auth.keys]]` of a configuration: for development.
+    Token(token::Arguments),
 }
 
 /// The configuration comes from a file, from variables `THROUGHLINE_…` and from these flags, each stronger than the one

@@ -140,7 +140,7 @@ fn the_printed_example_of_a_token_key_is_one() {
         .replace("# ", "")
         .replace("secret_file = \"/run/secrets/throughline-token-key\"", "secret = \"0123456789abcdef\"");
     let example = example.split(" or secret").next().unwrap();
-    let keys = settings(example, &[], &[]).token_keys;
+    let keys = settings(example, &[], &[]).lists.token_keys;
     assert_eq!((keys.len(), &*keys[0].id), (1, "a"));
     assert!(!format!("{keys:?}").contains("0123"), "a secret is not shown");
 }

@@ -1,15 +1,19 @@
 //! What has to hold between settings, and of each beyond its kind. Refuses what would be unsafe to start.
 
-use std::{net::SocketAddr, time::SystemTime};
+use std::{
+    net::SocketAddr,
+    time::{Duration, SystemTime},
+};
 
 use throughline_wire::bounds;
 
 use super::{
     Problems,
     layers::read_secret,
-    settings::{Settings, TokenKey},
+    settings::{AuthKey, Settings, TokenKey},
 };
 use crate::{
+    auth::{Jwt, JwtConfig, Key, Rules},
     certificates::{CertificateFiles, Certificates},
     cli::logs,
     http::{admin::AdminKey, origin::authority_of},
@@ -46,6 +50,12 @@ pub(super) fn check(settings: &Settings, problems: &mut Problems) {
     }
     if let Err(problem) = settings.signing_keys() {
         problems.add(problem);
+    }
+    if let Err(problem) = settings.tokens(|| 0) {
+        problems.add(problem);
+    }
+    if settings.auth.user_claim.is_empty() {
+        problems.add("`auth.user_claim` names a claim: \"sub\"");
     }
     match settings.certificate_files() {
         Err(problem) => problems.add(problem),
@@ -102,11 +112,12 @@ fn addresses(settings: &Settings, problems: &mut Problems) {
     for (key, address) in [("listen", clients), ("webtransport.listen", udp)] {
         if let Some(address) = address.filter(|address| !address.ip().is_loopback())
             && !settings.clients.anonymous
+            && settings.lists.auth_keys.is_empty()
         {
             problems.add(format!(
                 "`{key}`: {address} can be reached from other machines, and nobody who connects is authenticated. \
-                 To let anybody in, say so: `--anonymous` (or `anonymous = true`). Otherwise listen on 127.0.0.1, \
-                 behind a proxy that authenticates"
+                 Set keys for their tokens: `[[auth.keys]]`. To let anybody in, say so: `--anonymous` (or \
+                 `anonymous = true`). Otherwise listen on 127.0.0.1, behind a proxy that authenticates"
             ));
         }
     }
@@ -138,6 +149,7 @@ fn ranges(settings: &Settings, problems: &mut Problems) {
         ("tls.handshake_timeout_ms", settings.tls.handshake_timeout_ms, 1, HOUR_MS),
         ("tls.handshakes", settings.tls.handshakes, 1, 1_000_000),
         ("http.connections", http.connections, 1, 10_000_000),
+        ("auth.leeway_ms", settings.auth.leeway_ms, 0, HOUR_MS),
         ("session.resume_window_ms", session.resume_window_ms, 0, DAY_MS),
         ("session.provisional_ms", session.provisional_ms, 1_000, HOUR_MS),
         ("session.heartbeat_ms", session.heartbeat_ms, 1_000, 60_000),
@@ -178,11 +190,48 @@ fn ranges(settings: &Settings, problems: &mut Problems) {
 impl Settings {
     /// The keys that tokens are signed with; `None` where none is configured.
     pub(in crate::cli) fn signing_keys(&self) -> Result<Option<TokenKeys>, String> {
-        if self.token_keys.is_empty() {
+        if self.lists.token_keys.is_empty() {
             return Ok(None);
         }
-        let keys = self.token_keys.iter().map(|TokenKey { id, secret }| (id, secret));
+        let keys = self.lists.token_keys.iter().map(|TokenKey { id, secret }| (id, secret));
         TokenKeys::new(keys).map(Some).map_err(|error| format!("`token_keys`: {error}"))
+    }
+
+    /// Who knows clients by their tokens, on a clock of milliseconds since the Unix epoch; `None` where no key is configured.
+    pub(in crate::cli) fn tokens(
+        &self,
+        clock: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Result<Option<Jwt>, String> {
+        if self.lists.auth_keys.is_empty() {
+            return Ok(None);
+        }
+        let key =
+            |AuthKey { id, algorithm, material }: &AuthKey| Key::new(id.as_deref(), *algorithm, material);
+        let text = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+        let config = JwtConfig {
+            audience: self.auth.audience.clone(),
+            issuer: text(&self.auth.issuer),
+            leeway: Duration::from_millis(self.auth.leeway_ms),
+            user_claim: self.auth.user_claim.clone(),
+            info_claim: text(&self.auth.info_claim),
+            require_exp: self.auth.require_exp,
+            anonymous: self.clients.anonymous,
+        };
+        let keys: Result<Vec<Key>, _> = self.lists.auth_keys.iter().map(key).collect();
+        let tokens = keys.and_then(|keys| Jwt::new(keys, config, clock));
+        tokens.map(Some).map_err(|error| format!("`auth.keys`: {error}"))
+    }
+
+    /// Who may do what; `None` where everybody may, since nobody is known and there is no rule.
+    pub(in crate::cli) fn rules(&self, tokens: Option<&Jwt>) -> Option<Rules> {
+        if self.lists.namespaces.is_empty() && tokens.is_none() {
+            return None;
+        }
+        let rules = Rules::new(self.lists.namespaces.iter().cloned());
+        Some(match tokens {
+            Some(tokens) => rules.with_tokens(tokens.clone()),
+            None => rules,
+        })
     }
 
     /// Where the certificate is; `None` where none is configured.

@@ -33,6 +33,8 @@ pub fn describe() -> String {
         }
     }
     out.push_str(TOKEN_KEYS);
+    out.push_str(AUTH_KEYS);
+    out.push_str(NAMESPACES);
     out
 }
 
@@ -54,4 +56,28 @@ const TOKEN_KEYS: &str = "
 # [[token_keys]]
 # id = \"a\"
 # secret_file = \"/run/secrets/throughline-token-key\" # or secret = \"…\"
+";
+
+const AUTH_KEYS: &str = "
+# The keys that clients' tokens are proven by. Each has one algorithm: HS256, HS384 and HS512 with a secret of at least 32
+# bytes, or a public key in PEM for RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and EdDSA. The `kid` of a token
+# names a key by its id; one without is tried with each key of its algorithm. See docs/authentication.md.
+#
+# [[auth.keys]]
+# id = \"2026-01\"
+# algorithm = \"HS256\"
+# secret_file = \"/run/secrets/throughline-auth-key\" # or secret = \"…\", or public_key_file = \"…\"
+";
+
+const NAMESPACES: &str = "
+# Who may do what in the channels of a namespace, which is what precedes the first `:` of a channel; \"*\" is all others.
+# Each is one of nobody, granted, owner, users, anyone; these are the defaults. They count where there are keys in
+# [[auth.keys]], or a rule.
+#
+# [[namespaces]]
+# name = \"*\"
+# subscribe = \"users\"
+# publish = \"granted\"
+# presence = \"granted\"
+# history = \"users\"
 ";

@@ -7,7 +7,8 @@ use toml::{Table, Value};
 use super::{
     Problems,
     check::check,
-    settings::{KEYS, Key, SECTIONS, Settings, TokenKey, Values},
+    lists,
+    settings::{KEYS, Key, Lists, SECTIONS, Settings, Values},
 };
 use crate::hint::nearest;
 
@@ -15,7 +16,7 @@ use crate::hint::nearest;
 #[derive(Debug, Default)]
 pub struct Layers {
     values: Values,
-    token_keys: Vec<TokenKey>,
+    lists: Lists,
     problems: Problems,
 }
 
@@ -37,14 +38,20 @@ impl Layers {
         };
         for (name, value) in table {
             match value {
-                Value::Array(keys) if name == TOKEN_KEYS => self.add_token_keys(&keys, place),
                 Value::Table(section) if is_section(&name) => {
                     for (key, value) in section {
-                        self.add(&format!("{name}.{key}"), place, |_| Some(value));
+                        self.add_value(&format!("{name}.{key}"), value, place);
                     }
                 }
-                value => self.add(&name, place, |_| Some(value)),
+                value => self.add_value(&name, value, place),
             }
+        }
+    }
+
+    fn add_value(&mut self, path: &str, value: Value, place: &str) {
+        match value {
+            Value::Array(tables) if lists::PATHS.contains(&path) => self.add_tables(path, &tables, place),
+            value => self.add(path, place, |_| Some(value)),
         }
     }
 
@@ -81,7 +88,7 @@ impl Layers {
     /// # Errors
     /// All that is wrong with them, also between keys.
     pub fn finish(mut self) -> Result<Settings, Problems> {
-        let settings = Settings::of(&self.values, self.token_keys);
+        let settings = Settings::of(&self.values, self.lists);
         check(&settings, &mut self.problems);
         if self.problems.is_empty() { Ok(settings) } else { Err(self.problems) }
     }
@@ -98,33 +105,14 @@ impl Layers {
         }
     }
 
-    fn add_token_keys(&mut self, keys: &[Value], place: &str) {
-        for (at, value) in keys.iter().enumerate() {
-            match token_key(value) {
-                Ok(key) => self.token_keys.push(key),
-                Err(problem) => self.problems.add(format!("{place}: token_keys[{at}]: {problem}")),
+    /// Adds one table of several of a kind.
+    fn add_tables(&mut self, path: &str, tables: &[Value], place: &str) {
+        for (at, value) in tables.iter().enumerate() {
+            if let Err(problem) = lists::add(&mut self.lists, path, value) {
+                self.problems.add(format!("{place}: {path}[{at}]: {problem}"));
             }
         }
     }
-}
-
-fn token_key(value: &Value) -> Result<TokenKey, String> {
-    let table = value.as_table().ok_or("has to be a table, [[token_keys]]")?;
-    let text = |name: &str| match table.get(name) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(format!("`{name}` has to be a string")),
-    };
-    if let Some(unknown) = table.keys().find(|name| !TOKEN_KEY_MEMBERS.contains(&&***name)) {
-        return Err(format!("there is no key `{unknown}`{}", hint(nearest(unknown, TOKEN_KEY_MEMBERS))));
-    }
-    let id = text("id")?.ok_or("`id` is missing")?;
-    let secret = match (text("secret")?, text("secret_file")?) {
-        (Some(secret), None) => secret,
-        (None, Some(file)) => read_secret(&file)?,
-        _ => return Err("either `secret` or `secret_file`".into()),
-    };
-    Ok(TokenKey { id, secret })
 }
 
 /// What a file holds, without the space around it.
@@ -140,7 +128,8 @@ pub(super) fn variable(path: &str) -> String {
 
 /// The key that an unknown one is most likely a slip of: by its whole path, else by its last part.
 fn meant(path: &str) -> Option<&'static str> {
-    let all: Vec<&'static str> = KEYS.iter().map(|key| key.path).chain([TOKEN_KEYS]).collect();
+    let all: Vec<&'static str> =
+        KEYS.iter().map(|key| key.path).chain(lists::PATHS.iter().copied()).collect();
     let last = |path: &'static str| path.rsplit('.').next().unwrap_or(path);
     let name = path.rsplit('.').next().unwrap_or(path);
     let lasts: Vec<&'static str> = all.iter().map(|path| last(path)).collect();
@@ -150,7 +139,7 @@ fn meant(path: &str) -> Option<&'static str> {
     })
 }
 
-fn hint(meant: Option<&str>) -> String {
+pub(super) fn hint(meant: Option<&str>) -> String {
     meant.map_or_else(
         || "; `throughline config` prints all keys".into(),
         |meant| format!("; did you mean `{meant}`?"),
@@ -162,8 +151,6 @@ fn is_section(name: &str) -> bool {
 }
 
 const PREFIX: &str = "THROUGHLINE_";
-const TOKEN_KEYS: &str = "token_keys";
-const TOKEN_KEY_MEMBERS: &[&str] = &["id", "secret", "secret_file"];
 /// Variables that other commands and other parts read.
 const OTHER_VARIABLES: &[&str] = &["CONFIG", "URL", "ADMIN_URL"];
 /// What Kubernetes puts into the environment of every container beside a service named `throughline`.

@@ -6,6 +6,7 @@
 mod check;
 mod describe;
 mod layers;
+mod lists;
 pub mod settings;
 mod value;
 
@@ -13,7 +14,7 @@ use std::fmt;
 
 pub use describe::describe;
 pub use layers::Layers;
-pub use settings::{Settings, TokenKey};
+pub use settings::{AuthKey, Lists, Settings, TokenKey};
 
 /// What is wrong with a configuration: everything at once, so that it is mended at once.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

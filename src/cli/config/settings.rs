@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use toml::Value;
 
 use super::value::{Kind, Setting};
+use crate::auth::{Algorithm, Namespace};
 
 /// One key of the configuration.
 #[derive(Debug)]
@@ -34,8 +35,8 @@ macro_rules! settings {
         #[non_exhaustive]
         pub struct Settings {
             $($(#[doc = $about])+ pub $section: $Section,)+
-            /// The keys that session tokens are signed with; the first signs, all verify.
-            pub token_keys: Vec<TokenKey>,
+            /// What is said of several things of one kind.
+            pub lists: Lists,
         }
 
         $(
@@ -69,8 +70,8 @@ macro_rules! settings {
 
         impl Settings {
             /// The defaults, changed by values that are of their keys' kinds.
-            pub(super) fn of(values: &Values, token_keys: Vec<TokenKey>) -> Self {
-                let mut settings = Self { token_keys, ..Self::default() };
+            pub(super) fn of(values: &Values, lists: Lists) -> Self {
+                let mut settings = Self { lists, ..Self::default() };
                 $($(
                     let value = values.get(concat!($prefix, stringify!($key)));
                     if let Some(value) = value.and_then(<$type as Setting>::of) {
@@ -86,9 +87,10 @@ macro_rules! settings {
 settings! {
     /// Where clients connect, and which.
     clients: Clients in "" {
-        /// Where clients connect. Anything but loopback needs `anonymous`, since nobody is authenticated yet.
+        /// Where clients connect. Anything but loopback needs `[[auth.keys]]` or `anonymous`.
         listen: String = "127.0.0.1:7080".into(), "IP:port";
-        /// Lets anybody in who reaches the listener: subscribe to and send to every channel.
+        /// Lets anybody in who reaches the listener and shows no token, as nobody. Without `[[auth.keys]]` and
+        /// `[[namespaces]]` whoever is in may subscribe to and send to every channel.
         anonymous: bool = false, "true or false";
         /// Origins whose pages may connect beside those of the gateway's own host, exactly as browsers state them:
         /// `https://app.example.com`. While it listens on loopback pages on loopback may connect too.
@@ -97,6 +99,24 @@ settings! {
         base_path: String = String::new(), "path";
         /// How long a stop waits for clients to take their goodbye.
         shutdown_ms: u64 = 10_000, "milliseconds";
+    }
+    /// Who clients are, by JSON web tokens. Counts where there are `[[auth.keys]]`.
+    auth: Auth in "auth." {
+        /// Who this gateway is: a token's `aud` has to name one of these. Without any a token that names an audience is
+        /// refused.
+        audience: Vec<String> = Vec::new(), "names";
+        /// Who signs: a token's `iss` has to be this; empty for anybody with a key.
+        issuer: String = String::new(), "name";
+        /// How far clocks may differ. A token counts so long before its `nbf` and after its `exp`, and links stay so long
+        /// after the end of their client's token.
+        leeway_ms: u64 = 30_000, "milliseconds";
+        /// The claim that names the user, a text of 1 to 256 bytes.
+        user_claim: String = "sub".into(), "claim";
+        /// The claim that those are told who take part in the same presence, such as a name to show, in at most 1,024 bytes;
+        /// empty for none.
+        info_claim: String = String::new(), "claim";
+        /// Whether a token has to end. One that does not can never be taken back.
+        require_exp: bool = true, "true or false";
     }
     /// The admin API, metrics and health, on a listener of their own.
     admin: Admin in "admin." {
@@ -119,7 +139,7 @@ settings! {
         /// Whether it is offered.
         enabled: bool = true, "true or false";
         /// Where it listens, by UDP; empty for the address and the port number of `listen`. Anything but loopback needs
-        /// `anonymous`.
+        /// `[[auth.keys]]` or `anonymous`.
         listen: String = String::new(), "IP:port";
         /// Where clients find it, if that is neither the host and the port number that they called nor `webtransport.listen`:
         /// `https://rt.example.com:7080/v1/webtransport`.
@@ -229,6 +249,36 @@ settings! {
     runtime: Runtime in "runtime." {
         /// Threads that carry connections; 0 for one per core.
         worker_threads: u64 = 0, "threads";
+    }
+}
+
+/// What is said of several things of one kind, each by a table of its own.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Lists {
+    /// The keys that session tokens are signed with; the first signs, all verify.
+    pub token_keys: Vec<TokenKey>,
+    /// The keys that clients' tokens are proven by.
+    pub auth_keys: Vec<AuthKey>,
+    /// Who may do what in the channels of a namespace.
+    pub namespaces: Vec<(String, Namespace)>,
+}
+
+/// A key that clients' tokens are proven by.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AuthKey {
+    /// What a token's `kid` names it by.
+    pub id: Option<String>,
+    /// The one algorithm that it is used with.
+    pub algorithm: Algorithm,
+    /// A secret, or a public key in PEM.
+    pub material: Vec<u8>,
+}
+
+impl std::fmt::Debug for AuthKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { id, algorithm, .. } = self;
+        f.debug_struct("AuthKey").field("id", id).field("algorithm", algorithm).finish_non_exhaustive()
     }
 }
 

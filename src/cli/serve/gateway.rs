@@ -14,7 +14,7 @@ use crate::{
     broker::MemoryConfig,
     certificates::Certificates,
     channel::Retention,
-    cli::config::Settings,
+    cli::{config::Settings, wall_ms},
     gateway::GatewayConfig,
     http::{OriginPolicy, admin::AdminConfig},
     session::{SessionConfig, TokenKeys},
@@ -46,7 +46,7 @@ pub(super) fn certificates(settings: &Settings, sockets: &Sockets) -> anyhow::Re
 
 /// Without keys of its own it signs tokens with random ones.
 pub(super) fn gateway(settings: &Settings, is_loopback: bool) -> anyhow::Result<Gateway> {
-    let Settings { clients, http, session, limits, retention, .. } = settings;
+    let Settings { clients, auth, http, session, limits, retention, .. } = settings;
     let keys = match settings.signing_keys().map_err(anyhow::Error::msg)? {
         Some(keys) => keys,
         None => {
@@ -84,6 +84,7 @@ pub(super) fn gateway(settings: &Settings, is_loopback: bool) -> anyhow::Result<
         presence_members: limits.presence_members as usize,
         presence_bytes: limits.presence_bytes,
         links: limits.links as usize,
+        auth_leeway_ms: auth.leeway_ms,
         ..SessionConfig::new(keys)
     };
     let memory = MemoryConfig {
@@ -95,7 +96,15 @@ pub(super) fn gateway(settings: &Settings, is_loopback: bool) -> anyhow::Result<
         budget_bytes: retention.budget_bytes,
         channels: limits.channels as usize,
     };
-    Ok(Gateway::builder().config(config).session(sessions).memory(memory).build())
+    let tokens = settings.tokens(wall_ms).map_err(anyhow::Error::msg)?;
+    let mut builder = Gateway::builder().config(config).session(sessions).memory(memory);
+    if let Some(rules) = settings.rules(tokens.as_ref()) {
+        builder = builder.authorize(rules);
+    }
+    if let Some(tokens) = tokens {
+        builder = builder.authenticate(tokens);
+    }
+    Ok(builder.build())
 }
 
 pub(super) fn admin_config(settings: &Settings, address: SocketAddr) -> anyhow::Result<AdminConfig> {

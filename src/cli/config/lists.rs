@@ -1,0 +1,109 @@
+//! What is said of several things of one kind: `[[token_keys]]`, `[[auth.keys]]` and `[[namespaces]]`. In files alone, and
+//! each with members of its own.
+
+use std::fs;
+
+use toml::{Table, Value};
+
+use super::{
+    layers::{hint, read_secret},
+    settings::{AuthKey, Lists, TokenKey},
+};
+use crate::{
+    auth::{Algorithm, Key, Namespace, Who},
+    hint::nearest,
+};
+
+/// Where each is.
+pub(super) const PATHS: &[&str] = &["token_keys", "auth.keys", "namespaces"];
+
+/// Adds one to the list at one of [`PATHS`].
+pub(super) fn add(lists: &mut Lists, path: &str, value: &Value) -> Result<(), String> {
+    let table = value.as_table().ok_or_else(|| format!("has to be a table, [[{path}]]"))?;
+    match path {
+        "token_keys" => lists.token_keys.push(token_key(&Members::of(table, TOKEN_KEY)?)?),
+        "auth.keys" => lists.auth_keys.push(auth_key(&Members::of(table, AUTH_KEY)?)?),
+        _ => {
+            let (name, rule) = namespace(&Members::of(table, NAMESPACE)?)?;
+            if lists.namespaces.iter().any(|(other, _)| *other == name) {
+                return Err(format!("there are two rules for {name:?}"));
+            }
+            lists.namespaces.push((name, rule));
+        }
+    }
+    Ok(())
+}
+
+fn token_key(members: &Members<'_>) -> Result<TokenKey, String> {
+    let id = members.text("id")?.ok_or("`id` is missing")?.to_owned();
+    let secret = match (members.text("secret")?, members.text("secret_file")?) {
+        (Some(secret), None) => secret.to_owned(),
+        (None, Some(file)) => read_secret(file)?,
+        _ => return Err("either `secret` or `secret_file`".into()),
+    };
+    Ok(TokenKey { id, secret })
+}
+
+fn auth_key(members: &Members<'_>) -> Result<AuthKey, String> {
+    let id = members.text("id")?.map(ToOwned::to_owned);
+    let algorithm = members.text("algorithm")?.ok_or("`algorithm` is missing")?;
+    let algorithm = algorithm.parse::<Algorithm>().map_err(|error| format!("{algorithm:?}: {error}"))?;
+    let secret = (members.text("secret")?, members.text("secret_file")?);
+    let material = match (secret, members.text("public_key_file")?) {
+        ((Some(secret), None), None) => secret.as_bytes().to_vec(),
+        ((None, Some(file)), None) => read_secret(file)?.into_bytes(),
+        ((None, None), Some(file)) if algorithm.is_symmetric() => {
+            return Err(format!("{algorithm} has no public keys: `secret` or `secret_file`, not {file}"));
+        }
+        ((None, None), Some(file)) => fs::read(file).map_err(|error| format!("{file}: {error}"))?,
+        _ => return Err("one of `secret`, `secret_file` and `public_key_file`".into()),
+    };
+    Key::new(id.as_deref(), algorithm, &material).map_err(|error| error.to_string())?;
+    Ok(AuthKey { id, algorithm, material })
+}
+
+fn namespace(members: &Members<'_>) -> Result<(String, Namespace), String> {
+    let name = members.text("name")?.ok_or("`name` is missing")?;
+    let is_name = throughline_wire::ChannelName::parse(name).is_ok() && !name.contains(':');
+    if name != "*" && (!is_name || name.starts_with('$')) {
+        return Err(format!(
+            "`name`: {name:?} is neither what precedes the `:` of a channel, nor \"*\" for all others"
+        ));
+    }
+    let who = |action: &str, default: Who| match members.text(action)? {
+        Some(word) => word.parse::<Who>().map_err(|error| format!("`{action}`: {word:?}: {error}")),
+        None => Ok(default),
+    };
+    let default = Namespace::default();
+    let rule = Namespace {
+        subscribe: who("subscribe", default.subscribe)?,
+        publish: who("publish", default.publish)?,
+        presence: who("presence", default.presence)?,
+        history: who("history", default.history)?,
+    };
+    Ok((name.to_owned(), rule))
+}
+
+/// A table whose members are all known.
+struct Members<'a>(&'a Table);
+
+impl<'a> Members<'a> {
+    fn of(table: &'a Table, known: &[&str]) -> Result<Self, String> {
+        match table.keys().find(|name| !known.contains(&&***name)) {
+            Some(unknown) => Err(format!("there is no key `{unknown}`{}", hint(nearest(unknown, known)))),
+            None => Ok(Self(table)),
+        }
+    }
+
+    fn text(&self, name: &str) -> Result<Option<&'a str>, String> {
+        match self.0.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(format!("`{name}` has to be a string")),
+        }
+    }
+}
+
+const TOKEN_KEY: &[&str] = &["id", "secret", "secret_file"];
+const AUTH_KEY: &[&str] = &["id", "algorithm", "secret", "secret_file", "public_key_file"];
+const NAMESPACE: &[&str] = &["name", "subscribe", "publish", "presence", "history"];
