@@ -3,6 +3,7 @@
 mod admin;
 mod admission;
 mod attacks;
+mod auth;
 mod bad_input;
 mod certificates;
 mod client_transports;
