@@ -59,6 +59,8 @@ use tower::Service;
 pub use webtransport::bind_udp;
 
 use self::{hub::Hub, metrics::Metrics, peer::GatewayGate, registry::Registry, timers::Timers};
+#[cfg(feature = "webhook")]
+use crate::upstream::webhook::Webhook;
 use crate::{
     admission::Admission,
     broker::{Broker, Memory, MemoryConfig, Recent},
@@ -200,6 +202,8 @@ pub struct Builder {
     handler: Option<Handler>,
     authenticate: Option<Arc<dyn Authenticate>>,
     authorize: Option<Arc<dyn Authorize>>,
+    #[cfg(feature = "webhook")]
+    webhook: Option<Webhook>,
 }
 
 impl Builder {
@@ -250,6 +254,15 @@ impl Builder {
         self
     }
 
+    /// Hands what clients send to a [webhook](crate::upstream::webhook), which stands behind a
+    /// [handler](Self::handler) if there is one too.
+    #[cfg(feature = "webhook")]
+    #[must_use]
+    pub fn webhook(mut self, webhook: Webhook) -> Self {
+        self.webhook = Some(webhook);
+        self
+    }
+
     /// Says who clients are.
     #[must_use]
     pub fn authenticate(mut self, authenticate: impl Authenticate) -> Self {
@@ -269,7 +282,7 @@ impl Builder {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn build(self) -> Gateway {
-        let Self { config, session, keys, memory, broker, handler, authenticate, authorize } = self;
+        let Self { config, session, keys, memory, broker, handler, authenticate, authorize, .. } = self;
         let mut session =
             session.unwrap_or_else(|| SessionConfig::new(TokenKeys::from_random(clock::random())));
         if let Some(keys) = keys {
@@ -280,6 +293,9 @@ impl Builder {
             session.transports.set(Router::offers());
         }
         let broker = broker.unwrap_or_else(|| Arc::new(Memory::new(memory, clock::now, clock::random_u64)));
+        #[cfg(feature = "webhook")]
+        let handler = handler
+            .or_else(|| self.webhook.map(|webhook| Handler::new(webhook.intents(Arc::clone(&broker)))));
         let handler = handler.unwrap_or_else(|| Handler::new(Publish::new(Arc::clone(&broker))));
         let hub = Arc::new(Hub::default());
         broker.report_to(Arc::clone(&hub) as _);

@@ -8,6 +8,8 @@
 //! An intent is delivered once for as long as the gateway lives; its stable key is `(session, command)`.
 
 mod publish;
+#[cfg(feature = "webhook")]
+pub mod webhook;
 
 use std::{error::Error, future::Future, pin::Pin, task};
 

@@ -1,0 +1,126 @@
+//! A connection to the application: TCP, and TLS on top of it where the address says so.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::Uri;
+use hyper_util::{
+    client::legacy::connect::{Connected, Connection},
+    rt::TokioIo,
+};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, ServerName},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use tokio_rustls::TlsConnector;
+use tower::Service;
+
+use super::WebhookError;
+
+/// Connects to the host of an address.
+#[derive(Clone)]
+pub(super) struct Connector {
+    tls: Option<TlsConnector>,
+}
+
+impl Connector {
+    /// For `http`.
+    pub(super) const fn plain() -> Self {
+        Self { tls: None }
+    }
+
+    /// For `https`: trusts what the system trusts, and these roots.
+    pub(super) fn tls(roots: &[CertificateDer<'static>]) -> Result<Self, WebhookError> {
+        let unusable = |error: &dyn std::fmt::Display| WebhookError::Roots(error.to_string());
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        for root in roots {
+            store.add(root.clone()).map_err(|error| unusable(&error))?;
+        }
+        if store.is_empty() {
+            return Err(unusable(&"there is none"));
+        }
+        let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| unusable(&error))?
+            .with_root_certificates(store)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { tls: Some(TlsConnector::from(Arc::new(config))) })
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<Stream>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<TokioIo<Stream>>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, url: Uri) -> Self::Future {
+        let tls = self.tls.clone();
+        Box::pin(async move {
+            let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+            let port = url.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 });
+            let stream = TcpStream::connect((&*host, port)).await?;
+            stream.set_nodelay(true)?;
+            let Some(tls) = tls else { return Ok(TokioIo::new(Stream(Box::new(stream)))) };
+            let name = ServerName::try_from(host).map_err(|error| io::Error::other(error.to_string()))?;
+            Ok(TokioIo::new(Stream(Box::new(tls.connect(name, stream).await?))))
+        })
+    }
+}
+
+/// Bytes both ways, whatever is under them.
+trait Bytes: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Bytes for T {}
+
+/// One connection.
+pub(super) struct Stream(Box<dyn Bytes>);
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
