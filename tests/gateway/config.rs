@@ -90,8 +90,8 @@ fn what_is_printed_is_a_file_that_says_the_defaults_key_by_key() {
     let keys = keys(&table, "");
     assert!(keys.len() >= 46, "{}", keys.len());
     for (path, default) in keys {
-        if ["tls.certificate_file", "tls.key_file"].contains(&&*path) {
-            continue; // neither is anything without the other: see below
+        if ["tls.certificate_file", "tls.key_file", "webhook.url"].contains(&&*path) {
+            continue; // none is anything alone: see below, and the webhook's own tests
         }
         let variable = format!("THROUGHLINE_{}", path.replace('.', "_").to_uppercase());
         assert!(printed.contains(&format!("Variable: {variable}\n")), "{variable}");

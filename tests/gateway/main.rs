@@ -15,3 +15,4 @@ mod presence;
 mod strangers;
 mod tls;
 mod volatile;
+mod webhook;

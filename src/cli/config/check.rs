@@ -5,6 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use throughline_wire::bounds;
 
 use super::{
@@ -18,6 +19,7 @@ use crate::{
     cli::logs,
     http::{admin::AdminKey, origin::authority_of},
     session::TokenKeys,
+    upstream::webhook::{Webhook, WebhookConfig, WebhookError},
 };
 
 /// Adds what is wrong with these settings.
@@ -65,6 +67,9 @@ pub(super) fn check(settings: &Settings, problems: &mut Problems) {
             }
         }
         Ok(None) => {}
+    }
+    if let Err(problem) = settings.webhook() {
+        problems.add(problem);
     }
 }
 
@@ -178,6 +183,10 @@ fn ranges(settings: &Settings, problems: &mut Problems) {
         ("retention.budget_bytes", retention.budget_bytes, 1 << 20, 1 << 50),
         ("admin.body_bytes", admin.body_bytes, 1_024, 256 << 20),
         ("admin.event_bytes", admin.event_bytes, 1, admin.body_bytes),
+        ("webhook.timeout_ms", settings.webhook.timeout_ms, 1, HOUR_MS),
+        ("webhook.attempts", settings.webhook.attempts, 1, 100),
+        ("webhook.requests", settings.webhook.requests, 1, 65_536),
+        ("webhook.waiting", settings.webhook.waiting, 0, 10_000_000),
         ("runtime.worker_threads", settings.runtime.worker_threads, 0, 1_024),
     ];
     for (key, value, least, most) in ranges {
@@ -248,6 +257,39 @@ impl Settings {
         }
     }
 
+    /// How the application is reached; `None` where it is not by a webhook.
+    pub(in crate::cli) fn webhook(&self) -> Result<Option<Webhook>, String> {
+        let webhook = &self.webhook;
+        if webhook.url.is_empty() {
+            return Ok(None);
+        }
+        let mut secrets = webhook.secrets.clone();
+        for file in &webhook.secret_files {
+            secrets.push(read_secret(file).map_err(|error| format!("`webhook.secret_files`: {error}"))?);
+        }
+        let url = webhook
+            .url
+            .parse::<http::Uri>()
+            .map_err(|_| format!("`webhook.url`: {}", WebhookError::Url(webhook.url.clone())))?;
+        let config = WebhookConfig {
+            secrets,
+            roots: roots(&webhook.ca_file).map_err(|error| format!("`webhook.ca_file`: {error}"))?,
+            timeout: Duration::from_millis(webhook.timeout_ms),
+            total: Duration::from_millis(self.session.handler_timeout_ms),
+            attempts: webhook.attempts as u32,
+            requests: webhook.requests as usize,
+            waiting: webhook.waiting as usize,
+            answer_bytes: self.limits.message_bytes as usize,
+            ..WebhookConfig::new(url, "")
+        };
+        let named = |error: WebhookError| match error {
+            WebhookError::Url(_) => format!("`webhook.url`: {error}"),
+            WebhookError::Roots(_) => format!("`webhook.ca_file`: {error}"),
+            _ => format!("`webhook.secrets` and `webhook.secret_files`: {error}"),
+        };
+        Webhook::new(config).map(Some).map_err(named)
+    }
+
     /// The admin API's key; `None` where none is configured.
     pub(in crate::cli) fn admin_key(&self) -> Result<Option<AdminKey>, String> {
         let key = match (&*self.admin.key, &*self.admin.key_file) {
@@ -259,6 +301,16 @@ impl Settings {
         let short = || format!("the admin key has to have at least {} characters", AdminKey::MIN_BYTES);
         AdminKey::new(&key).map(Some).ok_or_else(short)
     }
+}
+
+/// The certificates of a PEM file; none of no file.
+fn roots(file: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    if file.is_empty() {
+        return Ok(Vec::new());
+    }
+    let roots: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
+    let roots = roots.map_err(|error| format!("{file}: {error}"))?;
+    if roots.is_empty() { Err(format!("{file}: there is no certificate in it")) } else { Ok(roots) }
 }
 
 const HOUR_MS: u64 = 3_600_000;

@@ -237,6 +237,27 @@ settings! {
         /// whoever has not read it is told a gap.
         budget_bytes: u64 = 256 << 20, "bytes";
     }
+    /// The application, reached by HTTP: what clients send is posted to it, and what it answers is their reply. Without `url`
+    /// it is published to the channel that it names. docs/webhook.md has the shape.
+    webhook: Webhook in "webhook." {
+        /// Where events are posted: `https://app.example.com/throughline`. `http` belongs on a network that is trusted.
+        url: String = String::new(), "URL";
+        /// What requests are signed with, at least 16 characters each. Each makes a signature of its own, so that the
+        /// application can change to the next one at any time.
+        secrets: Vec<String> = Vec::new(), "secrets";
+        /// Files that hold one secret each, beside `secrets`; spaces and line breaks around it do not count.
+        secret_files: Vec<String> = Vec::new(), "paths";
+        /// Roots in PEM that are trusted beside those of the system, for `https`.
+        ca_file: String = String::new(), "path";
+        /// How long one attempt may take. All of them together take no longer than session.handler_timeout_ms.
+        timeout_ms: u64 = 5_000, "milliseconds";
+        /// How often an event is tried before its client is told `handler_failed` or `timed_out`.
+        attempts: u64 = 3, "attempts";
+        /// How many requests may be under way at once, each on a connection of its own.
+        requests: u64 = 128, "requests";
+        /// How many may wait for one of those, each with its event in memory. Past it clients are told `overloaded`.
+        waiting: u64 = 4_096, "requests";
+    }
     /// What is written to the standard error.
     log: Log in "log." {
         /// `text` for people, `json` for machines: one object per line.

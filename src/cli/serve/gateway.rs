@@ -104,6 +104,9 @@ pub(super) fn gateway(settings: &Settings, is_loopback: bool) -> anyhow::Result<
     if let Some(tokens) = tokens {
         builder = builder.authenticate(tokens);
     }
+    if let Some(webhook) = settings.webhook().map_err(anyhow::Error::msg)? {
+        builder = builder.webhook(webhook);
+    }
     Ok(builder.build())
 }
 

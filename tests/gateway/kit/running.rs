@@ -11,6 +11,7 @@ use throughline::{
         listener::{self, ListenerConfig},
     },
     session::{SessionConfig, TokenKeys},
+    upstream::webhook::Webhook,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -30,6 +31,7 @@ pub(crate) struct Plan {
     pub(crate) listener: ListenerConfig,
     pub(crate) admin: AdminConfig,
     pub(crate) build: fn(Builder) -> Builder,
+    pub(crate) webhook: Option<Webhook>,
 }
 
 impl Default for Plan {
@@ -50,6 +52,7 @@ impl Default for Plan {
             },
             admin: AdminConfig { body_timeout: Duration::from_millis(300), ..AdminConfig::default() },
             build: |builder| builder,
+            webhook: None,
         }
     }
 }
@@ -65,7 +68,11 @@ impl Running {
         let admin = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let (client_address, admin_address) =
             (clients.local_addr().expect("bound"), admin.local_addr().expect("bound"));
-        let gateway = (plan.build)(Gateway::builder().config(plan.gateway).session(plan.session)).build();
+        let mut builder = (plan.build)(Gateway::builder().config(plan.gateway).session(plan.session));
+        if let Some(webhook) = plan.webhook {
+            builder = builder.webhook(webhook);
+        }
+        let gateway = builder.build();
         let handle = gateway.handle();
         let stop = CancellationToken::new();
         let admin_service = Admin::new(handle.clone(), plan.admin);

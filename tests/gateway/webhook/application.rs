@@ -1,0 +1,86 @@
+//! An application that is reached by webhook, and answers when its test says so.
+
+use axum::{Router, body::Bytes, extract::State, http::HeaderMap, response::IntoResponse as _};
+use http::{Response, StatusCode};
+use serde_json::Value;
+use throughline::upstream::webhook::WebhookConfig;
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+
+use crate::kit::PATIENCE;
+
+/// The secret that gateway and application share.
+pub(super) const SECRET: &str = "a secret of the tests";
+
+/// It runs until it is dropped.
+pub(super) struct Application {
+    url: String,
+    asked: mpsc::UnboundedReceiver<Asked>,
+    _serving: tokio_util::task::AbortOnDropHandle<std::io::Result<()>>,
+}
+
+/// A request that waits for its answer.
+pub(super) struct Asked {
+    pub(super) headers: HeaderMap,
+    pub(super) event: Value,
+    answer: oneshot::Sender<Response<String>>,
+}
+
+impl Application {
+    pub(super) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}/hook?of=tests", listener.local_addr().expect("bound"));
+        let (to, asked) = mpsc::unbounded_channel();
+        let router = Router::new().route("/hook", axum::routing::post(ask)).with_state(to);
+        let serving = tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { url, asked, _serving: tokio_util::task::AbortOnDropHandle::new(serving) }
+    }
+
+    /// What a gateway needs to reach it.
+    pub(super) fn config(&self) -> WebhookConfig {
+        WebhookConfig::new(self.url.parse().expect("an address"), SECRET)
+    }
+
+    /// The next request.
+    pub(super) async fn asked(&mut self) -> Asked {
+        timeout(PATIENCE, self.asked.recv()).await.expect("a request in time").expect("it serves")
+    }
+
+    /// Whether a request is there already.
+    pub(super) fn is_asked(&self) -> bool {
+        !self.asked.is_empty()
+    }
+}
+
+impl Asked {
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("ASCII"))
+    }
+
+    pub(super) fn answer(self, body: &Value) {
+        self.answer_by(200, &[], &body.to_string());
+    }
+
+    pub(super) fn answer_by(self, status: u16, headers: &[(&str, &str)], body: &str) {
+        let response = Response::builder().status(status);
+        let response = headers.iter().fold(response, |response, &(name, value)| response.header(name, value));
+        let _ = self.answer.send(response.body(body.into()).expect("a response"));
+    }
+}
+
+async fn ask(
+    State(to): State<mpsc::UnboundedSender<Asked>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> axum::response::Response {
+    let event = serde_json::from_slice(&body).expect("JSON");
+    let (answer, answered) = oneshot::channel();
+    let _ = to.send(Asked { headers, event, answer });
+    match answered.await {
+        Ok(response) => response.into_response(),
+        Err(_) => StatusCode::IM_A_TEAPOT.into_response(), // its test does not care
+    }
+}

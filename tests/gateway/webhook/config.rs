@@ -1,0 +1,42 @@
+//! What `throughline check` makes of a webhook.
+
+use throughline::cli::config::{Layers, Settings};
+
+use crate::kit::issued::{Folder, Issued};
+
+const SECRET: (&str, &str) = ("webhook.secrets", "0123456789abcdef");
+
+fn settings(flags: &[(&str, &str)]) -> Result<Settings, String> {
+    let mut layers = Layers::default();
+    flags.iter().for_each(|(key, value)| layers.add_flag("--set", key, value));
+    layers.finish().map_err(|problems| problems.to_string())
+}
+
+#[test]
+fn what_is_wrong_with_a_webhook_is_said_by_its_key() {
+    let url = ("webhook.url", "http://127.0.0.1:1/hook");
+    assert!(settings(&[url, SECRET]).is_ok());
+    for (flags, parts) in [
+        (&[url][..], ["`webhook.secrets`", "no secret"]),
+        (&[url, ("webhook.secrets", "short")], ["`webhook.secrets`", "at least 16"]),
+        (&[url, ("webhook.secret_files", "/nowhere")], ["`webhook.secret_files`", "/nowhere"]),
+        (&[("webhook.url", "app.example.com"), SECRET], ["`webhook.url`", "app.example.com"]),
+        (&[("webhook.url", "http://a b/"), SECRET], ["`webhook.url`", "http://a b/"]),
+        (&[url, SECRET, ("webhook.attempts", "0")], ["`webhook.attempts`", "1 to 100"]),
+        (&[url, SECRET, ("webhook.ca_file", "/nowhere")], ["`webhook.ca_file`", "/nowhere"]),
+    ] {
+        let problems = settings(flags).unwrap_err();
+        assert!(parts.iter().all(|part| problems.contains(part)), "{problems}");
+        assert!(!problems.contains("0123"), "{problems}");
+    }
+}
+
+#[test]
+fn secrets_and_roots_may_be_in_files() {
+    let folder = Folder::new("webhook");
+    let (certificate, key) = folder.write(&Issued::now("app.example.com"));
+    let url = ("webhook.url", "https://app.example.com/hook");
+    assert!(settings(&[url, ("webhook.secret_files", &key), ("webhook.ca_file", &certificate)]).is_ok());
+    let problems = settings(&[url, SECRET, ("webhook.ca_file", &key)]).unwrap_err();
+    assert!(problems.contains("`webhook.ca_file`") && problems.contains(&key), "{problems}");
+}

@@ -1,0 +1,6 @@
+//! The application behind a webhook: what it is asked, and what becomes of its answers.
+
+mod application;
+mod config;
+mod intents;
+mod python;

@@ -1,0 +1,98 @@
+//! The backend of examples/backend_python, as its readers run it: it checks signatures by code of its own.
+
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+use throughline_wire::Codec;
+
+use crate::kit::{
+    http::Ask,
+    issued::Folder,
+    process::{Process, Serve},
+    speech::hello,
+    websocket::Socket,
+};
+
+/// The backend, and where it is.
+fn backend(secret_file: &str) -> (Process, String) {
+    let mut command = Command::new("python3");
+    command
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/backend_python/backend.py"))
+        .args(["--port", "0", "--secret-file", secret_file])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut process = Process::start(command);
+    let line = process.line("listening on ");
+    (process, line.trim_start_matches("listening on ").to_owned())
+}
+
+fn secret(folder: &Folder, name: &str, secret: &str) -> String {
+    let file = folder.path(name);
+    std::fs::write(&file, secret).unwrap();
+    file
+}
+
+/// Says something in the chat, and gives the reply.
+fn say(serve: &Serve) -> serde_json::Value {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut socket = Socket::open(serve.client_address(), Codec::Json).await;
+        socket.say_frames(&[hello()]).await;
+        assert!(socket.hear(|frame| frame["type"] == "welcome").await, "{:?}", socket.heard);
+        let said = json!({"type": "send", "channel": "chat", "name": "say", "data": {"text": " hi "}});
+        socket.say_frames(&[json!({"type": "commands", "first": 1, "items": [said]})]).await;
+        let is_reply = |frame: &serde_json::Value| frame["items"][0]["type"] == "reply";
+        assert!(socket.hear(is_reply).await, "{:?}", socket.heard);
+        socket.heard.0.iter().find(|frame| is_reply(frame)).unwrap()["items"][0].clone()
+    })
+}
+
+#[test]
+fn the_backend_takes_what_the_gateway_signed_and_answers_by_publishing() {
+    let folder = Folder::new("backend");
+    let shared = secret(&folder, "secret", "0123456789abcdef\n");
+    let next = secret(&folder, "next", "the one that comes next\n");
+    let (mut backend, url) = backend(&shared);
+    let url = format!("webhook.url={url}");
+    // The gateway signs by the next secret already, and the backend knows the old one still.
+    let secrets = format!("webhook.secret_files={next},{shared}");
+    let serve = Serve::start(&["--set", &url, "--set", &secrets]);
+    let mut listener = serve.listen(&["chat", "--transport", "websocket"]);
+    listener.line("- #1 subscribed");
+    let reply = say(&serve);
+    assert_eq!((&reply["ok"], &reply["data"]), (&json!(true), &json!({"length": 2})), "{reply}");
+    assert!(listener.line("websocket #2").ends_with("\"said\" {\"text\": \"hi\"}"));
+    backend.line("intent ");
+}
+
+#[test]
+fn the_backend_refuses_what_another_secret_signed_or_nobody() {
+    let folder = Folder::new("backend");
+    let theirs = secret(&folder, "theirs", "0123456789abcdef");
+    let ours = secret(&folder, "ours", "fedcba9876543210");
+    let (_backend, url) = backend(&theirs);
+    let serve = Serve::start(&[
+        "--set",
+        &format!("webhook.url={url}"),
+        "--set",
+        &format!("webhook.secret_files={ours}"),
+    ]);
+    assert_eq!(say(&serve)["error"]["code"], "handler_failed");
+    let address = url.trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let event = r#"{"type":"intent","id":"a.1"}"#;
+    assert_eq!(runtime.block_on(Ask::json("/", event).to(address)).status, 401);
+    // Genuine once, and recorded: 14 November 2023.
+    let signed = mac(&format!("1700000000000.{event}"));
+    let old = Ask::json("/", event).header("throughline-signature", &format!("t=1700000000000,v1={signed}"));
+    assert_eq!(runtime.block_on(old.to(address)).status, 401);
+}
+
+/// HMAC-SHA256 in hexadecimal, by the secret of the backend.
+fn mac(text: &str) -> String {
+    use hmac::{Hmac, KeyInit as _, Mac as _};
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(b"0123456789abcdef").unwrap();
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
