@@ -22,6 +22,8 @@ pub(crate) mod peer;
 mod registry;
 mod signal;
 mod timers;
+#[cfg(feature = "webhook")]
+mod webhook;
 #[cfg(feature = "webtransport")]
 mod webtransport;
 

@@ -56,6 +56,7 @@ impl<'a> IntentEvent<'a> {
     }
 }
 
-fn body(event: &impl Serialize) -> Bytes {
+/// An event as it is posted.
+pub(super) fn body(event: &impl Serialize) -> Bytes {
     serde_json::to_vec(event).expect("texts and numbers are JSON").into()
 }

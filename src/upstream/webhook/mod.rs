@@ -12,6 +12,7 @@
 mod answer;
 mod connect;
 mod event;
+mod open;
 mod post;
 mod signature;
 
@@ -20,10 +21,11 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use http::Uri;
+use http::{HeaderName, Uri, header};
+pub(crate) use open::{Knock, Turned};
 use rustls::pki_types::CertificateDer;
 use throughline_wire::{ErrorCode, Payload, Position, ReplyError, Sender, item::Accepted};
 use tower::Service;
@@ -59,6 +61,9 @@ pub struct WebhookConfig {
     pub waiting: usize,
     /// The largest answer; it is held in memory while it is read. Default: 64 KiB.
     pub answer_bytes: usize,
+    /// Which headers of a client the application is shown when it says who that is. A cookie is shown only where a page
+    /// that may connect stands behind the request. Default: `authorization`, `cookie`, `user-agent`.
+    pub forward_headers: Vec<HeaderName>,
     /// Roots that are trusted beside those of the system, for `https`. Default: none.
     pub roots: Vec<CertificateDer<'static>>,
 }
@@ -78,6 +83,7 @@ impl WebhookConfig {
             requests: 128,
             waiting: 4_096,
             answer_bytes: 64 * 1024,
+            forward_headers: vec![header::AUTHORIZATION, header::COOKIE, header::USER_AGENT],
             roots: Vec::new(),
         }
     }
@@ -192,6 +198,11 @@ impl std::fmt::Debug for Intents {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Intents").field("webhook", &self.webhook).finish_non_exhaustive()
     }
+}
+
+/// The time on the wall, in milliseconds since the Unix epoch.
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 /// What a client is told where the application said nothing that could be told.

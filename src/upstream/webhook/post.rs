@@ -3,7 +3,7 @@
 use std::{
     error::Error,
     sync::atomic::{AtomicUsize, Ordering},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -22,12 +22,13 @@ use super::{
     WebhookConfig, WebhookError,
     answer::Answer,
     connect::Connector,
+    now_ms,
     signature::{HEADER, Signer},
 };
 
 /// The address, and what is needed to reach it.
 pub(super) struct Post {
-    config: WebhookConfig,
+    pub(super) config: WebhookConfig,
     client: Client<Connector, Full<Bytes>>,
     signer: Signer,
     /// One permit for each request under way.
@@ -148,14 +149,13 @@ impl Post {
     }
 
     fn request(&self, id: &str, body: Bytes) -> Request<Full<Bytes>> {
-        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
         Request::builder()
             .method(Method::POST)
             .uri(self.config.url.clone())
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::USER_AGENT, concat!("throughline/", env!("CARGO_PKG_VERSION")))
             .header("idempotency-key", id)
-            .header(HEADER, self.signer.sign(now_ms, &body))
+            .header(HEADER, self.signer.sign(now_ms(), &body))
             .body(Full::new(body))
             .expect("an id is printable")
     }
