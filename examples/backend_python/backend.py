@@ -36,7 +36,13 @@ def intent(event):
     return {"publish": [said], "data": {"length": len(text.strip())}}
 
 
-HANDLERS = {"intent": intent}
+def may_enter(event):
+    """Who a client is; a status in place of an answer turns it away. Here a token is a name: look yours up instead."""
+    token = event.get("token")
+    return {"user": token} if token else 401
+
+
+HANDLERS = {"open": may_enter, "intent": intent}
 
 
 class Backend(BaseHTTPRequestHandler):
@@ -48,7 +54,8 @@ class Backend(BaseHTTPRequestHandler):
             return self.answer(401, {})
         event = json.loads(body)
         print(event["type"], event["id"], flush=True)
-        self.answer(200, HANDLERS.get(event["type"], lambda event: {})(event))
+        answer = HANDLERS.get(event["type"], lambda event: {})(event)
+        self.answer(*((answer, {}) if isinstance(answer, int) else (200, answer)))
 
     def answer(self, status, answer):
         body = json.dumps(answer).encode()

@@ -112,7 +112,12 @@ fn what_is_printed_is_a_file_that_says_the_defaults_key_by_key() {
                 _ => "debug".into(),
             },
         };
-        let other = if path == "admin.hosts" { "gateway.internal".into() } else { other };
+        let other = match &*path {
+            "admin.hosts" => "gateway.internal".into(),
+            "webhook.events" => "intent".into(),
+            "webhook.forward_headers" => "x-request-id".into(),
+            _ => other,
+        };
         assert_ne!(settings("", &[(&variable, &other)], &[]), Settings::default(), "{path}");
         assert_eq!(
             settings("", &[(&variable, &other)], &[]),

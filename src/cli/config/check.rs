@@ -5,6 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use http::HeaderName;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use throughline_wire::bounds;
 
@@ -68,6 +69,11 @@ pub(super) fn check(settings: &Settings, problems: &mut Problems) {
         }
         Ok(None) => {}
     }
+    for event in &settings.webhook.events {
+        if !WEBHOOK_EVENTS.contains(&&**event) {
+            problems.add(format!("`webhook.events` are of {}, not {event:?}", WEBHOOK_EVENTS.join(", ")));
+        }
+    }
     if let Err(problem) = settings.webhook() {
         problems.add(problem);
     }
@@ -118,11 +124,13 @@ fn addresses(settings: &Settings, problems: &mut Problems) {
         if let Some(address) = address.filter(|address| !address.ip().is_loopback())
             && !settings.clients.anonymous
             && settings.lists.auth_keys.is_empty()
+            && !settings.webhook_is_told("open")
         {
             problems.add(format!(
                 "`{key}`: {address} can be reached from other machines, and nobody who connects is authenticated. \
-                 Set keys for their tokens: `[[auth.keys]]`. To let anybody in, say so: `--anonymous` (or \
-                 `anonymous = true`). Otherwise listen on 127.0.0.1, behind a proxy that authenticates"
+                 Set keys for their tokens (`[[auth.keys]]`), or let a webhook say who may enter (`webhook.url`). To let \
+                 anybody in, say so: `--anonymous` (or `anonymous = true`). Otherwise listen on 127.0.0.1, behind a \
+                 proxy that authenticates"
             ));
         }
     }
@@ -257,6 +265,11 @@ impl Settings {
         }
     }
 
+    /// Whether there is a webhook that is told of these events.
+    pub(in crate::cli) fn webhook_is_told(&self, event: &str) -> bool {
+        !self.webhook.url.is_empty() && self.webhook.events.iter().any(|told| told == event)
+    }
+
     /// How the application is reached; `None` where it is not by a webhook.
     pub(in crate::cli) fn webhook(&self) -> Result<Option<Webhook>, String> {
         let webhook = &self.webhook;
@@ -271,8 +284,13 @@ impl Settings {
             .url
             .parse::<http::Uri>()
             .map_err(|_| format!("`webhook.url`: {}", WebhookError::Url(webhook.url.clone())))?;
+        let header = |name: &String| {
+            name.parse::<HeaderName>()
+                .map_err(|_| format!("`webhook.forward_headers`: {name:?} is no header"))
+        };
         let config = WebhookConfig {
             secrets,
+            forward_headers: webhook.forward_headers.iter().map(header).collect::<Result<_, _>>()?,
             roots: roots(&webhook.ca_file).map_err(|error| format!("`webhook.ca_file`: {error}"))?,
             timeout: Duration::from_millis(webhook.timeout_ms),
             total: Duration::from_millis(self.session.handler_timeout_ms),
@@ -313,5 +331,7 @@ fn roots(file: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     if roots.is_empty() { Err(format!("{file}: there is no certificate in it")) } else { Ok(roots) }
 }
 
+/// What a webhook may be told.
+const WEBHOOK_EVENTS: &[&str] = &["open", "intent"];
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;

@@ -87,7 +87,8 @@ macro_rules! settings {
 settings! {
     /// Where clients connect, and which.
     clients: Clients in "" {
-        /// Where clients connect. Anything but loopback needs `[[auth.keys]]` or `anonymous`.
+        /// Where clients connect. Anything but loopback needs `[[auth.keys]]`, a webhook that says who may enter, or
+        /// `anonymous`.
         listen: String = "127.0.0.1:7080".into(), "IP:port";
         /// Lets anybody in who reaches the listener and shows no token, as nobody. Without `[[auth.keys]]` and
         /// `[[namespaces]]` whoever is in may subscribe to and send to every channel.
@@ -242,6 +243,12 @@ settings! {
     webhook: Webhook in "webhook." {
         /// Where events are posted: `https://app.example.com/throughline`. `http` belongs on a network that is trusted.
         url: String = String::new(), "URL";
+        /// What it is asked: `open` who may enter, `intent` what becomes of what clients send. Without `open` everybody enters
+        /// as nobody; without `intent` what is sent is published.
+        events: Vec<String> = vec!["open".into(), "intent".into()], "events";
+        /// The headers of a client that it is shown when it says who may enter. Cookies are shown only of pages that may
+        /// connect.
+        forward_headers: Vec<String> = ["authorization", "cookie", "user-agent"].map(Into::into).into(), "headers";
         /// What requests are signed with, at least 16 characters each. Each makes a signature of its own, so that the
         /// application can change to the next one at any time.
         secrets: Vec<String> = Vec::new(), "secrets";

@@ -105,7 +105,12 @@ pub(super) fn gateway(settings: &Settings, is_loopback: bool) -> anyhow::Result<
         builder = builder.authenticate(tokens);
     }
     if let Some(webhook) = settings.webhook().map_err(anyhow::Error::msg)? {
-        builder = builder.webhook(webhook);
+        if settings.webhook_is_told("open") {
+            builder = builder.authenticate(webhook.clone());
+        }
+        if settings.webhook_is_told("intent") {
+            builder = builder.webhook(webhook);
+        }
     }
     Ok(builder.build())
 }

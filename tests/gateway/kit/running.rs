@@ -31,7 +31,10 @@ pub(crate) struct Plan {
     pub(crate) listener: ListenerConfig,
     pub(crate) admin: AdminConfig,
     pub(crate) build: fn(Builder) -> Builder,
+    /// Who handles what is sent.
     pub(crate) webhook: Option<Webhook>,
+    /// Who says who clients are.
+    pub(crate) door: Option<Webhook>,
 }
 
 impl Default for Plan {
@@ -53,6 +56,7 @@ impl Default for Plan {
             admin: AdminConfig { body_timeout: Duration::from_millis(300), ..AdminConfig::default() },
             build: |builder| builder,
             webhook: None,
+            door: None,
         }
     }
 }
@@ -71,6 +75,9 @@ impl Running {
         let mut builder = (plan.build)(Gateway::builder().config(plan.gateway).session(plan.session));
         if let Some(webhook) = plan.webhook {
             builder = builder.webhook(webhook);
+        }
+        if let Some(door) = plan.door {
+            builder = builder.authenticate(door);
         }
         let gateway = builder.build();
         let handle = gateway.handle();

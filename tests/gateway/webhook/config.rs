@@ -22,12 +22,24 @@ fn what_is_wrong_with_a_webhook_is_said_by_its_key() {
         (&[url, ("webhook.secret_files", "/nowhere")], ["`webhook.secret_files`", "/nowhere"]),
         (&[("webhook.url", "app.example.com"), SECRET], ["`webhook.url`", "app.example.com"]),
         (&[("webhook.url", "http://a b/"), SECRET], ["`webhook.url`", "http://a b/"]),
+        (&[url, SECRET, ("webhook.events", "opened")], ["`webhook.events`", "open, intent"]),
+        (&[url, SECRET, ("webhook.forward_headers", "a b")], ["`webhook.forward_headers`", "a b"]),
         (&[url, SECRET, ("webhook.attempts", "0")], ["`webhook.attempts`", "1 to 100"]),
         (&[url, SECRET, ("webhook.ca_file", "/nowhere")], ["`webhook.ca_file`", "/nowhere"]),
     ] {
         let problems = settings(flags).unwrap_err();
         assert!(parts.iter().all(|part| problems.contains(part)), "{problems}");
         assert!(!problems.contains("0123"), "{problems}");
+    }
+}
+
+#[test]
+fn beyond_loopback_a_webhook_says_who_may_enter() {
+    let (listen, url) = (("listen", "0.0.0.0:7080"), ("webhook.url", "http://127.0.0.1:1/hook"));
+    assert!(settings(&[listen, url, SECRET]).is_ok());
+    for flags in [&[listen][..], &[listen, url, SECRET, ("webhook.events", "intent")]] {
+        let problems = settings(flags).unwrap_err();
+        assert!(problems.contains("`webhook.url`") && problems.contains("--anonymous"), "{problems}");
     }
 }
 

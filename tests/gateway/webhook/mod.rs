@@ -3,4 +3,5 @@
 mod application;
 mod config;
 mod intents;
+mod open;
 mod python;

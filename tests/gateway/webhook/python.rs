@@ -9,7 +9,7 @@ use crate::kit::{
     http::Ask,
     issued::Folder,
     process::{Process, Serve},
-    speech::hello,
+    speech::{Heard, frames, hello},
     websocket::Socket,
 };
 
@@ -38,7 +38,9 @@ fn say(serve: &Serve) -> serde_json::Value {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut socket = Socket::open(serve.client_address(), Codec::Json).await;
-        socket.say_frames(&[hello()]).await;
+        let mut hello = hello();
+        hello["auth"] = json!("ada");
+        socket.say_frames(&[hello]).await;
         assert!(socket.hear(|frame| frame["type"] == "welcome").await, "{:?}", socket.heard);
         let said = json!({"type": "send", "channel": "chat", "name": "say", "data": {"text": " hi "}});
         socket.say_frames(&[json!({"type": "commands", "first": 1, "items": [said]})]).await;
@@ -49,7 +51,7 @@ fn say(serve: &Serve) -> serde_json::Value {
 }
 
 #[test]
-fn the_backend_takes_what_the_gateway_signed_and_answers_by_publishing() {
+fn the_backend_knows_who_may_enter_and_answers_what_the_gateway_signed_by_publishing() {
     let folder = Folder::new("backend");
     let shared = secret(&folder, "secret", "0123456789abcdef\n");
     let next = secret(&folder, "next", "the one that comes next\n");
@@ -58,12 +60,16 @@ fn the_backend_takes_what_the_gateway_signed_and_answers_by_publishing() {
     // The gateway signs by the next secret already, and the backend knows the old one still.
     let secrets = format!("webhook.secret_files={next},{shared}");
     let serve = Serve::start(&["--set", &url, "--set", &secrets]);
-    let mut listener = serve.listen(&["chat", "--transport", "websocket"]);
+    let mut listener = serve.listen(&["chat", "--transport", "websocket", "--auth", "bob"]);
     listener.line("- #1 subscribed");
     let reply = say(&serve);
     assert_eq!((&reply["ok"], &reply["data"]), (&json!(true), &json!({"length": 2})), "{reply}");
     assert!(listener.line("websocket #2").ends_with("\"said\" {\"text\": \"hi\"}"));
     backend.line("intent ");
+    let nobody = Ask::frames("/v1/poll", frames(&[hello()]));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let turned_away = runtime.block_on(nobody.to(serve.client_address()));
+    assert_eq!(Heard::read(&turned_away.body).codes(), ["unauthorized"]);
 }
 
 #[test]
@@ -72,12 +78,8 @@ fn the_backend_refuses_what_another_secret_signed_or_nobody() {
     let theirs = secret(&folder, "theirs", "0123456789abcdef");
     let ours = secret(&folder, "ours", "fedcba9876543210");
     let (_backend, url) = backend(&theirs);
-    let serve = Serve::start(&[
-        "--set",
-        &format!("webhook.url={url}"),
-        "--set",
-        &format!("webhook.secret_files={ours}"),
-    ]);
+    let (told, secrets) = (format!("webhook.url={url}"), format!("webhook.secret_files={ours}"));
+    let serve = Serve::start(&["--set", &told, "--set", &secrets, "--set", "webhook.events=intent"]);
     assert_eq!(say(&serve)["error"]["code"], "handler_failed");
     let address = url.trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
