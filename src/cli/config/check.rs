@@ -74,6 +74,13 @@ pub(super) fn check(settings: &Settings, problems: &mut Problems) {
             problems.add(format!("`webhook.events` are of {}, not {event:?}", WEBHOOK_EVENTS.join(", ")));
         }
     }
+    if settings.webhook_is_told("open") && !settings.lists.auth_keys.is_empty() {
+        problems.add(
+            "`webhook.events` has `open`, and there are `[[auth.keys]]`: one of the two says who may enter. Take `open` \
+             out of `webhook.events`, or the keys away"
+                .to_owned(),
+        );
+    }
     if let Err(problem) = settings.webhook() {
         problems.add(problem);
     }
