@@ -33,7 +33,7 @@ use crate::{
     session::{
         Effect, Ending, Goodbye, LinkId, Parting, SendResult, Session, SubscribeRequest, UnsubscribeRequest,
     },
-    upstream::Intent,
+    upstream::{Intent, Order},
 };
 
 /// A session of this gateway.
@@ -142,6 +142,11 @@ impl Cell {
             }
             Effect::Subscribe(request) => self.enqueue(request.channel.clone(), Task::Subscribe(request)),
             Effect::Unsubscribe(request) => self.enqueue(request.channel.clone(), Task::Unsubscribe(request)),
+            Effect::Send { command, send: said }
+                if self.shared.config.orders.of(&said.channel) == Order::None =>
+            {
+                start(Arc::clone(self).reply(command, said));
+            }
             Effect::Send { command, send: said } => {
                 self.enqueue(said.channel.clone(), Task::Send { command, said });
             }
@@ -198,10 +203,7 @@ impl Cell {
             match task {
                 Task::Subscribe(request) => self.subscribe(request).await,
                 Task::Unsubscribe(request) => self.change(|session| session.unsubscribe(&request)),
-                Task::Send { command, said } => {
-                    let result = self.send(command, said).await;
-                    self.change(|session| session.reply(command, result));
-                }
+                Task::Send { command, said } => Arc::clone(&self).reply(command, said).await,
             }
         }
     }
@@ -226,6 +228,11 @@ impl Cell {
                 self.change(|session| session.refuse_subscription(&request, error));
             }
         }
+    }
+
+    async fn reply(self: Arc<Self>, command: u64, said: Said) {
+        let result = self.send(command, said).await;
+        self.change(|session| session.reply(command, result));
     }
 
     async fn send(&self, command: u64, said: Said) -> SendResult {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::http::OriginPolicy;
+use crate::{http::OriginPolicy, upstream::Orders};
 
 /// The settings of a gateway beside those of its [sessions](crate::session::SessionConfig) and its broker.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct GatewayConfig {
     /// how long it may take to say who a client is, before the client is told to come back.
     /// Default: 30 seconds.
     pub handler_timeout: Duration,
+    /// In which order the handler gets what clients send. Default: by session.
+    pub orders: Orders,
     /// How many sessions there may be. A detached one costs about 1 KB. Default: 1,000,000.
     pub sessions: usize,
     /// How many sessions a second are opened or taken up again; whoever is too many is told when to come back. More comes
@@ -37,6 +39,7 @@ impl Default for GatewayConfig {
             message_bytes: 64 * 1024,
             body_timeout: Duration::from_secs(10),
             handler_timeout: Duration::from_secs(30),
+            orders: Orders::default(),
             sessions: 1_000_000,
             admission_rate: 2_500,
             admission_burst: 0,

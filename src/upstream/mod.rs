@@ -4,15 +4,18 @@
 //! [`tower::Service`], so that timeouts, retries, load-shedding and buffers are ordinary tower layers. What the
 //! handler answers is the client's `reply`.
 //!
-//! Intents of one session about one channel are handled in order, one at a time; a slow one holds up nobody else.
+//! Intents of one session about one channel are handled in order, one at a time, unless [`Orders`] say otherwise; a slow
+//! one holds up nobody else.
 //! An intent is delivered once for as long as the gateway lives; its stable key is `(session, command)`.
 
+mod order;
 mod publish;
 #[cfg(feature = "webhook")]
 pub mod webhook;
 
 use std::{error::Error, future::Future, pin::Pin, task};
 
+pub use order::{Order, OrderError, Orders};
 pub use publish::Publish;
 use throughline_wire::{ErrorCode, ReplyError, Send as Said, SessionId, item::Accepted};
 use tower::{Service, ServiceExt as _, util::BoxCloneSyncService};

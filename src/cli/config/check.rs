@@ -20,7 +20,10 @@ use crate::{
     cli::logs,
     http::{admin::AdminKey, origin::authority_of},
     session::TokenKeys,
-    upstream::webhook::{Webhook, WebhookConfig, WebhookError},
+    upstream::{
+        OrderError, Orders,
+        webhook::{Webhook, WebhookConfig, WebhookError},
+    },
 };
 
 /// Adds what is wrong with these settings.
@@ -80,6 +83,9 @@ pub(super) fn check(settings: &Settings, problems: &mut Problems) {
              out of `webhook.events`, or the keys away"
                 .to_owned(),
         );
+    }
+    if let Err(error) = settings.orders() {
+        problems.add(format!("`webhook.ordered_by`: {error}"));
     }
     if let Err(problem) = settings.webhook() {
         problems.add(problem);
@@ -200,6 +206,7 @@ fn ranges(settings: &Settings, problems: &mut Problems) {
         ("admin.event_bytes", admin.event_bytes, 1, admin.body_bytes),
         ("webhook.timeout_ms", settings.webhook.timeout_ms, 1, HOUR_MS),
         ("webhook.attempts", settings.webhook.attempts, 1, 100),
+        ("webhook.lane", settings.webhook.lane, 1, 1_000_000),
         ("webhook.requests", settings.webhook.requests, 1, 65_536),
         ("webhook.waiting", settings.webhook.waiting, 0, 10_000_000),
         ("runtime.worker_threads", settings.runtime.worker_threads, 0, 1_024),
@@ -277,6 +284,11 @@ impl Settings {
         !self.webhook.url.is_empty() && self.webhook.events.iter().any(|told| told == event)
     }
 
+    /// In which order intents come.
+    pub(in crate::cli) fn orders(&self) -> Result<Orders, OrderError> {
+        Orders::parse(self.webhook.ordered_by.iter().map(String::as_str))
+    }
+
     /// How the application is reached; `None` where it is not by a webhook.
     pub(in crate::cli) fn webhook(&self) -> Result<Option<Webhook>, String> {
         let webhook = &self.webhook;
@@ -303,6 +315,8 @@ impl Settings {
             total: Duration::from_millis(self.session.handler_timeout_ms),
             attempts: webhook.attempts as u32,
             requests: webhook.requests as usize,
+            orders: self.orders().unwrap_or_default(), // `check` has said what is wrong with them
+            lane: webhook.lane as usize,
             waiting: webhook.waiting as usize,
             answer_bytes: self.limits.message_bytes as usize,
             ..WebhookConfig::new(url, "")

@@ -260,6 +260,11 @@ settings! {
         timeout_ms: u64 = 5_000, "milliseconds";
         /// How often an event is tried before its client is told `handler_failed` or `timed_out`.
         attempts: u64 = 3, "attempts";
+        /// In which order intents come, by namespace (`game=channel`; `*=none` for all others): `session`, one at a time of one
+        /// session about one channel; `channel`, one at a time about one channel, whoever sent it; or `none`.
+        ordered_by: Vec<String> = vec!["*=session".into()], "rules";
+        /// How many intents about one channel there may be where they come by `channel`. Past it clients are told `overloaded`.
+        lane: u64 = 256, "intents per channel";
         /// How many requests may be under way at once, each on a connection of its own.
         requests: u64 = 128, "requests";
         /// How many may wait for one of those, each with its event in memory. Past it clients are told `overloaded`.

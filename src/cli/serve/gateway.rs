@@ -61,6 +61,7 @@ pub(super) fn gateway(settings: &Settings, is_loopback: bool) -> anyhow::Result<
         message_bytes: limits.message_bytes as usize,
         body_timeout: ms(http.body_timeout_ms),
         handler_timeout: ms(session.handler_timeout_ms),
+        orders: settings.orders()?,
         sessions: limits.sessions as usize,
         admission_rate: session.admission_rate,
         admission_burst: session.admission_burst,

@@ -12,6 +12,7 @@
 mod answer;
 mod connect;
 mod event;
+mod lanes;
 mod open;
 mod post;
 mod signature;
@@ -33,9 +34,10 @@ use tower::Service;
 use self::{
     answer::{Accept, Publishing},
     event::IntentEvent,
+    lanes::Lanes,
     post::{Failure, Post},
 };
-use super::{Intent, IntentResult};
+use super::{Intent, IntentResult, Order, Orders};
 use crate::{broker::Broker, channel::NewEvent};
 
 /// How the application is reached.
@@ -59,6 +61,11 @@ pub struct WebhookConfig {
     /// How many may wait for one of those; the next is refused with `overloaded` at once. Each holds its event.
     /// Default: 4,096.
     pub waiting: usize,
+    /// In which order intents are posted: [`Order::Channel`] is kept here. Default: by session.
+    pub orders: Orders,
+    /// How many intents about one channel there may be where they come in order across sessions, the one under way among
+    /// them; the next is refused with `overloaded` at once. Default: 256.
+    pub lane: usize,
     /// The largest answer; it is held in memory while it is read. Default: 64 KiB.
     pub answer_bytes: usize,
     /// Which headers of a client the application is shown when it says who that is. A cookie is shown only where a page
@@ -82,6 +89,8 @@ impl WebhookConfig {
             attempts: 3,
             requests: 128,
             waiting: 4_096,
+            orders: Orders::default(),
+            lane: 256,
             answer_bytes: 64 * 1024,
             forward_headers: vec![header::AUTHORIZATION, header::COOKIE, header::USER_AGENT],
             roots: Vec::new(),
@@ -117,6 +126,7 @@ pub enum WebhookError {
 #[derive(Clone, Debug)]
 pub struct Webhook {
     post: Arc<Post>,
+    lanes: Arc<Lanes>,
 }
 
 impl Webhook {
@@ -125,7 +135,8 @@ impl Webhook {
     /// # Errors
     /// When the configuration is not usable.
     pub fn new(config: WebhookConfig) -> Result<Self, WebhookError> {
-        Post::new(config).map(|post| Self { post: Arc::new(post) })
+        let lanes = Arc::new(Lanes::new(config.lane));
+        Ok(Self { post: Arc::new(Post::new(config)?), lanes })
     }
 
     /// The handler of intents: a [`tower::Service`] that asks the application, and publishes what it says.
@@ -144,6 +155,14 @@ pub struct Intents {
 impl Intents {
     async fn handle(&self, intent: Intent) -> IntentResult {
         let id = format!("{}.{}", intent.session, intent.command);
+        let channel = &intent.said.channel;
+        let _turn = match self.webhook.post.config.orders.of(channel) {
+            Order::Channel => match self.webhook.lanes.turn(channel).await {
+                None => return Err(refusal(&id, &Failure::Overloaded)),
+                turn => turn,
+            },
+            Order::Session | Order::None => None,
+        };
         let body = IntentEvent::new(&id, &intent).to_body();
         let answer = self.webhook.post.send(&id, body).await.map_err(|failure| refusal(&id, &failure))?;
         let accept = answer.read().map_err(|why| {

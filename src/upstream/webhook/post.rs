@@ -39,7 +39,7 @@ pub(super) struct Post {
 /// Why there is no answer.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub(super) enum Failure {
-    #[error("as many requests wait as may")]
+    #[error("as many wait as may")]
     Overloaded,
     #[error("it took longer than it may")]
     TimedOut,
