@@ -24,6 +24,7 @@ fn what_is_wrong_with_a_webhook_is_said_by_its_key() {
         (&[("webhook.url", "http://a b/"), SECRET], ["`webhook.url`", "http://a b/"]),
         (&[url, SECRET, ("webhook.events", "opened")], ["`webhook.events`", "open, intent"]),
         (&[url, SECRET, ("webhook.forward_headers", "a b")], ["`webhook.forward_headers`", "a b"]),
+        (&[url, SECRET, ("webhook.ordered_by", "game=turn")], ["`webhook.ordered_by`", "game=turn"]),
         (&[url, SECRET, ("webhook.attempts", "0")], ["`webhook.attempts`", "1 to 100"]),
         (&[url, SECRET, ("webhook.ca_file", "/nowhere")], ["`webhook.ca_file`", "/nowhere"]),
     ] {

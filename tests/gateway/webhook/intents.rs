@@ -18,7 +18,7 @@ async fn gateway(config: WebhookConfig) -> Running {
 }
 
 /// A client that is known.
-async fn client(gateway: &Running) -> Socket {
+pub(super) async fn client(gateway: &Running) -> Socket {
     let mut socket = Socket::open(gateway.clients, Codec::Json).await;
     socket.say_frames(&[hello()]).await;
     assert!(socket.hear(|frame| frame["type"] == "ping").await);
@@ -27,16 +27,16 @@ async fn client(gateway: &Running) -> Socket {
     socket
 }
 
-async fn say(socket: &mut Socket, command: u64, said: Value) {
+pub(super) async fn say(socket: &mut Socket, command: u64, said: Value) {
     socket.say_frames(&[json!({"type": "commands", "first": command, "items": [said]})]).await;
 }
 
-fn send(channel: &str, data: Value) -> Value {
+pub(super) fn send(channel: &str, data: Value) -> Value {
     json!({"type": "send", "channel": channel, "data": data})
 }
 
 /// The result of a command.
-async fn result(socket: &mut Socket, command: u64) -> Value {
+pub(super) async fn result(socket: &mut Socket, command: u64) -> Value {
     let find =
         |frame: &Value| frame["items"].as_array()?.iter().find(|item| item["command"] == command).cloned();
     if !socket.heard.0.iter().any(|frame| find(frame).is_some()) {

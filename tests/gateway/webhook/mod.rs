@@ -4,4 +4,5 @@ mod application;
 mod config;
 mod intents;
 mod open;
+mod order;
 mod python;
