@@ -28,7 +28,7 @@ impl Authenticate for Webhook {
                 Turned::Forbidden => Denied::Forbidden,
                 Turned::Unavailable => Denied::Unavailable,
             })?;
-            Ok(Identity { user: admitted.user, info: admitted.info })
+            Ok(Identity { user: admitted.user, info: admitted.info, ..Identity::default() })
         })
     }
 }

@@ -73,7 +73,8 @@ impl Service<Uri> for Connector {
         let tls = self.tls.clone();
         Box::pin(async move {
             let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-            let port = url.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 });
+            let standard = if tls.is_some() { 443 } else { 80 };
+            let port = url.port_u16().unwrap_or(standard);
             let stream = TcpStream::connect((&*host, port)).await?;
             stream.set_nodelay(true)?;
             let Some(tls) = tls else { return Ok(TokioIo::new(Stream(Box::new(stream)))) };

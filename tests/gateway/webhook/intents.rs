@@ -199,16 +199,10 @@ async fn what_is_no_answer_is_a_failure_at_once() {
     let gateway = gateway(WebhookConfig { answer_bytes: 1_000, ..application.config() }).await;
     let mut socket = client(&gateway).await;
     let large = format!("{{\"data\":\"{}\"}}", "x".repeat(1_000));
-    let answers: [(u16, &[(&str, &str)], &str); 5] = [
-        (200, &[], &large),
-        (200, &[], "<html>"),
-        (200, &[], "{\"dta\": 1}"),
-        (500, &[], ""),
-        (307, &[("location", "/hook")], ""),
-    ];
-    for (command, (status, headers, body)) in (1..).zip(answers) {
+    let answers = [(200, &*large), (200, "<html>"), (200, "{\"dta\": 1}"), (500, ""), (307, "")];
+    for (command, (status, body)) in (1..).zip(answers) {
         say(&mut socket, command, send("a", json!(1))).await;
-        application.asked().await.answer_by(status, headers, body);
+        application.asked().await.answer_by(status, &[("location", "/hook")], body);
         let reply = result(&mut socket, command).await;
         assert_eq!(reply["error"]["code"], "handler_failed", "{status} {body}");
         assert!(!application.is_asked(), "{status} {body}");
