@@ -67,7 +67,7 @@ impl Grants {
         for (pattern, actions) in grants {
             let pattern = pattern.into();
             let name = pattern.strip_suffix(":*").unwrap_or(&pattern);
-            if name != "*" && ChannelName::parse(name).is_err() {
+            if &*pattern != "*" && ChannelName::parse(name).is_err() {
                 return Err("a grant's pattern is neither a channel's name, nor `namespace:*`, nor `*`");
             }
             if held.len() == Self::MAX {
