@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     claims.insert(settings.auth.user_claim.clone(), json!(arguments.user));
     claims.insert("iat".into(), json!(now));
     claims.insert("exp".into(), json!(now.saturating_add(seconds(&arguments.expires)?)));
-    if let Some(audience) = arguments.audience.as_ref().or(settings.auth.audience.first()) {
+    if let Some(audience) = arguments.audience.as_ref().or_else(|| settings.auth.audience.first()) {
         claims.insert("aud".into(), json!(audience));
     }
     if !settings.auth.issuer.is_empty() {

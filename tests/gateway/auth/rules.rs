@@ -42,8 +42,8 @@ async fn asked(gateway: &Running, token: &str, commands: &[Value]) -> Vec<Option
         if !socket.heard.0.iter().any(is_there) {
             assert!(socket.hear(is_there).await, "{:?}", socket.heard.0);
         }
-        let items = socket.heard.0.iter().filter_map(|frame| frame["items"].as_array()).flatten();
-        let answer = items.filter(|item| answers_it(item)).last().unwrap();
+        let mut items = socket.heard.0.iter().filter_map(|frame| frame["items"].as_array()).flatten();
+        let answer = items.find(|item| answers_it(item)).unwrap();
         answers[number as usize - 1] = answer["error"]["code"].as_str().map(Into::into);
     }
     answers
