@@ -75,7 +75,9 @@ impl Way {
     fn tells(self, said: &str) -> bool {
         match self {
             Self::Polling => said.contains("retry-after: 1"),
-            Self::Events => said.to_ascii_lowercase().contains("retry-after: 1") || said.contains("\nretry: "),
+            Self::Events => {
+                said.to_ascii_lowercase().contains("retry-after: 1") || said.contains("\nretry: ")
+            }
             Self::WebSocket => said == "Some(4001)",
         }
     }

@@ -3,7 +3,8 @@
 //! `test` is the one front door: whatever the project claims of itself is checked there, and continuous integration
 //! calls nothing else. `check` is its quick part, for between two edits. `torture` plays the session core's hostile
 //! schedules for as long as one likes, `faults` sees them find what is planted. `client` bundles the TypeScript client for the
-//! page at `/`. `bench` measures whole processes, `networks` what a client makes of hostile networks.
+//! page at `/`. `bench` measures whole processes, `networks` what a client makes of hostile networks, `herd`
+//! what a gateway meets when all its clients come back.
 //!
 //! Read on in [`gate`] for the list of checks, in [`needs`] for what they need beyond Rust and how it is found or
 //! installed, and in [`steps`] for how a check runs and is timed.
@@ -13,6 +14,7 @@ mod cargo;
 mod client;
 mod faults;
 mod gate;
+mod herd;
 mod needs;
 mod networks;
 mod steps;
@@ -55,6 +57,11 @@ fn main() -> ExitCode {
             let mut steps = Steps::begin();
             let outcome = cargo::Workspace::enter()
                 .and_then(|workspace| steps.check("whole processes", || bench::bench(&workspace, quick)));
+            (steps, outcome)
+        }
+        Task::Herd => {
+            let mut steps = Steps::begin();
+            let outcome = herd::herd(&mut steps);
             (steps, outcome)
         }
         Task::Networks(play) => {
@@ -117,4 +124,6 @@ enum Task {
     },
     /// Hostile networks and real proxies, and what a client makes of them: writes docs/networks.md. Wants two idle cores.
     Networks(networks::Play),
+    /// A crash under 100,000 clients on a virtual clock, beside the formulas of others: writes docs/herd.md and its plot.
+    Herd,
 }

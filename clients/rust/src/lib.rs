@@ -35,6 +35,8 @@ mod driver;
 mod error;
 mod incoming;
 mod session;
+#[doc(hidden)]
+pub mod simulation;
 mod state;
 mod transport;
 
