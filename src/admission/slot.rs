@@ -26,7 +26,7 @@ pub enum Holder<'a> {
 
 /// A signed appointment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Slot([u8; Slot::BYTES]);
+pub struct Slot([u8; Self::BYTES]);
 
 /// Why a slot counts for nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -71,7 +71,7 @@ fn full_jitter(attempt: u32, random: f64) -> Option<u64> {
 fn socket_io(attempt: u32, random: f64) -> Option<u64> {
     let ms = 1_000.0 * 2_f64.powi(attempt as i32 - 1);
     let deviation = (random * 0.5 * ms).floor();
-    let ms = if (random * 10.0) as u32 % 2 == 0 { ms - deviation } else { ms + deviation };
+    let ms = if ((random * 10.0) as u32).is_multiple_of(2) { ms - deviation } else { ms + deviation };
     Some(ms.min(5_000.0) as u64)
 }
 

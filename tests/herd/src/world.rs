@@ -143,6 +143,9 @@ struct Connection {
     poll: Option<u64>,
 }
 
+/// Why a link is refused, and the slot to come back on.
+type Refusal = (Goodbye, Option<Box<str>>);
+
 struct Nobody;
 
 impl Listener for Nobody {
@@ -431,7 +434,7 @@ impl World {
         client: usize,
         hello: &Hello,
         transport: Transport,
-    ) -> Result<(SessionId, LinkId), (Goodbye, Option<Box<str>>)> {
+    ) -> Result<(SessionId, LinkId), Refusal> {
         let now = self.now();
         let (transport, kind) = match transport {
             Transport::Polling => ("polling", LinkKind::Answer),
@@ -479,11 +482,7 @@ impl World {
         Ok((id, link))
     }
 
-    fn admit(
-        &mut self,
-        resumed: Option<SessionId>,
-        hello: &Hello,
-    ) -> Result<(), (Goodbye, Option<Box<str>>)> {
+    fn admit(&mut self, resumed: Option<SessionId>, hello: &Hello) -> Result<(), Refusal> {
         let class = if resumed.is_some() { Class::Resume } else { Class::Newcomer };
         let (now, holder) = (self.now(), resumed.map(Holder::Session));
         let (verdict, _) = self.admission.ask(now, &self.config.keys, class, holder, hello.slot.as_deref());
