@@ -1,7 +1,7 @@
 //! A gateway that crashes under many clients and comes back: the real admission, the real sessions and the real client
 //! core, on a virtual clock.
 //!
-//! [`world`] joins them by a queue of events; the network between them only takes time. [`formulas`] lets clients come
+//! `world` joins them by a queue of events; the network between them only takes time. [`formulas`] lets clients come
 //! back as other systems have them do, to a gateway that refuses nobody. [`figures`] is what either comes to, and
 //! [`report`] writes it down.
 //!
