@@ -125,7 +125,7 @@ impl Queue {
     }
 }
 
-/// The door: four numbers for each class, whoever knocks.
+/// The door: three numbers for each class, however many knock.
 #[derive(Debug)]
 pub struct Admission {
     /// From one place to the next.
@@ -134,7 +134,7 @@ pub struct Admission {
     burst_ns: u64,
     resumes: Queue,
     everybody: Queue,
-    /// Those who were sent away without a place, by class: how far apart the next ones are sent.
+    /// Those who were sent away without a place, by class: around when the next of them is sent.
     beyond: [Queue; 2],
     /// Those who came back on a slot, by class: no more of them count than places can have been given.
     returns: [Queue; 2],

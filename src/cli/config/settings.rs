@@ -140,7 +140,7 @@ settings! {
         /// Whether it is offered.
         enabled: bool = true, "true or false";
         /// Where it listens, by UDP; empty for the address and the port number of `listen`. Anything but loopback needs
-        /// `[[auth.keys]]` or `anonymous`.
+        /// what `listen` needs.
         listen: String = String::new(), "IP:port";
         /// Where clients find it, if that is neither the host and the port number that they called nor `webtransport.listen`:
         /// `https://rt.example.com:7080/v1/webtransport`.
