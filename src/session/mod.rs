@@ -11,8 +11,8 @@
 //! [`deadline`](Session::deadline). One rule for whoever drives it: change it once, then drain the effects, then
 //! look at the deadline.
 //!
-//! Read next: `attach` for how links come and go, `commands` for what goes up, `transmit` for what goes
-//! down, `volatile` for what is said and not kept, `presence` for who is here. The rules cited as L1, C2, N3 … are those
+//! Read next: `attach` for how links come and go, `commands` for what goes up, `transmit` and `pull` for what
+//! goes down, `volatile` for what is said and not kept, `presence` for who is here. The rules cited as L1, C2, N3 … are those
 //! of docs/protocol.md.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -25,6 +25,7 @@ mod history;
 mod journal;
 mod link;
 mod presence;
+mod pull;
 mod subscription;
 mod tag;
 mod timers;

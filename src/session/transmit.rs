@@ -2,7 +2,7 @@
 //!
 //! A message is what there is to say beside items (welcome, errors, pongs, pings), then one batch of items. The
 //! batch goes on where the link stands in the journal; once it has caught up, waiting items get their numbers, and
-//! then events are pulled from the logs, channel by channel, while the window of unacknowledged events is open.
+//! then events are pulled from the logs, channel by channel, while the window of unacknowledged events is open (`pull`).
 //! What is said and not kept comes last (`volatile`).
 //! Events are copied from the log's encoded form into the caller's buffer; nothing is allocated per delivery.
 
@@ -16,6 +16,7 @@ use super::{
     Ending, Goodbye, Link, LinkId, LinkKind, LinkSpec, Now, Parting, Session, Tally,
     journal::{Numbered, Run},
     link::{Migration, Standing, WelcomeKind},
+    pull::slide,
 };
 
 /// The first batch of a link, in bytes. Each that follows may be twice as large: on a network that cuts after so many
@@ -242,63 +243,6 @@ impl Session {
         }
         Flow::Done
     }
-
-    /// Pulls the events of one channel while there is room.
-    fn pull(
-        &mut self,
-        at: usize,
-        plain: bool,
-        codec: Codec,
-        batch: &mut Batch<'_>,
-        budget_bytes: usize,
-    ) -> Flow {
-        let held = &mut self.subscriptions[at];
-        let version = held.channel.version();
-        let log = held.channel.log();
-        let limits = self.config.limits;
-        let is_open = |journal: &super::Journal, bytes: u64| {
-            journal.events() == 0
-                || (journal.events() < limits.unacknowledged_items
-                    && journal.event_bytes() + bytes <= limits.unacknowledged_bytes)
-        };
-        if !plain && !is_open(&self.journal, 0) {
-            return Flow::WindowFull; // and the gap, if there is one, may yet grow: it is told once, when it is read
-        }
-        if let Some(gap) = held.gap(&log).filter(|_| !self.journal.is_exhausted()) {
-            // A channel whose events are gone whenever they are looked for makes gaps and nothing else.
-            let reserve = self.config.reserve_items.max(1) as u64;
-            let has_room = |journal: &super::Journal| journal.controls() < reserve;
-            if !plain && !has_room(&self.journal) {
-                return Flow::WindowFull;
-            }
-            slide(&mut self.journal, &mut self.slid, has_room);
-            match gap.reason {
-                GapReason::Trimmed => self.tally.gaps_trimmed += 1,
-                _ => self.tally.gaps_epoch += 1,
-            }
-            held.cursor = gap.to;
-            let item = self.journal.number_control(Item::Gap(gap));
-            batch.push(&codec.encode_item(item));
-        }
-        let epoch = log.head().epoch;
-        for (offset, entry) in log.after(held.cursor.offset) {
-            let encoded = entry.encoded(codec);
-            if is_full(batch, encoded.len(), budget_bytes) || self.journal.is_exhausted() {
-                return Flow::More;
-            }
-            if !is_open(&self.journal, entry.payload_bytes()) {
-                if !plain {
-                    return Flow::WindowFull;
-                }
-                slide(&mut self.journal, &mut self.slid, |journal| is_open(journal, entry.payload_bytes()));
-            }
-            self.journal.number_event(&held.channel, epoch, offset, entry.payload_bytes());
-            batch.push(encoded);
-            held.cursor.offset = offset;
-        }
-        held.seen = version;
-        Flow::Done
-    }
 }
 
 /// Encodes what a client is told when its link ends, or is refused: the error where there is one, and when to come
@@ -400,14 +344,5 @@ fn lost(run: &Run, offset: Offset, reason: GapReason) -> Gap {
         to: place(offset),
         exact: true,
         reason,
-    }
-}
-
-/// Lets the oldest half of a journal go, and again, until there is room (L13).
-fn slide(journal: &mut super::Journal, slid: &mut u64, is_open: impl Fn(&super::Journal) -> bool) {
-    while !is_open(journal) {
-        let held = journal.next() - 1 - journal.floor();
-        journal.acknowledge(journal.floor() + held.div_ceil(2));
-        *slid = journal.floor();
     }
 }
