@@ -58,6 +58,7 @@ pub struct Entry {
     /// When it was taken, in milliseconds since the Unix epoch.
     time: u64,
     payload_bytes: u32,
+    key: Option<Box<str>>,
     text: Bytes,
     binary: OnceLock<Bytes>,
 }
@@ -108,7 +109,7 @@ impl Log {
     ) -> Position {
         self.head = self.head.next();
         let payload_bytes = event.payload.len() as u32;
-        let text = Codec::Json.encode_item(&Item::Event(Event {
+        let item = Item::Event(Event {
             channel: channel.clone(),
             offset: self.head,
             time,
@@ -117,8 +118,10 @@ impl Log {
             sender: event.sender,
             meta: event.meta,
             payload: event.payload,
-        }));
-        let entry = Entry { time, payload_bytes, text, binary: OnceLock::new() };
+        });
+        let text = Codec::Json.encode_item(&item);
+        let Item::Event(Event { key, .. }) = item else { unreachable!("made above") };
+        let entry = Entry { time, payload_bytes, key, text, binary: OnceLock::new() };
         self.bytes += entry.cost();
         self.entries.push_back(entry);
         self.trim(time, retention);
@@ -204,10 +207,15 @@ impl Entry {
         self.payload_bytes as u64
     }
 
-    /// What it is booked at: its text and its place in the log. The binary form, where one is made, is of the same
+    /// What it is the latest of.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
+    /// What it is booked at: its text, its key and its place in the log. The binary form, where one is made, is of the same
     /// order and lives as long.
     fn cost(&self) -> usize {
-        self.text.len() + size_of::<Self>()
+        self.text.len() + self.key.as_ref().map_or(0, |key| key.len()) + size_of::<Self>()
     }
 }
 

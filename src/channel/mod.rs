@@ -9,6 +9,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod latest;
 mod log;
 mod presence;
 mod volatile;

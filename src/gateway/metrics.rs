@@ -19,7 +19,7 @@ use throughline_wire::{AttemptOutcome, ErrorCode};
 use super::Shared;
 use crate::{
     admission::{Class, SlotFault, Verdict},
-    session::{Dropped, Ending, Goodbye, OTHER, TRANSPORTS, Tally},
+    session::{Dropped, Ending, Goodbye, OTHER, SlowPolicy, TRANSPORTS, Tally},
 };
 
 /// One transport.
@@ -39,6 +39,12 @@ pub(crate) struct LinkEndLabels {
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 pub(crate) struct ReasonLabel {
     reason: &'static str,
+}
+
+/// One policy of a channel that leaves events out.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+pub(crate) struct PolicyLabel {
+    policy: &'static str,
 }
 
 /// One error code.
@@ -98,6 +104,7 @@ pub(crate) struct Metrics {
     items_sent: Counter<u64, AtomicU64>,
     items_acknowledged: Counter<u64, AtomicU64>,
     gaps: Family<ReasonLabel, Counter>,
+    left_out: Family<PolicyLabel, Counter>,
     refusals: Family<CodeLabel, Counter>,
     events_published: Counter,
     publish_seconds: Histogram,
@@ -129,6 +136,7 @@ impl Metrics {
             items_sent: Counter::default(),
             items_acknowledged: Counter::default(),
             gaps: Family::default(),
+            left_out: Family::default(),
             refusals: Family::default(),
             events_published: Counter::default(),
             publish_seconds: Histogram::new(exponential_buckets(0.000_01, 4.0, 10)),
@@ -171,6 +179,9 @@ impl Metrics {
         }
         for reason in GAPS {
             drop(self.gaps.get_or_create(&ReasonLabel { reason }));
+        }
+        for policy in LEAVE_OUT.map(SlowPolicy::as_str) {
+            drop(self.left_out.get_or_create(&PolicyLabel { policy }));
         }
         for code in ErrorCode::ALL.iter().chain([&ErrorCode::Other]) {
             drop(self.refusals.get_or_create(&CodeLabel { code: code.as_str() }));
@@ -232,6 +243,11 @@ impl Metrics {
         r.register("items_sent", "Items put into messages, repetitions included", self.items_sent.clone());
         r.register("items_acknowledged", "Items acknowledged by clients", self.items_acknowledged.clone());
         r.register("gaps", "Gaps told, by reason", self.gaps.clone());
+        r.register(
+            "events_left_out",
+            "Events that sessions which fell behind were not sent, by the policy of the channel",
+            self.left_out.clone(),
+        );
         r.register("refusals", "Refusals, by error code", self.refusals.clone());
         r.register("events_published", "Events published by the application", self.events_published.clone());
         r.register_with_unit(
@@ -318,10 +334,16 @@ impl Metrics {
         self.items_sent.inc_by(tally.items_sent.into());
         self.items_acknowledged.inc_by(tally.items_acknowledged.into());
         self.volatiles_sent.inc_by(tally.volatiles_sent.into());
-        let gaps = [tally.gaps_trimmed, tally.gaps_epoch, tally.gaps_overflow];
+        let gaps = [tally.gaps_trimmed, tally.gaps_epoch, tally.gaps_conflated, tally.gaps_overflow];
         for (reason, count) in GAPS.into_iter().zip(gaps) {
             if count > 0 {
                 self.gaps.get_or_create(&ReasonLabel { reason }).inc_by(count.into());
+            }
+        }
+        let left_out = [tally.left_out_latest, tally.left_out_gap];
+        for (policy, count) in LEAVE_OUT.map(SlowPolicy::as_str).into_iter().zip(left_out) {
+            if count > 0 {
+                self.left_out.get_or_create(&PolicyLabel { policy }).inc_by(count);
             }
         }
     }
@@ -359,5 +381,7 @@ impl Metrics {
     }
 }
 
+/// The policies that leave events out.
+const LEAVE_OUT: [SlowPolicy; 2] = [SlowPolicy::Latest, SlowPolicy::Gap];
 /// Why gaps are told.
-const GAPS: [&str; 3] = ["trimmed", "epoch", "overflow"];
+const GAPS: [&str; 4] = ["trimmed", "epoch", "conflated", "overflow"];

@@ -321,7 +321,7 @@ impl Session {
     /// L13: what a client has of a channel up to here is not known any more.
     pub(super) fn tell_unknown(&mut self, channel: ChannelName, to: Position) {
         let gap = Gap { channel: Some(channel), from: None, to, exact: false, reason: GapReason::Overflow };
-        self.tally.gaps_overflow += 1;
+        self.tally.gap(GapReason::Overflow);
         self.pending.push_back(Item::Gap(gap));
     }
 

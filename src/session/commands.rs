@@ -130,7 +130,11 @@ impl Session {
         if let Err(code) = self.change_presence(request, channel) {
             return self.refuse(request, code.into());
         }
-        let mut held = Subscription::new(Arc::clone(channel), Arc::clone(&self.listener));
+        let mut held = Subscription::new(
+            Arc::clone(channel),
+            Arc::clone(&self.listener),
+            self.config.slow.of(channel.name()),
+        );
         // L13: stated before the last rebuild, by a client that has come further since and cannot say how far.
         let is_stale = command.is_none() && request.incarnation != self.incarnation;
         let recovered = {

@@ -8,7 +8,7 @@ use std::sync::{
 use parking_lot::RwLock;
 use throughline_wire::frame::{Backoff, Limits, TransportOffer};
 
-use super::token::TokenKeys;
+use super::{slow::SlowRules, token::TokenKeys};
 use crate::channel::Ledger;
 
 /// The settings that all sessions of a gateway share.
@@ -41,6 +41,9 @@ pub struct SessionConfig {
     /// How many replies, subscription results and gaps may be unacknowledged before no further command is taken:
     /// the reserve of docs/protocol.md, window. Default: 2,048.
     pub reserve_items: usize,
+    /// What a session gets of a channel in which it fell behind, by namespace. Default: everything, for as long as the log
+    /// holds it.
+    pub slow: SlowRules,
     /// The largest payload of a volatile that a client or the application says, in bytes; larger ones are dropped.
     /// What fits a datagram is 1,200 bytes with its frame. Default: 4 KiB.
     pub volatile_bytes: usize,
@@ -89,6 +92,7 @@ impl SessionConfig {
             backoff: Backoff::default(),
             limits: Limits::default(),
             reserve_items: 2_048,
+            slow: SlowRules::default(),
             volatile_bytes: 4_096,
             volatiles_per_second: 100,
             presence_grace_ms: 30_000,

@@ -12,7 +12,7 @@
 //! look at the deadline.
 //!
 //! Read next: `attach` for how links come and go, `commands` for what goes up, `transmit` and `pull` for what
-//! goes down, `volatile` for what is said and not kept, `presence` for who is here. The rules cited as L1, C2, N3 … are those
+//! goes down, `slow` for whoever falls behind, `volatile` for what is said and not kept, `presence` for who is here. The rules cited as L1, C2, N3 … are those
 //! of docs/protocol.md.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -26,6 +26,7 @@ mod journal;
 mod link;
 mod presence;
 mod pull;
+mod slow;
 mod subscription;
 mod tag;
 mod timers;
@@ -45,11 +46,12 @@ use journal::Journal;
 pub use link::{Goodbye, LinkId, LinkKind, LinkSpec, Via};
 use link::{Link, Migration};
 use presence::Presence;
+pub use slow::{SlowPolicy, SlowRule, SlowRules, UnknownPolicy};
 use subscription::Subscription;
 pub use tag::ResumeTag;
 use throughline_wire::{
-    AttemptOutcome, ChannelName, ErrorCode, Item, Position, Reply, SessionId, SubscribeFrom, Token,
-    frame::TransportOffer, item::Accepted,
+    AttemptOutcome, ChannelName, ErrorCode, GapReason, Item, Position, Reply, SessionId, SubscribeFrom,
+    Token, frame::TransportOffer, item::Accepted,
 };
 pub(crate) use token::MAC_BYTES;
 pub use token::{KeyError, TokenKeys};
@@ -297,10 +299,37 @@ pub struct Tally {
     pub gaps_trimmed: u32,
     /// Gaps told because a log began anew.
     pub gaps_epoch: u32,
+    /// Gaps told in place of events that newer ones of their keys stand for.
+    pub gaps_conflated: u32,
     /// Gaps told because the session fell too far behind.
     pub gaps_overflow: u32,
+    /// Events left out of channels of which a session that fell behind gets the latest.
+    pub left_out_latest: u64,
+    /// Events left out of channels that tell a session that fell behind a gap.
+    pub left_out_gap: u64,
     /// Volatiles put into messages or datagrams.
     pub volatiles_sent: u32,
+}
+
+impl Tally {
+    /// Counts a gap.
+    const fn gap(&mut self, reason: GapReason) {
+        let count = match reason {
+            GapReason::Trimmed => &mut self.gaps_trimmed,
+            GapReason::Conflated => &mut self.gaps_conflated,
+            GapReason::Overflow => &mut self.gaps_overflow,
+            _ => &mut self.gaps_epoch,
+        };
+        *count += 1;
+    }
+
+    /// Counts events that a session was not sent since it had fallen behind.
+    const fn left_out(&mut self, reason: GapReason, events: u64) {
+        match reason {
+            GapReason::Conflated => self.left_out_latest += events,
+            _ => self.left_out_gap += events,
+        }
+    }
 }
 
 impl Session {

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use throughline_wire::{Gap, GapReason, Offset, Position};
 
-use super::volatile::Speech;
+use super::{
+    slow::{Kept, SlowRule},
+    volatile::Speech,
+};
 use crate::channel::{Channel, Listener, Log};
 
 /// A cursor: events after it have no number yet. Listens to the channel for as long as it lives.
@@ -17,15 +20,23 @@ pub(super) struct Subscription {
     pub(super) heard: u64,
     /// What the session says in the channel that is not kept.
     pub(super) speech: Option<Box<Speech>>,
+    /// What it gets when it falls behind; none: everything.
+    slow: Option<Arc<SlowRule>>,
+    /// Whether it fell behind where it gets the latest, and has not caught up since.
+    pub(super) is_conflating: bool,
     key: u32,
 }
 
 impl Subscription {
     /// Listens to a channel. Nothing that is appended from now on is missed: the cursor is set afterwards.
-    pub(super) fn new(channel: Arc<Channel>, listener: Arc<dyn Listener>) -> Self {
+    pub(super) fn new(
+        channel: Arc<Channel>,
+        listener: Arc<dyn Listener>,
+        slow: Option<Arc<SlowRule>>,
+    ) -> Self {
         let key = channel.listen(listener);
         let (cursor, heard) = (channel.log().head(), channel.said());
-        Self { channel, cursor, seen: 0, heard, speech: None, key }
+        Self { channel, cursor, seen: 0, heard, speech: None, slow, is_conflating: false, key }
     }
 
     /// Whether the channel has changed since it was read to its end.
@@ -71,6 +82,12 @@ impl Subscription {
             });
         }
         None
+    }
+
+    /// What it still gets where it fell behind; none where it gets everything. There is no [gap](Self::gap) before.
+    pub(super) fn kept(&self, log: &Log) -> Option<Kept> {
+        let rule = self.slow.as_deref()?;
+        Kept::by(rule, log, self.cursor.offset, self.is_conflating)
     }
 }
 

@@ -320,10 +320,8 @@ fn resend_run(run: &Run, from: u64, out: &mut Out<'_, '_>) -> bool {
             None => {
                 let reason = if same_epoch { GapReason::Trimmed } else { GapReason::Epoch };
                 let sent = out.push(&out.codec.encode_item(&Item::Gap(lost(run, offset, reason))));
-                if sent && same_epoch {
-                    out.tally.gaps_trimmed += 1;
-                } else if sent {
-                    out.tally.gaps_epoch += 1;
+                if sent {
+                    out.tally.gap(reason);
                 }
                 sent
             }

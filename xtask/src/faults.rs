@@ -114,6 +114,24 @@ const FAULTS: &[Fault] = &[
         wrong: "let _ = lost(run, offset, reason); let sent = true;",
     },
     Fault {
+        what: "what is left out for a session that is behind is not told",
+        file: "src/session/pull.rs",
+        right: "self.tell(gap, encoded);",
+        wrong: "drop((gap, encoded));",
+    },
+    Fault {
+        what: "the newest event of a key is left out",
+        file: "src/channel/latest.rs",
+        right: "seen.insert(entry.key())",
+        wrong: "seen.insert(entry.key().map(|_| \"\"))",
+    },
+    Fault {
+        what: "a session that is not behind is told a gap",
+        file: "src/session/slow.rs",
+        right: "unsent > self.events",
+        wrong: "unsent > 0",
+    },
+    Fault {
         what: "P1: whoever asks again to take part is not told everybody again",
         file: "src/session/presence.rs",
         right: "(place.told, place.hold) = (None, Hold::Held);",

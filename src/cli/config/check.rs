@@ -19,7 +19,7 @@ use crate::{
     certificates::{CertificateFiles, Certificates},
     cli::logs,
     http::{admin::AdminKey, origin::authority_of},
-    session::TokenKeys,
+    session::{SlowPolicy, SlowRule, SlowRules, TokenKeys},
     upstream::{
         OrderError, Orders,
         webhook::{Webhook, WebhookConfig, WebhookError},
@@ -53,6 +53,15 @@ pub(super) fn check(settings: &Settings, problems: &mut Problems) {
     }
     if let Err(error) = logs::filter(&log.filter) {
         problems.add(format!("`log.filter`: {error}"));
+    }
+    for (name, SlowRule { policy, events, .. }) in &settings.lists.slow {
+        let held = settings.retention.events;
+        if *policy != SlowPolicy::Replay && *events >= held {
+            problems.add(format!(
+                "`[[namespaces]]`: `slow_events` of {name:?} is below `retention.events`, {held}, not {events}: whoever is \
+                 so far behind has lost them already"
+            ));
+        }
     }
     if let Err(problem) = settings.signing_keys() {
         problems.add(problem);
@@ -263,6 +272,11 @@ impl Settings {
             Some(tokens) => rules.with_tokens(tokens.clone()),
             None => rules,
         })
+    }
+
+    /// What a session gets of a channel in which it fell behind.
+    pub(in crate::cli) fn slow(&self) -> SlowRules {
+        SlowRules::new(self.lists.slow.iter().map(|(name, rule)| (name.as_str(), *rule)))
     }
 
     /// Where the certificate is; `None` where none is configured.

@@ -74,10 +74,17 @@ const NAMESPACES: &str = "
 # Each is one of nobody, granted, owner, users, anyone; these are the defaults. They count where there are keys in
 # [[auth.keys]], or a rule.
 #
+# And what a session gets of a channel in which it falls behind: `replay`, everything that is held; `latest`, the newest of
+# each key, and a gap for those before; `gap`, the newest, behind a gap. It is behind with more than `slow_events` events of a
+# channel unsent, or `slow_bytes` bytes of their payloads. One that says only this has the rules of all others.
+#
 # [[namespaces]]
 # name = \"*\"
 # subscribe = \"users\"
 # publish = \"granted\"
 # presence = \"granted\"
 # history = \"users\"
+# slow = \"replay\"
+# slow_events = 256
+# slow_bytes = 65536
 ";

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     auth::{Algorithm, Key, Namespace, Who},
     hint::nearest,
+    session::{SlowPolicy, SlowRule},
 };
 
 /// Where each is.
@@ -24,11 +25,19 @@ pub(super) fn add(lists: &mut Lists, path: &str, value: &Value) -> Result<(), St
         "token_keys" => lists.token_keys.push(token_key(&Members::of(table, TOKEN_KEY)?)?),
         "auth.keys" => lists.auth_keys.push(auth_key(&Members::of(table, AUTH_KEY)?)?),
         _ => {
-            let (name, rule) = namespace(&Members::of(table, NAMESPACE)?)?;
-            if lists.namespaces.iter().any(|(other, _)| *other == name) {
+            let members = Members::of(table, NAMESPACE)?;
+            let name = namespace(&members)?;
+            let slow = slow(&members)?;
+            let are_there = |named: &[&str]| named.iter().any(|member| table.contains_key(*member));
+            let taken = lists.namespaces.iter().map(|(other, _)| other);
+            if taken.chain(lists.slow.iter().map(|(other, _)| other)).any(|other| *other == name) {
                 return Err(format!("there are two rules for {name:?}"));
             }
-            lists.namespaces.push((name, rule));
+            // One that says no more than what slow sessions get leaves open who may do what.
+            if slow.is_none() || are_there(WHO_MAY) {
+                lists.namespaces.push((name.clone(), who_may(&members)?));
+            }
+            lists.slow.extend(slow.map(|rule| (name, rule)));
         }
     }
     Ok(())
@@ -62,7 +71,7 @@ fn auth_key(members: &Members<'_>) -> Result<AuthKey, String> {
     Ok(AuthKey { id, algorithm, material })
 }
 
-fn namespace(members: &Members<'_>) -> Result<(String, Namespace), String> {
+fn namespace(members: &Members<'_>) -> Result<String, String> {
     let name = members.text("name")?.ok_or("`name` is missing")?;
     let is_name = throughline_wire::ChannelName::parse(name).is_ok() && !name.contains(':');
     if name != "*" && (!is_name || name.starts_with('$')) {
@@ -70,18 +79,35 @@ fn namespace(members: &Members<'_>) -> Result<(String, Namespace), String> {
             "`name`: {name:?} is neither what precedes the `:` of a channel, nor \"*\" for all others"
         ));
     }
+    Ok(name.to_owned())
+}
+
+fn who_may(members: &Members<'_>) -> Result<Namespace, String> {
     let who = |action: &str, default: Who| match members.text(action)? {
         Some(word) => word.parse::<Who>().map_err(|error| format!("`{action}`: {word:?}: {error}")),
         None => Ok(default),
     };
     let default = Namespace::default();
-    let rule = Namespace {
+    Ok(Namespace {
         subscribe: who("subscribe", default.subscribe)?,
         publish: who("publish", default.publish)?,
         presence: who("presence", default.presence)?,
         history: who("history", default.history)?,
+    })
+}
+
+fn slow(members: &Members<'_>) -> Result<Option<SlowRule>, String> {
+    let (events, bytes) = (members.number("slow_events")?, members.number("slow_bytes")?);
+    let Some(word) = members.text("slow")? else {
+        return match events.or(bytes) {
+            Some(_) => Err("`slow_events` and `slow_bytes` say when `slow` counts, and it is missing".into()),
+            None => Ok(None),
+        };
     };
-    Ok((name.to_owned(), rule))
+    let policy = word.parse::<SlowPolicy>().map_err(|error| format!("`slow`: {word:?}: {error}"))?;
+    let default = SlowRule::new(policy);
+    let [events, bytes] = [events.unwrap_or(default.events), bytes.unwrap_or(default.bytes)];
+    Ok(Some(SlowRule { policy, events, bytes }))
 }
 
 /// A table whose members are all known.
@@ -102,8 +128,18 @@ impl<'a> Members<'a> {
             Some(_) => Err(format!("`{name}` has to be a string")),
         }
     }
+
+    /// A number of at least one.
+    fn number(&self, name: &str) -> Result<Option<u64>, String> {
+        let Some(value) = self.0.get(name) else { return Ok(None) };
+        let number =
+            value.as_integer().and_then(|number| u64::try_from(number).ok()).filter(|number| *number > 0);
+        number.map(Some).ok_or_else(|| format!("`{name}` has to be a whole number from 1"))
+    }
 }
 
 const TOKEN_KEY: &[&str] = &["id", "secret", "secret_file"];
 const AUTH_KEY: &[&str] = &["id", "algorithm", "secret", "secret_file", "public_key_file"];
-const NAMESPACE: &[&str] = &["name", "subscribe", "publish", "presence", "history"];
+const NAMESPACE: &[&str] =
+    &["name", "subscribe", "publish", "presence", "history", "slow", "slow_events", "slow_bytes"];
+const WHO_MAY: &[&str] = &["subscribe", "publish", "presence", "history"];

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use toml::Value;
 
 use super::value::{Kind, Setting};
-use crate::auth::{Algorithm, Namespace};
+use crate::{
+    auth::{Algorithm, Namespace},
+    session::SlowRule,
+};
 
 /// One key of the configuration.
 #[derive(Debug)]
@@ -295,6 +298,8 @@ pub struct Lists {
     pub auth_keys: Vec<AuthKey>,
     /// Who may do what in the channels of a namespace.
     pub namespaces: Vec<(String, Namespace)>,
+    /// What a session gets of a namespace's channel in which it fell behind.
+    pub slow: Vec<(String, SlowRule)>,
 }
 
 /// A key that clients' tokens are proven by.

@@ -81,6 +81,7 @@ pub(super) fn gateway(settings: &Settings, is_loopback: bool) -> anyhow::Result<
             subscriptions: limits.subscriptions,
             ..Limits::default()
         },
+        slow: settings.slow(),
         presence_grace_ms: session.presence_grace_ms,
         presence_members: limits.presence_members as usize,
         presence_bytes: limits.presence_bytes,

@@ -19,6 +19,7 @@ mod nodes;
 mod presence;
 mod probes;
 mod resume;
+mod slow;
 mod timers;
 mod volatile;
 mod window;

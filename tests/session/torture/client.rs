@@ -6,8 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use throughline_wire::{
-    DownFrame, ErrorCode, Gap, Item, Payload, Position, Reply, RetryReason, SessionId, Subscribed, Token,
-    Unsubscribed,
+    DownFrame, ErrorCode, Item, Payload, Reply, RetryReason, SessionId, Subscribed, Token, Unsubscribed,
     frame::{ErrorFrame, Items, Welcome},
 };
 
@@ -377,8 +376,9 @@ impl Client {
             Item::Gap(gap) => {
                 let channel = truth.index(gap.channel.as_ref().expect("a gap of a channel"));
                 let view = self.views.get_mut(&channel);
-                view.unwrap_or_else(|| panic!("{item:?}: not subscribed")).gap(&truth.channels[channel], gap);
-                count_gap(gap, coverage);
+                let view = view.unwrap_or_else(|| panic!("{item:?}: not subscribed"));
+                view.gap(&truth.channels[channel], gap, &truth.behind);
+                Met::gap(gap).into_iter().for_each(|met| coverage.met(met));
             }
             Item::Subscribed(subscribed) => self.hear_subscribed(subscribed, truth),
             Item::Unsubscribed(unsubscribed) => self.hear_unsubscribed(unsubscribed, truth),
@@ -557,12 +557,4 @@ fn assert_unchanged(number: u64, before: &Item, now: &Item) {
         _ => false,
     };
     assert!(becomes_gap, "L14: item {number} was {before:?} and is {now:?}");
-}
-
-fn count_gap(gap: &Gap, coverage: &mut Coverage) {
-    let span = |from: Position| from.epoch == gap.to.epoch && from.offset.next() == gap.to.offset;
-    coverage.met(if gap.exact { Met::GapExact } else { Met::GapInexact });
-    if gap.exact && gap.from.is_some_and(span) {
-        coverage.met(Met::GapResent);
-    }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use throughline_wire::{Gap, GapReason, Position};
+
 macro_rules! coverage {
     ($($variant:ident = $name:literal,)+) => {
         /// Something that has to happen often for the run to mean anything.
@@ -32,9 +34,11 @@ coverage! {
     ResumedByTag = "resume by tag",
     JournalSlid = "resume below the floor of a journal that slid",
     SessionLost = "resume of a session that is gone",
-    GapExact = "exact gap",
+    GapExact = "gap of what a log lost",
     GapInexact = "gap over a change of epoch",
     GapResent = "numbered event lost before it was sent again",
+    GapConflated = "gap of what newer events stand for",
+    GapSkipped = "gap up to the newest event",
     CommandsHeld = "command ahead of its turn",
     VolatileTold = "volatile told",
     VolatileMissed = "volatile passed over",
@@ -44,6 +48,20 @@ coverage! {
     PresenceAway = "member away for longer than the grace",
     PresenceForsaken = "member listed for a while where a rebuild did not name it",
     PresenceKept = "member back within the grace",
+}
+
+impl Met {
+    /// What a gap is.
+    pub(super) fn gap(gap: &Gap) -> Vec<Self> {
+        let is_of_one = |from: Position| from.epoch == gap.to.epoch && from.offset.next() == gap.to.offset;
+        match gap.reason {
+            GapReason::Conflated => vec![Self::GapConflated],
+            GapReason::Overflow if gap.exact => vec![Self::GapSkipped],
+            _ if !gap.exact => vec![Self::GapInexact],
+            _ if gap.from.is_some_and(is_of_one) => vec![Self::GapExact, Self::GapResent],
+            _ => vec![Self::GapExact],
+        }
+    }
 }
 
 /// How often each was met.

@@ -78,12 +78,12 @@ impl Plain {
             }
             Item::Gap(gap) => {
                 let channel = truth.index(gap.channel.as_ref().expect("a gap of a channel"));
-                coverage.met(if gap.exact { Met::GapExact } else { Met::GapInexact });
+                Met::gap(gap).into_iter().for_each(|met| coverage.met(met));
                 let history = &truth.channels[channel];
                 match self.views.get_mut(&channel) {
                     Some(view) => {
                         view.is_confirmed |= gap.from.is_none(); // L13: told instead of `subscribed`
-                        view.gap(history, gap);
+                        view.gap(history, gap, &truth.behind);
                     }
                     None => {
                         assert!(gap.from.is_none(), "{gap:?}: not subscribed");

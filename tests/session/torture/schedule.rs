@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use throughline::session::{Ending, Goodbye, SessionConfig, TokenKeys};
+use throughline::session::{Ending, Goodbye, SessionConfig, SlowPolicy, SlowRule, SlowRules, TokenKeys};
 use throughline_wire::{ChannelName, Codec, DecodeLimits, DownFrame, Item, SessionId, frame::Limits};
 
 use super::{
@@ -150,7 +150,11 @@ impl World {
         }
         config.links = random.within(2..=4) as usize;
         config.presence_grace_ms = *random.pick(&[0, 500, 5_000, 30_000]);
-        let channels = random.within(1..=4) as usize;
+        let truth = Truth::new(random.within(1..=4) as usize, &mut random);
+        let slow = SlowPolicy::ALL
+            .iter()
+            .map(|policy| (policy.as_str(), SlowRule { policy: *policy, ..truth.behind }));
+        config.slow = SlowRules::new(slow);
         let kinds = [Kind::Poll, Kind::Duplex, Kind::Down];
         let mut kinds: Vec<Kind> = kinds.into_iter().filter(|_| random.chance(2, 3)).collect();
         if kinds.is_empty() {
@@ -163,7 +167,7 @@ impl World {
         let weights = WEIGHTS.iter().map(weight).collect();
         let clients = (0..random.within(1..=3)).map(|index| Client::new(format!("i{index}"))).collect();
         Self {
-            truth: Truth::new(channels, &mut random),
+            truth,
             random,
             time: 1_000_000,
             gateway: Gateway::new(config),

@@ -7,22 +7,26 @@ use std::sync::Arc;
 
 use throughline::{
     channel::{Channel, NewEvent, NewVolatile, Retention},
-    session::Now,
+    session::{Now, SlowPolicy, SlowRule},
 };
 use throughline_wire::{ChannelName, Epoch, Json, Payload, Position};
 
 use super::random::Random;
 
-/// Every channel, and how much their logs keep.
+/// Every channel, how much their logs keep, and who is behind in them.
 pub(super) struct Truth {
     pub(super) channels: Vec<History>,
     retention: Retention,
+    /// The bounds past which a session is behind, whatever the policy of the channel.
+    pub(super) behind: SlowRule,
     published: u64,
 }
 
 /// All that was ever said in one channel.
 pub(super) struct History {
     pub(super) channel: Arc<Channel>,
+    /// What a session gets that falls behind: its namespace says so.
+    pub(super) policy: SlowPolicy,
     eras: Vec<Era>,
 }
 
@@ -37,6 +41,8 @@ struct Era {
 struct Published {
     id: u64,
     time: u64,
+    key: Option<&'static str>,
+    bytes: u64,
 }
 
 /// A position, in an order: epochs by age, then offsets.
@@ -53,13 +59,18 @@ impl Truth {
             bytes: usize::MAX,
             age_ms: *random.pick(&[1_000, 60_000, u64::MAX]),
         };
+        let behind = SlowRule {
+            events: random.within(1..=6),
+            bytes: *random.pick(&[1, 100, u64::MAX]),
+            ..SlowRule::new(SlowPolicy::Replay)
+        };
         let channels = (0..channels).map(|index| History::new(index, random)).collect();
-        Self { channels, retention, published: 0 }
+        Self { channels, retention, behind, published: 0 }
     }
 
     /// Which channel has this name.
     pub(super) fn index(&self, name: &ChannelName) -> usize {
-        let index = name.as_str().strip_prefix('c').and_then(|digits| digits.parse().ok());
+        let index = name.as_str().split_once(':').and_then(|(_, digits)| digits.parse().ok());
         index.filter(|index| *index < self.channels.len()).expect("a channel of the model")
     }
 
@@ -77,10 +88,12 @@ impl Truth {
             bytes.resize(8 + padding, 0xfe);
             Payload::Bytes(bytes.into())
         };
+        let key = *random.pick(&[None, Some("a"), Some("b"), Some("c")]);
+        let bytes = payload.len() as u64;
         let history = &mut self.channels[index];
-        let position =
-            history.channel.append(NewEvent { payload, ..NewEvent::default() }, time, &self.retention);
-        history.era_mut().events.push(Published { id, time });
+        let event = NewEvent { payload, key: key.map(Into::into), ..NewEvent::default() };
+        let position = history.channel.append(event, time, &self.retention);
+        history.era_mut().events.push(Published { id, time, key, bytes });
         history.keep(time, &self.retention);
         assert_eq!(position, history.position(history.head()), "an event gets the next offset");
         history.compare();
@@ -105,10 +118,11 @@ impl Truth {
 
 impl History {
     fn new(index: usize, random: &mut Random) -> Self {
-        let name = ChannelName::parse(&format!("c{index}")).expect("a legal name");
+        let policy = *random.pick(SlowPolicy::ALL);
+        let name = ChannelName::parse(&format!("{policy}:{index}")).expect("a legal name");
         let epoch = Epoch::from_random(random.number());
         let channel = Arc::new(Channel::new(name, epoch));
-        Self { channel, eras: vec![Era { epoch, events: Vec::new(), trimmed: 0 }] }
+        Self { channel, policy, eras: vec![Era { epoch, events: Vec::new(), trimmed: 0 }] }
     }
 
     /// Drops the oldest events, so many as are there.
@@ -157,6 +171,22 @@ impl History {
     /// Whether nothing at or before a place can be had any more.
     pub(super) fn is_gone(&self, place: Place) -> bool {
         place.era + 1 < self.eras.len() || place.offset <= self.eras[place.era].trimmed as u64
+    }
+
+    /// Whether a newer event of the same key stands for each event after `from` up to `to`, which are of one epoch.
+    pub(super) fn are_outdated(&self, from: Place, to: Place) -> bool {
+        let events = &self.eras[to.era].events;
+        (from.offset..to.offset).all(|at| {
+            let at = at as usize;
+            events[at + 1..].iter().any(|later| later.key == events[at].key)
+        })
+    }
+
+    /// Whether somebody who has everything up to a place may have been behind by these bounds, at some time until now.
+    pub(super) fn may_be_behind(&self, place: Place, bounds: &SlowRule) -> bool {
+        let unsent = &self.eras[place.era].events[place.offset as usize..];
+        let bytes = || unsent.iter().map(|event| event.bytes).sum::<u64>();
+        unsent.len() as u64 > bounds.events || unsent.len() > 1 && bytes() > bounds.bytes
     }
 
     /// Whether everything after a position is held.

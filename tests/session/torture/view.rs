@@ -3,6 +3,7 @@
 //! Each event after the place of the subscription comes once, in order, or lies in one gap that was told. There is no
 //! third way: a view knows at every moment what must come next.
 
+use throughline::session::{SlowPolicy, SlowRule};
 use throughline_wire::{Event, Gap, GapReason, Subscribed};
 
 use super::truth::{History, Place, event_id};
@@ -63,7 +64,8 @@ impl View {
         self.place = next;
     }
 
-    pub(super) fn gap(&mut self, history: &History, gap: &Gap) {
+    /// A gap, told by a session that is behind in a channel past these bounds.
+    pub(super) fn gap(&mut self, history: &History, gap: &Gap, behind: &SlowRule) {
         assert!(self.is_confirmed, "a gap before `subscribed`: {gap:?}");
         match gap.from {
             Some(from) => assert_eq!(history.place(from), self.place, "a gap begins where the client is"),
@@ -71,16 +73,33 @@ impl View {
         }
         let to = history.place(gap.to);
         assert!(to > self.place || gap.from.is_none() && to == self.place, "{gap:?} at {:?}", self.place);
-        // What is still held is replayed: a gap names only what is gone.
-        let may_drop_held = gap.reason == GapReason::Overflow;
-        assert!(may_drop_held || to.offset == 0 || history.is_gone(to), "a gap over what is held: {gap:?}");
-        assert!(!may_drop_held || !gap.exact, "an overflow is an upper bound: {gap:?}");
-        if to.era == self.place.era && !may_drop_held {
-            assert!(gap.exact, "within an epoch a gap is exact: {gap:?}");
+        if gap.reason == GapReason::Overflow && !gap.exact {
+            // L13: an upper bound, whatever is held.
+        } else if let GapReason::Conflated | GapReason::Overflow = gap.reason {
+            assert_eq!(to.era, self.place.era, "what is left out is of one epoch: {gap:?}");
+            assert!(gap.exact, "what is left out is told exactly: {gap:?}");
+            assert!(!self.is_gap_due, "what is not held is told before what is left out: {gap:?}");
+            self.left_out(history, gap, to, behind);
         } else {
-            assert!(!gap.exact, "over a change of epoch nobody knows what is missing: {gap:?}");
+            // What is still held is replayed: such a gap names only what is gone.
+            assert!(to.offset == 0 || history.is_gone(to), "a gap over what is held: {gap:?}");
+            let is_within = to.era == self.place.era;
+            assert_eq!(gap.exact, is_within, "exact within an epoch, unknown over a change of it: {gap:?}");
         }
         self.place = to;
         self.is_gap_due = false;
+    }
+
+    /// What a session that fell behind was not sent, by the policy of the channel.
+    fn left_out(&self, history: &History, gap: &Gap, to: Place, behind: &SlowRule) {
+        if gap.reason == GapReason::Conflated {
+            assert_eq!(history.policy, SlowPolicy::Latest, "{gap:?}");
+            assert!(history.are_outdated(self.place, to), "the newest of a key is left out: {gap:?}");
+        } else {
+            assert_eq!(history.policy, SlowPolicy::Gap, "{gap:?}");
+            assert!(history.may_be_behind(self.place, behind), "{gap:?}, although it is not behind");
+            let next = Place { offset: to.offset + 1, ..to };
+            assert!(history.id(next).is_some(), "the newest is left out: {gap:?}");
+        }
     }
 }

@@ -27,7 +27,7 @@ use throughline::{
     channel::{Channel, Listener, NewEvent, NewVolatile, Retention},
     session::{
         Dropped, Effect, Ending, Goodbye, LinkId, LinkKind, LinkSpec, Now, Opening, Output, Parting, Session,
-        SessionConfig, SubscribeRequest, TokenKeys, UnsubscribeRequest, Via,
+        SessionConfig, SubscribeRequest, Tally, TokenKeys, UnsubscribeRequest, Via,
     },
 };
 use throughline_wire::{
@@ -322,6 +322,16 @@ impl World {
         }
     }
 
+    /// One event after the other is published, each the latest of its key; `-` is none.
+    pub(crate) fn publish_keys(&mut self, channel: &str, keys: &str) {
+        let channel = self.channel(channel);
+        for key in keys.split(' ') {
+            let key = (key != "-").then(|| key.into());
+            channel.append(NewEvent { key, ..NewEvent::default() }, self.now.wall_ms, &Retention::default());
+            channel.wake();
+        }
+    }
+
     /// Somebody else says things in a channel that are not kept.
     pub(crate) fn whisper(&mut self, channel: &str, count: usize) {
         let channel = self.channel(channel);
@@ -450,6 +460,11 @@ impl World {
     /// The session, to be asked.
     pub(crate) const fn session(&self) -> &Session {
         &self.session
+    }
+
+    /// What the session has counted since it was last asked.
+    pub(crate) fn tally(&mut self) -> Tally {
+        self.session.take_tally()
     }
 
     /// The session's channels and places, as `a e1:3`.
