@@ -2,7 +2,10 @@
 
 use std::ffi::OsString;
 
-use throughline::cli::config::{Layers, Settings, describe};
+use throughline::{
+    cli::config::{Layers, Settings, describe},
+    session::{SlowPolicy, SlowRule},
+};
 
 use crate::kit::issued::{Folder, Issued};
 
@@ -270,4 +273,37 @@ fn token_keys_are_checked() {
     refused(layers(&twice, &[], &[]), &["twice"]);
     refused(layers("[[token_keys]]\nid = \"a\"", &[], &[]), &["either `secret` or `secret_file`"]);
     refused(layers("[[token_keys]]\nid = \"a\"\nsecret_file = \"/nowhere\"", &[], &[]), &["/nowhere"]);
+}
+
+#[test]
+fn what_slow_sessions_get_is_said_by_namespace_and_leaves_open_who_may_do_what() {
+    let namespace = |members: &str| format!("[[namespaces]]\nname = \"price\"\n{members}\n");
+    let lists = |members: &str| settings(&namespace(members), &[], &[]).lists;
+    let both = lists("slow = \"latest\"\nslow_events = 10");
+    let rule = SlowRule { events: 10, ..SlowRule::new(SlowPolicy::Latest) };
+    assert_eq!((both.namespaces.len(), both.slow), (0, vec![("price".to_owned(), rule)]));
+    let both = lists("slow = \"gap\"\nslow_bytes = 1_000\nsubscribe = \"anyone\"");
+    let rule = SlowRule { bytes: 1_000, ..SlowRule::new(SlowPolicy::Gap) };
+    assert_eq!((both.namespaces.len(), both.slow), (1, vec![("price".to_owned(), rule)]));
+    let neither = lists("");
+    assert_eq!((neither.namespaces.len(), neither.slow.len()), (1, 0));
+}
+
+#[test]
+fn what_slow_sessions_get_is_checked() {
+    let namespace = |members: &str| format!("[[namespaces]]\nname = \"price\"\n{members}\n");
+    for (members, said) in [
+        ("slow = \"newest\"", "one of replay, latest, gap"),
+        ("slow = \"latest\"\nslow_events = 0", "`slow_events` has to be a whole number from 1"),
+        ("slow = \"gap\"\nslow_bytes = \"1 MiB\"", "`slow_bytes` has to be a whole number from 1"),
+        ("slow_events = 10", "`slow`"),
+        ("slow = \"latest\"\nslow_event = 10", "did you mean `slow_events`?"),
+        ("slow = \"latest\"\nslow_events = 1000", "below `retention.events`, 1000, not 1000"),
+    ] {
+        refused(layers(&namespace(members), &[], &[]), &["namespaces", said]);
+    }
+    let twice = namespace("slow = \"gap\"").repeat(2);
+    refused(layers(&twice, &[], &[]), &["two rules for \"price\""]);
+    let apart = [namespace("slow = \"gap\""), namespace("subscribe = \"anyone\"")].concat();
+    refused(layers(&apart, &[], &[]), &["two rules for \"price\""]);
 }

@@ -12,6 +12,7 @@ mod config;
 mod kit;
 mod metrics;
 mod presence;
+mod slow;
 mod strangers;
 mod tls;
 mod volatile;
