@@ -12,6 +12,7 @@ use std::{
 use throughline::{
     broker::MemoryConfig,
     channel::{NewEvent, Retention},
+    session::{SessionConfig, SlowPolicy, SlowRule, SlowRules},
     upstream::Intent,
 };
 use throughline_client::{
@@ -64,9 +65,12 @@ struct Away {
 }
 
 async fn away(via: Via, memory: MemoryConfig) -> Away {
+    away_in(via, quick_sessions(), memory).await
+}
+
+async fn away_in(via: Via, sessions: SessionConfig, memory: MemoryConfig) -> Away {
     let gateway =
-        TestGateway::start_with_webtransport(|builder| builder.session(quick_sessions()).memory(memory))
-            .await;
+        TestGateway::start_with_webtransport(|builder| builder.session(sessions).memory(memory)).await;
     let front = Front::peaceful(gateway.address).await;
     let (session, mut events) = connect(&front, via);
     session.subscribe(channel(), SubscribeFrom::Now).await.expect("everybody may");
@@ -166,6 +170,27 @@ async fn when_the_log_is_trimmed_what_is_held_is_replayed_and_the_gap_names_what
     }
 }
 
+/// What a client that fell behind is not sent it is told, whatever carries it, and goes on from there.
+#[tokio::test]
+async fn of_a_channel_of_which_the_latest_counts_the_newest_of_each_key_comes_back() {
+    for via in EVERY {
+        let rule = SlowRule { events: 10, ..SlowRule::new(SlowPolicy::Latest) };
+        let sessions = SessionConfig { slow: SlowRules::new([("*", rule)]), ..quick_sessions() };
+        let mut away = away_in(via, sessions, roomy()).await;
+        for number in 1..=1_000 {
+            let key = Some(format!("k{}", number % 2).into());
+            let event = NewEvent { key, ..event(number, 0) };
+            away.gateway.handle.publish(&channel(), event).await.expect("there is room");
+        }
+        away.come_back();
+        let (offsets, gaps) = away.read_until(1_001).await;
+        assert_eq!(offsets, [1_000, 1_001], "{via}");
+        let [gap] = &gaps[..] else { panic!("{via}: one gap, not {gaps:?}") };
+        assert_eq!(gap.from.map(|from| from.offset.get()), Some(1), "{via}");
+        assert_eq!((gap.to.offset.get(), gap.exact, gap.reason), (999, true, GapReason::Conflated), "{via}");
+    }
+}
+
 /// The position is the session's from the subscription on, not from the first event.
 #[tokio::test]
 async fn a_cut_before_the_first_event_is_recovered() {
@@ -189,7 +214,7 @@ async fn a_lost_first_answer_leaves_one_session_and_applies_no_command_twice() {
     for via in EVERY {
         let applied = Applied::default();
         let handler = applied.clone();
-        let sessions = throughline::session::SessionConfig { provisional_ms: 300, ..quick_sessions() };
+        let sessions = SessionConfig { provisional_ms: 300, ..quick_sessions() };
         let gateway =
             TestGateway::start_with_webtransport(|builder| builder.session(sessions).handler(handler)).await;
         // The request goes up whole; of the answer nothing, or not all, comes down.

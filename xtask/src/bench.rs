@@ -7,7 +7,7 @@
 //!
 //! [`server`] starts and ends processes; what is printed here is what docs/benchmarks.md shows.
 
-mod server;
+pub(crate) mod server;
 
 use anyhow::Result;
 use serde_json::Value;

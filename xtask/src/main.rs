@@ -3,7 +3,7 @@
 //! `test` is the one front door: whatever the project claims of itself is checked there, and continuous integration
 //! calls nothing else. `check` is its quick part, for between two edits. `torture` plays the session core's hostile
 //! schedules for as long as one likes, `faults` sees them find what is planted. `client` bundles the TypeScript client for the
-//! page at `/`. `bench` measures whole processes, `networks` what a client makes of hostile networks, `herd`
+//! page at `/`. `bench` measures whole processes, `slow` what slow clients do to fast ones, `networks` what a client makes of hostile networks, `herd`
 //! what a gateway meets when all its clients come back.
 //!
 //! Read on in [`gate`] for the list of checks, in [`needs`] for what they need beyond Rust and how it is found or
@@ -17,6 +17,7 @@ mod gate;
 mod herd;
 mod needs;
 mod networks;
+mod slow;
 mod steps;
 
 use std::process::ExitCode;
@@ -57,6 +58,12 @@ fn main() -> ExitCode {
             let mut steps = Steps::begin();
             let outcome = cargo::Workspace::enter()
                 .and_then(|workspace| steps.check("whole processes", || bench::bench(&workspace, quick)));
+            (steps, outcome)
+        }
+        Task::Slow { quick } => {
+            let mut steps = Steps::begin();
+            let outcome = cargo::Workspace::enter()
+                .and_then(|workspace| steps.check("slow consumers", || slow::slow(&workspace, quick)));
             (steps, outcome)
         }
         Task::Herd => {
@@ -118,6 +125,12 @@ enum Task {
     },
     /// What a delivery, a resume and a session at rest cost the gateway, beside a bare writer. Wants two idle cores.
     Bench {
+        /// Once, and less of everything: shows that it runs, not what it costs.
+        #[arg(long)]
+        quick: bool,
+    },
+    /// What 1,000 clients that read one byte a second do to 1,000 fast ones: fails past 1.2 x. Wants two idle cores.
+    Slow {
         /// Once, and less of everything: shows that it runs, not what it costs.
         #[arg(long)]
         quick: bool,

@@ -305,7 +305,7 @@ fn post(path: &str, body: &str) -> Vec<u8> {
 }
 
 /// A client's text message: masked (RFC 6455, 5.3), with a mask that changes nothing.
-fn frame(message: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn frame(message: &[u8], out: &mut Vec<u8>) {
     match message.len() {
         length @ ..126 => out.extend_from_slice(&[0x81, 0x80 | length as u8]),
         length => {

@@ -39,6 +39,16 @@ pub(crate) struct Fleet {
     reached: Vec<usize>,
     /// Events that all clients have.
     pub(crate) complete: usize,
+    /// What each delivery took, from when it is [asked for](Fleet::time_deliveries).
+    deliveries: Option<Deliveries>,
+}
+
+/// When events were published, and how long each took to each client.
+struct Deliveries {
+    /// How many events there were before.
+    before: usize,
+    published: Vec<Instant>,
+    waits_ms: Vec<f64>,
 }
 
 impl Fleet {
@@ -58,6 +68,7 @@ impl Fleet {
             due: VecDeque::new(),
             reached: Vec::new(),
             complete: 0,
+            deliveries: None,
         })
     }
 
@@ -126,7 +137,22 @@ impl Fleet {
 
     /// Publishes an event, if a publisher is idle.
     pub(crate) fn publish(&mut self) -> Result<bool> {
-        self.publishers.publish(self.poll.registry())
+        let is_published = self.publishers.publish(self.poll.registry())?;
+        if let Some(deliveries) = self.deliveries.as_mut().filter(|_| is_published) {
+            deliveries.published.push(Instant::now());
+        }
+        Ok(is_published)
+    }
+
+    /// Times each delivery of what is published from now on; all clients have what was published before.
+    pub(crate) fn time_deliveries(&mut self) {
+        let before = self.complete;
+        self.deliveries = Some(Deliveries { before, published: Vec::new(), waits_ms: Vec::new() });
+    }
+
+    /// The milliseconds that each delivery took.
+    pub(crate) fn waits_ms(&mut self) -> Vec<f64> {
+        self.deliveries.take().map_or_else(Vec::new, |deliveries| deliveries.waits_ms)
     }
 
     fn slowest(&self) -> Option<&Client> {
@@ -173,6 +199,11 @@ impl Fleet {
         let events = before as usize..client.events as usize;
         if self.reached.len() < events.end {
             self.reached.resize(events.end, 0);
+        }
+        if let Some(deliveries) = &mut self.deliveries {
+            let timed = events.clone().filter_map(|event| event.checked_sub(deliveries.before));
+            let published = timed.filter_map(|event| deliveries.published.get(event));
+            deliveries.waits_ms.extend(published.map(|at| at.elapsed().as_secs_f64() * 1e3));
         }
         for count in &mut self.reached[events] {
             *count += 1;

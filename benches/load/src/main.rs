@@ -6,16 +6,19 @@
 //! they check that each event comes once and in order.
 //!
 //! Read on in [`ceiling`] for what the gateway is compared with, in [`client`] for what a client says, in [`fleet`] for
-//! how many of them run ([`webtransport`] for QUIC), and in the scenes: [`fanout`], [`resume`], [`memory`].
+//! how many of them run ([`webtransport`] for QUIC), and in the scenes: [`fanout`], [`resume`], [`memory`], [`paced`] and
+//! [`slow`].
 
 mod ceiling;
 mod client;
 mod fanout;
 mod fleet;
 mod memory;
+mod paced;
 mod process;
 mod publishers;
 mod resume;
+mod slow;
 mod webtransport;
 mod wire;
 
@@ -37,6 +40,10 @@ fn main() -> anyhow::Result<()> {
         Scene::Resume { server, transport, clients, missed } => {
             resume::run(&server, transport, clients, missed)
         }
+        Scene::Paced { server, clients, warm_up, events, rate } => {
+            paced::run(&server, paced::Plan { clients, warm_up, events, rate })
+        }
+        Scene::Slow { server, clients } => slow::run(&server, clients),
         Scene::Memory { server, kind: memory::Kind::Webtransport, warm_up, sessions } => {
             webtransport::hold(&server, warm_up, sessions)
         }
@@ -90,6 +97,28 @@ enum Scene {
         /// Events that each client misses.
         #[arg(long, default_value_t = 100)]
         missed: usize,
+    },
+    /// Publish at a steady rate to many WebSockets; print how long deliveries take, and the memory meanwhile.
+    Paced {
+        #[command(flatten)]
+        server: Server,
+        #[arg(long, default_value_t = 1_000)]
+        clients: usize,
+        /// Events that are not measured, before those that are.
+        #[arg(long, default_value_t = 1_500)]
+        warm_up: usize,
+        #[arg(long, default_value_t = 400)]
+        events: usize,
+        /// Events published each second.
+        #[arg(long, default_value_t = 20.0)]
+        rate: f64,
+    },
+    /// Read one byte a second of each of many WebSockets until the standard input ends; print a line once all are subscribed.
+    Slow {
+        #[command(flatten)]
+        server: Server,
+        #[arg(long, default_value_t = 1_000)]
+        clients: usize,
     },
     /// Hold many sessions; print what each costs the server's memory.
     Memory {

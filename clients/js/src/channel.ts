@@ -121,7 +121,7 @@ export interface SubscribeOptions<State = unknown> {
   readonly presence?: boolean;
   /**
    * Fetches the state that the channel's events change, with the position that it is as of. Called at once, beside the
-   * subscription; after a gap; and when `subscribe` asks for it on a channel that is held. Events wait for it, those at
+   * subscription; after a gap, unless newer events stand for what is missing (`conflated`); and when `subscribe` asks for it on a channel that is held. Events wait for it, those at
    * or before its position are dropped. What it throws, and what is no snapshot, is tried again, 1 s apart at first and 30 s at most. `signal`
    * is aborted when nobody wants it any more.
    */

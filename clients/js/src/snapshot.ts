@@ -10,7 +10,8 @@
  * All of this is one comparison. `need` is the place that a snapshot has to have reached for the events that follow to go
  * on from it: where the subscription began, the end of the last gap, an event that was dropped since too many waited. A
  * snapshot that is not there yet, or that is of another epoch (epochs have no order, docs/protocol.md, Events and gaps:
- * what lies between is unknown, as after a gap), is not told but fetched again.
+ * what lies between is unknown, as after a gap), is not told but fetched again. A gap whose reason is `conflated` is none
+ * in this sense: newer events stand for those that it names.
  */
 
 import type { ChannelEvent, Happening, Snapshot, SnapshotReason, SubscribeOptions } from './channel.js';
@@ -87,6 +88,11 @@ export class Snapshots {
   gap(gap: Gap & { readonly channel: string }): void {
     // What the snapshot has is not missing.
     if (reaches(this.#covered, gap.to)) return;
+    // Newer events stand for what was left out, and follow: the view stays right without another snapshot.
+    if (gap.reason === 'conflated') {
+      if (!this.#waiting) this.#options.tell(gap);
+      return;
+    }
     this.#options.tell(gap);
     this.#need = gap.to;
     this.#waiting = [];

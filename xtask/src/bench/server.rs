@@ -1,7 +1,7 @@
 //! The processes of a bench: a server on one core, its load on another.
 
 use std::io::{BufRead, BufReader, Lines};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -19,6 +19,7 @@ pub(crate) struct Programs {
 /// The cores of the server and of its load.
 const SERVER_CORE: &str = "0";
 const LOAD_CORE: &str = "1";
+const SPAWN: &str = "taskset (util-linux) starts a program on a core of its own";
 
 impl Programs {
     /// Builds them.
@@ -49,9 +50,13 @@ pub(crate) struct Running<'a> {
 impl<'a> Running<'a> {
     /// Starts the gateway: one worker thread, everything else as it is by default.
     pub(crate) fn gateway(programs: &'a Programs) -> Result<Self> {
-        let arguments = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
-        let mut command = on_core(SERVER_CORE, &programs.gateway);
-        command.args(arguments).args(["--set", "runtime.worker_threads=1"]);
+        Self::start(programs, serve(programs))
+    }
+
+    /// The same with a configuration of its own.
+    pub(crate) fn gateway_with(programs: &'a Programs, config: &Path) -> Result<Self> {
+        let mut command = serve(programs);
+        command.arg("--config").arg(config);
         Self::start(programs, command)
     }
 
@@ -68,7 +73,7 @@ impl<'a> Running<'a> {
             .stdout(Stdio::piped())
             .stderr(Stdio::null()) // a line for each link that ends
             .spawn()
-            .context("taskset (util-linux) starts the server on a core of its own")?;
+            .context(SPAWN)?;
         let mut said = BufReader::new(process.stdout.take().context("its output is piped")?).lines();
         let mut address = |name: &str| -> Result<String> {
             for line in said.by_ref() {
@@ -89,11 +94,51 @@ impl<'a> Running<'a> {
 
     /// Plays a scene against it; gives what the load prints.
     pub(crate) fn load(&self, scene: &str, arguments: &[&str]) -> Result<Value> {
+        let printed = output(&mut self.scene(scene, arguments))?;
+        serde_json::from_str(&printed).with_context(|| format!("the load prints JSON, not {printed}"))
+    }
+
+    /// Begins a scene that goes on until it is [ended](Scene::end); waits until it says that it has begun.
+    pub(crate) fn begin(&self, scene: &str, arguments: &[&str]) -> Result<Scene> {
+        let mut command = self.scene(scene, arguments);
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context(SPAWN)?;
+        let mut said = BufReader::new(process.stdout.take().context("its output is piped")?).lines();
+        let begun = said.next().transpose()?;
+        let scene = Scene { process, _said: said };
+        begun.map(|_| scene).context("the scene ends before it has begun")
+    }
+
+    fn scene(&self, scene: &str, arguments: &[&str]) -> Command {
         let mut command = on_core(LOAD_CORE, &self.programs.load);
         command.arg(scene).args(["--address", &self.clients, "--admin", &self.admin]);
         command.args(["--pid", &self.process.id().to_string()]).args(arguments);
-        let printed = output(&mut command)?;
-        serde_json::from_str(&printed).with_context(|| format!("the load prints JSON, not {printed}"))
+        command
+    }
+}
+
+/// A scene that goes on. Dropping it ends it.
+pub(crate) struct Scene {
+    process: Child,
+    _said: Lines<BufReader<ChildStdout>>,
+}
+
+impl Scene {
+    /// Ends it, and says whether it went as it should.
+    pub(crate) fn end(mut self) -> Result<()> {
+        drop(self.process.stdin.take());
+        let status = self.process.wait()?;
+        if !status.success() {
+            bail!("a scene beside this one failed: {status}");
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
@@ -103,6 +148,14 @@ impl Drop for Running<'_> {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// The gateway, with one worker thread on its core.
+fn serve(programs: &Programs) -> Command {
+    let mut command = on_core(SERVER_CORE, &programs.gateway);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    command.args(["--set", "runtime.worker_threads=1"]);
+    command
 }
 
 /// taskset becomes the program that it starts, so the process is the program's.

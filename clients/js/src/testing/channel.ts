@@ -9,12 +9,16 @@ export interface Published extends Payload {
   readonly sender?: Sender;
 }
 
+/** Why events are not there any more. */
+export type Loss = 'trimmed' | 'conflated';
+
 export class FakeChannel {
   readonly name: string;
   readonly members = new Map<string, Member>();
   #epoch = 1;
   #head = 0;
   #events: Event[] = [];
+  #loss: Loss = 'trimmed';
 
   constructor(name: string) {
     this.name = name;
@@ -32,9 +36,10 @@ export class FakeChannel {
   }
 
   /** So many events were, and are not kept. */
-  lose(count: number): void {
+  lose(count: number, loss: Loss): void {
     this.#head += count;
     this.#events = [];
+    this.#loss = loss;
   }
 
   /** Begins anew: what was is not known any more. */
@@ -45,11 +50,11 @@ export class FakeChannel {
   }
 
   /** What follows a place: an event, where a hole ends, or nothing yet. */
-  after({ epoch, offset }: Position): Event | { readonly to: Position; readonly reason: 'epoch' | 'trimmed' } | undefined {
+  after({ epoch, offset }: Position): Event | { readonly to: Position; readonly reason: 'epoch' | Loss } | undefined {
     const { position } = this;
     const before = { epoch: position.epoch, offset: (this.#events[0]?.offset ?? this.#head + 1) - 1 };
     if (epoch !== position.epoch || offset > position.offset) return { to: before, reason: 'epoch' };
-    if (offset < before.offset) return { to: before, reason: 'trimmed' };
+    if (offset < before.offset) return { to: before, reason: this.#loss };
     return this.#events.find((event) => event.offset === offset + 1);
   }
 

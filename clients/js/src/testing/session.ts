@@ -275,7 +275,7 @@ export class FakeSession {
         if (!next) break;
         if ('to' in next) {
           const { to, reason } = next;
-          this.#items.push({ type: 'gap', channel, from: place, to, exact: reason === 'trimmed', reason });
+          this.#items.push({ type: 'gap', channel, from: place, to, exact: reason !== 'epoch', reason });
           place = to;
         } else {
           this.#items.push(next);

@@ -123,6 +123,30 @@ test('after a gap the view is stale, events wait, and another snapshot is fetche
   assert.deepEqual(words.slice(4), ['sixteen', '17', '(live)']);
 });
 
+test('a gap that newer events stand for is told, and leaves the view as it is', async () => {
+  const { gateway, clock, source, words } = begin();
+  await clock.advance(1_000);
+  source.answer('five', at(5));
+  await clock.advance(0);
+  gateway.gap('room', { events: 10, conflated: true });
+  gateway.publish('room', 16);
+  await clock.advance(100);
+  assert.deepEqual(words, ['five', '(live)', 'gap to 15', '16']);
+  assert.equal(source.calls.length, 1, 'no other snapshot is fetched');
+});
+
+test('a gap that newer events stand for is nothing to a view that waits for its snapshot', async () => {
+  const { gateway, clock, source, words } = begin();
+  await clock.advance(1_000);
+  gateway.gap('room', { events: 10, conflated: true });
+  gateway.publish('room', 16);
+  await clock.advance(100);
+  source.answer('nine', at(9));
+  await clock.advance(0);
+  assert.deepEqual(words, ['nine', '16', '(live)']);
+  assert.equal(source.calls.length, 1);
+});
+
 test('a gap that the snapshot covers is none', async () => {
   const { gateway, clock, source, words } = begin();
   await clock.advance(1_000);

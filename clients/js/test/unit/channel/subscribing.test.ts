@@ -191,6 +191,22 @@ test('what is told before anybody listens waits for the first who does', async (
   assert.deepEqual(told, [1, 'trimmed', 2]);
 });
 
+test('what was left out for a client that fell behind is told as it is', async () => {
+  const { gateway, clock, open } = world();
+  const room = open().subscribe('room');
+  const told: unknown[] = [];
+  room.on('event', ({ data }) => told.push(data));
+  room.on('gap', ({ from, to, exact, reason }) => told.push([from?.offset, to.offset, exact, reason]));
+  await clock.advance(1_000);
+  gateway.publish('room', 1);
+  await clock.advance(1_000);
+  gateway.gap('room', { events: 3, conflated: true });
+  gateway.publish('room', 5);
+  await clock.advance(1_000);
+  assert.deepEqual(told, [1, [1, 4, true, 'conflated'], 5]);
+  assert.deepEqual(room.position, { epoch: 'e1', offset: 5 });
+});
+
 test('of what waits for the first listener the oldest is dropped in time, and a gap says so', async () => {
   const { gateway, clock, open } = world();
   const room = open().subscribe('room');
