@@ -6,14 +6,15 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use throughline_wire::{ChannelName, Json, bounds};
 
 use super::{
     key::{Key, KeyError},
-    key_set::KeySet,
+    key_set::{Held, KeySet},
+    proven::{self, Proven},
 };
 use crate::{
     broker::Pending,
@@ -25,9 +26,11 @@ use crate::{
 pub struct Jwt(Arc<Inner>);
 
 struct Inner {
-    keys: RwLock<Arc<[Key]>>,
+    /// With how often they were exchanged.
+    keys: RwLock<(u64, Arc<[Key]>)>,
     /// Those that somebody publishes.
     key_set: Option<KeySet>,
+    proven: Mutex<Proven>,
     config: JwtConfig,
     clock: Box<dyn Fn() -> u64 + Send + Sync>,
 }
@@ -105,7 +108,8 @@ impl Jwt {
         clock: Box<dyn Fn() -> u64 + Send + Sync>,
     ) -> Result<Self, KeyError> {
         check_ids(&keys)?;
-        Ok(Self(Arc::new(Inner { keys: RwLock::new(keys.into()), key_set, config, clock })))
+        let (keys, proven) = (RwLock::new((0, keys.into())), Mutex::default());
+        Ok(Self(Arc::new(Inner { keys, key_set, proven, config, clock })))
     }
 
     /// Takes other keys in place of those that it was made with, for all clones, from the next token on. Who has come in
@@ -115,7 +119,8 @@ impl Jwt {
     /// [`KeyError::RepeatedId`]: then those that it has stay.
     pub fn replace_keys(&self, keys: Vec<Key>) -> Result<(), KeyError> {
         check_ids(&keys)?;
-        *self.0.keys.write() = keys.into();
+        let mut held = self.0.keys.write();
+        *held = (held.0 + 1, keys.into());
         Ok(())
     }
 
@@ -123,7 +128,7 @@ impl Jwt {
     ///
     /// For development and for tests: what issues tokens in earnest is the application.
     pub fn mint(&self, claims: &Map<String, Value>) -> Option<String> {
-        self.0.keys.read().iter().find_map(|key| {
+        self.0.keys.read().1.iter().find_map(|key| {
             let mut header = json!({"typ": "JWT", "alg": key.algorithm().to_string()});
             if let Some(id) = key.id() {
                 header["kid"] = id.into();
@@ -197,18 +202,35 @@ impl Jwt {
         let (header, claims) = message.split_once('.').ok_or(Flaw::NotAToken)?;
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| Flaw::NotAToken);
         let header: Header = serde_json::from_slice(&decode(header)?).map_err(|_| Flaw::NotAToken)?;
-        self.prove(&header, message, signature)?;
+        self.prove(token, &header, message, signature)?;
         let claims = serde_json::from_slice(&decode(claims)?).map_err(|_| Flaw::NotAToken)?;
         self.check(&claims)?;
         Ok(claims)
     }
 
-    fn prove(&self, header: &Header, message: &str, signature: &str) -> Result<(), Flaw> {
+    /// Whether a key that counts now has signed a token. What it is proven by and what it was proven by are read together,
+    /// so that nothing is remembered of other keys.
+    fn prove(&self, token: &str, header: &Header, message: &str, signature: &str) -> Result<(), Flaw> {
         if header.crit.is_some() {
             return Err(Flaw::Critical); // RFC 7515, 4.1.11: what is not understood may not be passed over
         }
+        let (exchanges, keys) = self.0.keys.read().clone();
+        let held = self.0.key_set.as_ref().and_then(KeySet::held);
         let signed = Signed { header, message, signature };
-        let keys = Arc::clone(&self.0.keys.read());
+        if header.alg.starts_with("HS") {
+            return self.prove_by(&signed, &keys, held.as_ref()); // it costs as much as to remember it
+        }
+        let (by, hash) = ((exchanges, held.as_ref().map(|held| held.generation)), proven::hash(token));
+        if self.0.proven.lock().knows(&hash, by) {
+            return Ok(());
+        }
+        self.prove_by(&signed, &keys, held.as_ref())?;
+        self.0.proven.lock().add(hash, by);
+        Ok(())
+    }
+
+    fn prove_by(&self, signed: &Signed<'_>, keys: &[Key], held: Option<&Held>) -> Result<(), Flaw> {
+        let header = signed.header;
         let named = |key: &&Key| header.kid.is_none() || key.id() == header.kid.as_deref();
         let flaw = match signed.prove(keys.iter().filter(named)) {
             Err(flaw) if header.kid.is_none() || flaw == Flaw::UnknownKey => flaw,
@@ -217,19 +239,18 @@ impl Jwt {
         let Some(key_set) = self.0.key_set.as_ref().filter(|key_set| key_set.takes(&header.alg)) else {
             return Err(flaw);
         };
-        let held = key_set.held().ok_or(Flaw::NoKeys)?;
-        match &header.kid {
-            Some(_) => match signed.prove(held.keys.iter().filter(named)) {
+        let held = held.ok_or(Flaw::NoKeys)?;
+        if header.kid.is_some() {
+            return match signed.prove(held.keys.iter().filter(named)) {
+                Err(Flaw::UnknownKey) if key_set.is_failing() => Err(Flaw::NoKeys),
                 Err(Flaw::UnknownKey) => Err(Flaw::Unpublished),
                 proven => proven,
-            },
-            None => {
-                let mut fitting = held.keys.iter().filter(|key| key.algorithm().is_called(&header.alg));
-                match (fitting.next(), fitting.next()) {
-                    (Some(key), None) => signed.prove([key]),
-                    _ => Err(flaw),
-                }
-            }
+            };
+        }
+        let mut fitting = held.keys.iter().filter(|key| key.algorithm().is_called(&header.alg));
+        match (fitting.next(), fitting.next()) {
+            (Some(key), None) => signed.prove([key]),
+            _ => Err(flaw),
         }
     }
 
@@ -287,7 +308,7 @@ impl fmt::Debug for Jwt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { keys, key_set, config, .. } = &*self.0;
         f.debug_struct("Jwt")
-            .field("keys", &keys.read())
+            .field("keys", &keys.read().1)
             .field("key_set", key_set)
             .field("config", config)
             .finish_non_exhaustive()

@@ -11,6 +11,7 @@
 mod jwt;
 mod key;
 mod key_set;
+mod proven;
 mod rules;
 
 pub use jwt::{Jwt, JwtConfig};

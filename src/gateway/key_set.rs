@@ -18,16 +18,13 @@ struct ResultLabel {
     result: &'static str,
 }
 
-/// Nothing to tell apart.
-type NoLabels = [(&'static str, &'static str); 0];
-
 /// How the keys are.
 #[derive(Debug, Default)]
 pub(crate) struct KeySetMetrics {
     kept: OnceLock<KeySet>,
     keys: Gauge,
-    /// Without keys there is no value: zero would say that they are fresh.
-    age: Family<NoLabels, Gauge>,
+    /// Zero without keys.
+    age: Gauge,
     fetches: Family<ResultLabel, Counter>,
 }
 
@@ -51,12 +48,8 @@ impl KeySetMetrics {
     pub(crate) fn measure(&self) {
         let Some(key_set) = self.kept.get() else { return };
         self.keys.set(key_set.keys() as i64);
-        match key_set.age() {
-            Some(age) => {
-                self.age.get_or_create(&[]).set(age.as_secs().try_into().unwrap_or(i64::MAX));
-            }
-            None => self.age.clear(),
-        }
+        let age = key_set.age().unwrap_or_default();
+        self.age.set(age.as_secs().try_into().unwrap_or(i64::MAX));
     }
 
     fn count(&self, result: &'static str) {

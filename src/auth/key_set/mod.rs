@@ -21,10 +21,8 @@ use tokio::{
     time::timeout,
 };
 
-use self::{
-    fetch::Fetch,
-    schedule::{Held, Schedule},
-};
+pub(super) use self::schedule::Held;
+use self::{fetch::Fetch, schedule::Schedule};
 use super::key::{Algorithm, Key};
 use crate::http::outgoing::Uncallable;
 
@@ -222,6 +220,11 @@ impl KeySet {
     /// What counts now.
     pub(super) fn held(&self) -> Option<Held> {
         self.0.schedule.lock().held((self.0.clock)()).cloned()
+    }
+
+    /// Whether the last look failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.0.schedule.lock().is_failing()
     }
 
     /// Whether a published key may be one for tokens of this `alg`.

@@ -7,8 +7,10 @@ use crate::auth::key::Key;
 
 /// Keys, and when they were seen.
 #[derive(Clone, Debug)]
-pub(crate) struct Held {
-    pub(crate) keys: Arc<[Key]>,
+pub(in crate::auth) struct Held {
+    pub(in crate::auth) keys: Arc<[Key]>,
+    /// How many others were held before them.
+    pub(in crate::auth) generation: u64,
     /// When they were last seen to be published.
     pub(super) looked_ms: u64,
     /// Until when they count though no look succeeds.
@@ -57,6 +59,11 @@ impl Schedule {
         self.held.as_ref().filter(|held| now_ms < held.stale_ms)
     }
 
+    /// Whether the last look saw nothing: then a key that is not held may be published all the same.
+    pub(super) const fn is_failing(&self) -> bool {
+        self.failures > 0
+    }
+
     /// A look begins.
     pub(super) const fn begin(&mut self, now_ms: u64) {
         (self.began_ms, self.is_looking) = (Some(now_ms), true);
@@ -71,9 +78,11 @@ impl Schedule {
         // A little early, so that a look that takes its time, or fails once, leaves no moment without fresh keys.
         self.due_ms = now_ms.saturating_add(age_ms - age_ms / 5);
         (self.is_looking, self.failures) = (false, 0);
-        let is_new = self.held.as_ref().is_none_or(|held| !are_same(&held.keys, &keys));
+        let before = self.held.as_ref();
+        let is_new = before.is_none_or(|held| !are_same(&held.keys, &keys));
+        let generation = before.map_or(0, |held| held.generation + u64::from(is_new));
         let stale_ms = now_ms.saturating_add(age_ms).saturating_add(self.max_stale_ms);
-        self.held = Some(Held { keys, looked_ms: now_ms, stale_ms });
+        self.held = Some(Held { keys, generation, looked_ms: now_ms, stale_ms });
         is_new
     }
 
