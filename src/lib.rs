@@ -14,6 +14,7 @@
 //! | [`gateway`] | links against sessions: registry, lanes, wakes, timers, shutdown |
 //! | [`http`] | addresses, origins, the admin API, listeners |
 //! | `auth` | who clients are by JSON web tokens, and what they may do by rules (feature `jwt`) |
+//! | [`files`] | what is read again when it changes: certificates and secrets |
 //! | `certificates` | what the listeners show to say who they are (feature `tls`) |
 //!
 //! The first three are pure: they build without the `gateway` feature, read no clock and never wait.
@@ -39,6 +40,8 @@ pub mod broker;
 pub mod certificates;
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "gateway")]
+pub mod files;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 #[cfg(feature = "gateway")]

@@ -6,11 +6,16 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use parking_lot::{Mutex, RwLock};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use throughline_wire::{ChannelName, Json, bounds};
 
-use super::key::{Key, KeyError};
+use super::{
+    key::{Key, KeyError},
+    key_set::{Held, KeySet},
+    proven::{self, Proven},
+};
 use crate::{
     broker::Pending,
     gateway::{Action, Authenticate, Credentials, Denied, Grants, Identity},
@@ -21,7 +26,11 @@ use crate::{
 pub struct Jwt(Arc<Inner>);
 
 struct Inner {
-    keys: Vec<Key>,
+    /// With how often they were exchanged.
+    keys: RwLock<(u64, Arc<[Key]>)>,
+    /// Those that somebody publishes.
+    key_set: Option<KeySet>,
+    proven: Mutex<Proven>,
     config: JwtConfig,
     clock: Box<dyn Fn() -> u64 + Send + Sync>,
 }
@@ -74,19 +83,52 @@ impl Jwt {
         config: JwtConfig,
         clock: impl Fn() -> u64 + Send + Sync + 'static,
     ) -> Result<Self, KeyError> {
-        for (at, key) in keys.iter().enumerate() {
-            if key.id().is_some() && keys[..at].iter().any(|other| other.id() == key.id()) {
-                return Err(KeyError::RepeatedId);
-            }
-        }
-        Ok(Self(Arc::new(Inner { keys, config, clock: Box::new(clock) })))
+        Self::build(keys, None, config, Box::new(clock))
+    }
+
+    /// The same, and those whose tokens a published key has signed. Where a key of `keys` has the id that a token names,
+    /// no published one counts. A token without a `kid` is proven by a published key only where a single one has its
+    /// algorithm: how many there are is not ours to say.
+    ///
+    /// # Errors
+    /// [`KeyError::RepeatedId`], among `keys`.
+    pub fn with_key_set(
+        keys: Vec<Key>,
+        key_set: KeySet,
+        config: JwtConfig,
+        clock: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Result<Self, KeyError> {
+        Self::build(keys, Some(key_set), config, Box::new(clock))
+    }
+
+    fn build(
+        keys: Vec<Key>,
+        key_set: Option<KeySet>,
+        config: JwtConfig,
+        clock: Box<dyn Fn() -> u64 + Send + Sync>,
+    ) -> Result<Self, KeyError> {
+        check_ids(&keys)?;
+        let (keys, proven) = (RwLock::new((0, keys.into())), Mutex::default());
+        Ok(Self(Arc::new(Inner { keys, key_set, proven, config, clock })))
+    }
+
+    /// Takes other keys in place of those that it was made with, for all clones, from the next token on. Who has come in
+    /// stays; the next hello is asked for a token that counts then.
+    ///
+    /// # Errors
+    /// [`KeyError::RepeatedId`]: then those that it has stay.
+    pub fn replace_keys(&self, keys: Vec<Key>) -> Result<(), KeyError> {
+        check_ids(&keys)?;
+        let mut held = self.0.keys.write();
+        *held = (held.0 + 1, keys.into());
+        Ok(())
     }
 
     /// Signs a token with these claims by the first key that can sign; `None` where all are public.
     ///
     /// For development and for tests: what issues tokens in earnest is the application.
     pub fn mint(&self, claims: &Map<String, Value>) -> Option<String> {
-        self.0.keys.iter().find_map(|key| {
+        self.0.keys.read().1.iter().find_map(|key| {
             let mut header = json!({"typ": "JWT", "alg": key.algorithm().to_string()});
             if let Some(id) = key.id() {
                 header["kid"] = id.into();
@@ -100,8 +142,8 @@ impl Jwt {
     }
 
     /// Who the token says its owner is.
-    fn identify(&self, token: &str) -> Result<Identity, Flaw> {
-        let mut claims = self.verify(token)?;
+    async fn identify(&self, token: &str) -> Result<Identity, Flaw> {
+        let mut claims = self.verify_or_look(token).await?;
         if claims.contains_key(CHANNEL) {
             return Err(Flaw::ForAChannel);
         }
@@ -124,8 +166,8 @@ impl Jwt {
 
     /// Whether a token lets its owner have this channel: its claim `channel` names it, and its user claim, where it has
     /// one, this user.
-    pub(super) fn opens(&self, token: &str, channel: &ChannelName, user: Option<&str>) -> bool {
-        let opens = self.verify(token).and_then(|claims| {
+    pub(super) async fn opens(&self, token: &str, channel: &ChannelName, user: Option<&str>) -> bool {
+        let opens = self.verify_or_look(token).await.and_then(|claims| {
             if claims.get(CHANNEL).and_then(Value::as_str) != Some(channel.as_str()) {
                 return Err(Flaw::OtherChannel);
             }
@@ -141,6 +183,16 @@ impl Jwt {
         opens.is_ok()
     }
 
+    /// As [`verify`](Self::verify); a key that is not held yet may have been published since.
+    async fn verify_or_look(&self, token: &str) -> Result<Map<String, Value>, Flaw> {
+        match (self.verify(token), &self.0.key_set) {
+            (Err(Flaw::Unpublished | Flaw::NoKeys), Some(key_set)) if key_set.look_again().await => {
+                self.verify(token)
+            }
+            (verified, _) => verified,
+        }
+    }
+
     /// The claims of a token that is genuine, meant for this gateway, and counts now.
     fn verify(&self, token: &str) -> Result<Map<String, Value>, Flaw> {
         if token.len() > Self::MAX_BYTES {
@@ -150,28 +202,56 @@ impl Jwt {
         let (header, claims) = message.split_once('.').ok_or(Flaw::NotAToken)?;
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| Flaw::NotAToken);
         let header: Header = serde_json::from_slice(&decode(header)?).map_err(|_| Flaw::NotAToken)?;
-        self.prove(&header, message, signature)?;
+        self.prove(token, &header, message, signature)?;
         let claims = serde_json::from_slice(&decode(claims)?).map_err(|_| Flaw::NotAToken)?;
         self.check(&claims)?;
         Ok(claims)
     }
 
-    fn prove(&self, header: &Header, message: &str, signature: &str) -> Result<(), Flaw> {
+    /// Whether a key that counts now has signed a token. What it is proven by and what it was proven by are read together,
+    /// so that nothing is remembered of other keys.
+    fn prove(&self, token: &str, header: &Header, message: &str, signature: &str) -> Result<(), Flaw> {
         if header.crit.is_some() {
             return Err(Flaw::Critical); // RFC 7515, 4.1.11: what is not understood may not be passed over
         }
-        let mut flaw = if header.kid.is_some() { Flaw::UnknownKey } else { Flaw::OtherAlgorithm };
+        let (exchanges, keys) = self.0.keys.read().clone();
+        let held = self.0.key_set.as_ref().and_then(KeySet::held);
+        let signed = Signed { header, message, signature };
+        if header.alg.starts_with("HS") {
+            return self.prove_by(&signed, &keys, held.as_ref()); // it costs as much as to remember it
+        }
+        let (by, hash) = ((exchanges, held.as_ref().map(|held| held.generation)), proven::hash(token));
+        if self.0.proven.lock().knows(&hash, by) {
+            return Ok(());
+        }
+        self.prove_by(&signed, &keys, held.as_ref())?;
+        self.0.proven.lock().add(hash, by);
+        Ok(())
+    }
+
+    fn prove_by(&self, signed: &Signed<'_>, keys: &[Key], held: Option<&Held>) -> Result<(), Flaw> {
+        let header = signed.header;
         let named = |key: &&Key| header.kid.is_none() || key.id() == header.kid.as_deref();
-        for key in self.0.keys.iter().filter(named) {
-            // The claim only chooses among keys: what a key is used with is fixed.
-            flaw = match key.algorithm().is_called(&header.alg) {
-                true if key.proves(message.as_bytes(), signature) => return Ok(()),
-                true => Flaw::Forged,
-                false if flaw == Flaw::UnknownKey => Flaw::OtherAlgorithm,
-                false => flaw,
+        let flaw = match signed.prove(keys.iter().filter(named)) {
+            Err(flaw) if header.kid.is_none() || flaw == Flaw::UnknownKey => flaw,
+            proven => return proven, // a key of ours that is called so answers for it
+        };
+        let Some(key_set) = self.0.key_set.as_ref().filter(|key_set| key_set.takes(&header.alg)) else {
+            return Err(flaw);
+        };
+        let held = held.ok_or(Flaw::NoKeys)?;
+        if header.kid.is_some() {
+            return match signed.prove(held.keys.iter().filter(named)) {
+                Err(Flaw::UnknownKey) if key_set.is_failing() => Err(Flaw::NoKeys),
+                Err(Flaw::UnknownKey) => Err(Flaw::Unpublished),
+                proven => proven,
             };
         }
-        Err(flaw)
+        let mut fitting = held.keys.iter().filter(|key| key.algorithm().is_called(&header.alg));
+        match (fitting.next(), fitting.next()) {
+            (Some(key), None) => signed.prove([key]),
+            _ => Err(flaw),
+        }
     }
 
     fn check(&self, claims: &Map<String, Value>) -> Result<(), Flaw> {
@@ -210,23 +290,28 @@ impl Jwt {
 
 impl Authenticate for Jwt {
     fn authenticate<'a>(&'a self, credentials: &'a Credentials) -> Pending<'a, Result<Identity, Denied>> {
-        let identity = match &credentials.token {
-            Some(token) => self.identify(token.reveal()),
-            None if self.0.config.anonymous => Ok(Identity::default()),
-            None => Err(Flaw::Missing),
-        };
-        let identity = identity.map_err(|flaw| {
-            tracing::debug!(reason = %flaw, remote = ?credentials.remote, "a token is refused");
-            Denied::Unauthorized
-        });
-        Box::pin(std::future::ready(identity))
+        Box::pin(async move {
+            let identity = match &credentials.token {
+                Some(token) => self.identify(token.reveal()).await,
+                None if self.0.config.anonymous => Ok(Identity::default()),
+                None => Err(Flaw::Missing),
+            };
+            identity.map_err(|flaw| {
+                tracing::debug!(reason = %flaw, remote = ?credentials.remote, "a token is refused");
+                if flaw == Flaw::NoKeys { Denied::Unavailable } else { Denied::Unauthorized }
+            })
+        })
     }
 }
 
 impl fmt::Debug for Jwt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { keys, config, .. } = &*self.0;
-        f.debug_struct("Jwt").field("keys", keys).field("config", config).finish_non_exhaustive()
+        let Inner { keys, key_set, config, .. } = &*self.0;
+        f.debug_struct("Jwt")
+            .field("keys", &keys.read().1)
+            .field("key_set", key_set)
+            .field("config", config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -236,6 +321,30 @@ struct Header {
     alg: String,
     kid: Option<String>,
     crit: Option<Value>,
+}
+
+/// A token's signature, and what it is of.
+struct Signed<'a> {
+    header: &'a Header,
+    message: &'a str,
+    signature: &'a str,
+}
+
+impl Signed<'_> {
+    /// Whether one of these keys has signed.
+    fn prove<'k>(&self, keys: impl IntoIterator<Item = &'k Key>) -> Result<(), Flaw> {
+        let mut flaw = if self.header.kid.is_some() { Flaw::UnknownKey } else { Flaw::OtherAlgorithm };
+        for key in keys {
+            // The claim only chooses among keys: what a key is used with is fixed.
+            flaw = match key.algorithm().is_called(&self.header.alg) {
+                true if key.proves(self.message.as_bytes(), self.signature) => return Ok(()),
+                true => Flaw::Forged,
+                false if flaw == Flaw::UnknownKey => Flaw::OtherAlgorithm,
+                false => flaw,
+            };
+        }
+        Err(flaw)
+    }
 }
 
 /// What is wrong with a token, for the log: a client hears `unauthorized`. None of it repeats the token.
@@ -251,6 +360,10 @@ enum Flaw {
     Critical,
     #[error("no key has the id that it names")]
     UnknownKey,
+    #[error("no key has the id that it names, and none is published under it")]
+    Unpublished,
+    #[error("the keys that it could be of are published elsewhere, and cannot be had")]
+    NoKeys,
     #[error("its algorithm is not that of a key that it may be of")]
     OtherAlgorithm,
     #[error("its signature is not that of a key that it may be of")]
@@ -293,6 +406,13 @@ fn read_grants(grants: Value) -> Result<Grants, Flaw> {
         read.push((pattern, actions.collect::<Option<Vec<_>>>().ok_or(Flaw::Grants)?));
     }
     Grants::new(read).map_err(Flaw::GrantOf)
+}
+
+fn check_ids(keys: &[Key]) -> Result<(), KeyError> {
+    let is_repeated =
+        |at: usize, key: &Key| key.id().is_some() && keys[..at].iter().any(|other| other.id() == key.id());
+    let repeated = keys.iter().enumerate().any(|(at, key)| is_repeated(at, key));
+    if repeated { Err(KeyError::RepeatedId) } else { Ok(()) }
 }
 
 /// A `NumericDate`: seconds since the Unix epoch, with or without a fraction.

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use jsonwebtoken::{AlgorithmFamily, DecodingKey, EncodingKey, crypto};
+use jsonwebtoken::{AlgorithmFamily, DecodingKey, DecodingKeyKind, EncodingKey, crypto};
 
 /// A key, with the one algorithm that it is used with.
 #[derive(Clone)]
@@ -82,6 +82,11 @@ impl Key {
         Ok(Self { id: id.map(Into::into), algorithm, verifying, signing })
     }
 
+    /// A public key that was published with its algorithm.
+    pub(super) fn published(id: Option<&str>, algorithm: Algorithm, verifying: DecodingKey) -> Self {
+        Self { id: id.map(Into::into), algorithm, verifying, signing: None }
+    }
+
     /// Its id; a token names it as its `kid`.
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
@@ -90,6 +95,19 @@ impl Key {
     /// The one algorithm that it is used with.
     pub const fn algorithm(&self) -> Algorithm {
         self.algorithm
+    }
+
+    /// Whether it is the same key under the same id.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let is_same = match (self.verifying.kind(), other.verifying.kind()) {
+            (DecodingKeyKind::SecretOrDer(one), DecodingKeyKind::SecretOrDer(other)) => one == other,
+            (
+                DecodingKeyKind::RsaModulusExponent { n, e },
+                DecodingKeyKind::RsaModulusExponent { n: other_n, e: other_e },
+            ) => (n, e) == (other_n, other_e),
+            _ => false,
+        };
+        is_same && self.id == other.id && self.algorithm == other.algorithm
     }
 
     /// Signs `header.claims`, in base64; `None` where it is a public key.

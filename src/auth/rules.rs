@@ -5,7 +5,7 @@
 
 use std::{fmt, str::FromStr};
 
-use throughline_wire::{ChannelName, ErrorCode, ReplyError};
+use throughline_wire::{ChannelName, ErrorCode, ReplyError, Token};
 
 use super::jwt::Jwt;
 use crate::{
@@ -77,18 +77,22 @@ impl Rules {
         self
     }
 
+    /// Whether a subscription's token is one for it.
+    async fn opens(&self, token: &Token, request: &SubscribeQuery<'_>) -> bool {
+        match &self.tokens {
+            Some(tokens) => tokens.opens(token.reveal(), request.channel, request.user).await,
+            None => false,
+        }
+    }
+
+    /// What the rules say. A token that is shown has been found to be one for it.
     fn allow_subscription(&self, request: &SubscribeQuery<'_>) -> Result<(), ReplyError> {
         let SubscribeQuery { user, channel, token, presence, history, grants } = *request;
         if channel.is_reserved() {
             let is_own = user.is_some() && channel.as_str().strip_prefix("$user:") == user;
             return if is_own { Ok(()) } else { Err(ErrorCode::Forbidden.into()) };
         }
-        let shown = token.is_some_and(|token| {
-            self.tokens.as_ref().is_some_and(|tokens| tokens.opens(token.reveal(), channel, user))
-        });
-        if token.is_some() && !shown {
-            return Err(ErrorCode::Unauthorized.into()); // whoever shows a wrong one means to be let in by it
-        }
+        let shown = token.is_some();
         let wanted = [(Action::Subscribe, true), (Action::Presence, presence), (Action::History, history)];
         let refused = wanted
             .into_iter()
@@ -129,7 +133,15 @@ impl Rules {
 
 impl Authorize for Rules {
     fn subscribe<'a>(&'a self, request: &'a SubscribeQuery<'a>) -> Pending<'a, Result<(), ReplyError>> {
-        Box::pin(std::future::ready(self.allow_subscription(request)))
+        Box::pin(async move {
+            if let Some(token) = request.token
+                && !request.channel.is_reserved()
+                && !self.opens(token, request).await
+            {
+                return Err(ErrorCode::Unauthorized.into()); // whoever shows a wrong one means to be let in by it
+            }
+            self.allow_subscription(request)
+        })
     }
 
     fn send<'a>(&'a self, request: &'a SendQuery<'a>) -> Pending<'a, Result<(), ReplyError>> {

@@ -1,11 +1,6 @@
 //! A certificate from files, read again when they change.
-//!
-//! Files are compared by what they hold: a link that points elsewhere, a file put in another's place and one written
-//! over are all the same. Certificate and key are two files, and whoever replaces them does so one after the other; so
-//! a pair that cannot be used is looked at once more before it is called wrong.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -18,6 +13,7 @@ use rustls::{
 use x509_parser::{parse_x509_certificate, time::ASN1Time};
 
 use super::{Certificate, CertificateError, provider};
+use crate::files::{Contents, Watched};
 
 /// Where a certificate and its key are, in PEM.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,21 +24,11 @@ pub struct CertificateFiles {
     pub key: PathBuf,
 }
 
-/// Files that are looked at now and then.
+/// Both files, looked at now and then.
 #[derive(Debug)]
 pub(super) struct Files {
     files: CertificateFiles,
-    /// What they held when they were last understood, or last found wrong.
-    settled: Contents,
-    /// What they held at the last look, if that could not be used.
-    doubted: Option<Contents>,
-}
-
-/// What both hold; nothing of one that cannot be read.
-#[derive(Clone, PartialEq, Eq, Default)]
-struct Contents {
-    certificate: Option<Vec<u8>>,
-    key: Option<Vec<u8>>,
+    watched: Watched,
 }
 
 impl Files {
@@ -50,44 +36,14 @@ impl Files {
         files: CertificateFiles,
         now: SystemTime,
     ) -> Result<(Self, Certificate), CertificateError> {
-        let settled = Contents::read(&files);
-        let certificate = understand(&files, &settled, now)?;
-        Ok((Self { files, settled, doubted: None }, certificate))
+        let contents = Contents::read([&files.certificate, &files.key]);
+        let certificate = understand(&files, &contents, now)?;
+        Ok((Self { files, watched: Watched::new(contents) }, certificate))
     }
 
     /// The certificate that the files hold now, if it is another one.
     pub(super) fn look(&mut self, now: SystemTime) -> Result<Option<Certificate>, CertificateError> {
-        let contents = Contents::read(&self.files);
-        if contents == self.settled {
-            self.doubted = None;
-            return Ok(None);
-        }
-        match understand(&self.files, &contents, now) {
-            Ok(certificate) => {
-                (self.settled, self.doubted) = (contents, None);
-                Ok(Some(certificate))
-            }
-            Err(error) if self.doubted.as_ref() == Some(&contents) => {
-                (self.settled, self.doubted) = (contents, None);
-                Err(error)
-            }
-            Err(_) => {
-                self.doubted = Some(contents);
-                Ok(None)
-            }
-        }
-    }
-}
-
-impl Contents {
-    fn read(files: &CertificateFiles) -> Self {
-        Self { certificate: fs::read(&files.certificate).ok(), key: fs::read(&files.key).ok() }
-    }
-}
-
-impl std::fmt::Debug for Contents {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Contents").finish_non_exhaustive() // a key is among them
+        self.watched.look(|contents| understand(&self.files, contents, now))
     }
 }
 
@@ -97,8 +53,8 @@ fn understand(
     contents: &Contents,
     now: SystemTime,
 ) -> Result<Certificate, CertificateError> {
-    let certificate = readable(&files.certificate, contents.certificate.as_deref())?;
-    let key = readable(&files.key, contents.key.as_deref())?;
+    let certificate = readable(contents, &files.certificate)?;
+    let key = readable(contents, &files.key)?;
     let unusable = |path: &Path, problem: String| CertificateError::Unusable { path: path.into(), problem };
 
     let chain = CertificateDer::pem_slice_iter(certificate)
@@ -135,12 +91,8 @@ fn understand(
     }
 }
 
-/// What a file holds; the reason of the system where it could not be read.
-fn readable<'a>(path: &Path, contents: Option<&'a [u8]>) -> Result<&'a [u8], CertificateError> {
-    contents.ok_or_else(|| CertificateError::Unreadable {
-        path: path.into(),
-        source: fs::read(path).err().unwrap_or_else(|| std::io::ErrorKind::Interrupted.into()),
-    })
+fn readable<'a>(contents: &'a Contents, path: &Path) -> Result<&'a [u8], CertificateError> {
+    contents.of(path).map_err(|source| CertificateError::Unreadable { path: path.into(), source })
 }
 
 /// When a certificate ends; an error if it has.

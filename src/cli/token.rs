@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use serde_json::{Map, Value, json};
 
 use super::{config::Layers, wall_ms};
-use crate::gateway::{Action, Grants};
+use crate::gateway::{Action, Grants, SecretName};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -32,7 +32,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut layers = Layers::default();
     layers.add_file(&arguments.config);
     let settings = layers.finish()?;
-    let tokens = settings.tokens(wall_ms).map_err(anyhow::Error::msg)?;
+    let files = settings.contents(SecretName::AuthKeys);
+    let tokens = settings.tokens(&files, None, wall_ms).map_err(anyhow::Error::msg)?;
     let tokens =
         tokens.with_context(|| format!("{}: there are no `[[auth.keys]]`", arguments.config.display()))?;
     let now = wall_ms() / 1_000;

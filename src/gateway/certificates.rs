@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, OnceLock},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use prometheus_client::{
@@ -13,7 +13,10 @@ use prometheus_client::{
 use tokio::{sync::Notify, time::timeout};
 
 use super::Handle;
-use crate::certificates::{Certificates, Looked};
+use crate::{
+    certificates::{Certificates, Looked},
+    files::LOOK,
+};
 
 /// What became of a new certificate.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -103,6 +106,3 @@ impl Handle {
         }
     }
 }
-
-/// How often certificates are looked at.
-const LOOK: Duration = Duration::from_secs(5);

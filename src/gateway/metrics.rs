@@ -110,6 +110,9 @@ pub(crate) struct Metrics {
     publish_seconds: Histogram,
     #[cfg(feature = "tls")]
     pub(crate) certificates: super::certificates::CertificateMetrics,
+    pub(crate) secrets: super::secrets::SecretMetrics,
+    #[cfg(feature = "jwt")]
+    pub(crate) key_set: super::key_set::KeySetMetrics,
 }
 
 impl Metrics {
@@ -142,6 +145,9 @@ impl Metrics {
             publish_seconds: Histogram::new(exponential_buckets(0.000_01, 4.0, 10)),
             #[cfg(feature = "tls")]
             certificates: Default::default(),
+            secrets: Default::default(),
+            #[cfg(feature = "jwt")]
+            key_set: Default::default(),
         };
         metrics.touch();
         metrics.registered()
@@ -258,6 +264,9 @@ impl Metrics {
         );
         #[cfg(feature = "tls")]
         self.certificates.register(r);
+        self.secrets.register(r);
+        #[cfg(feature = "jwt")]
+        self.key_set.register(r);
         self
     }
 
@@ -373,6 +382,8 @@ impl Metrics {
         self.presence_bytes.set(shared.session.presence_unacknowledged.bytes() as i64);
         #[cfg(feature = "tls")]
         self.certificates.measure(std::time::SystemTime::now());
+        #[cfg(feature = "jwt")]
+        self.key_set.measure();
         let mut out = String::new();
         if text::encode(&mut out, &self.registry).is_err() {
             tracing::error!("metrics could not be written");

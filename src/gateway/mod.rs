@@ -17,9 +17,12 @@ mod config;
 mod grants;
 mod handle;
 mod hub;
+#[cfg(feature = "jwt")]
+mod key_set;
 mod metrics;
 pub(crate) mod peer;
 mod registry;
+mod secrets;
 mod signal;
 mod timers;
 #[cfg(feature = "webhook")]
@@ -51,6 +54,7 @@ use http::{Request, Response};
 use http_body::Body as HttpBody;
 use parking_lot::Mutex;
 use pin_project_lite::pin_project;
+pub use secrets::{SecretFiles, SecretName};
 use throughline_polling::Polling;
 use throughline_sse::ServerSentEvents;
 use throughline_websocket::WebSocket;

@@ -4,6 +4,8 @@ pub mod admin;
 mod body;
 pub mod listener;
 pub(crate) mod origin;
+#[cfg(feature = "https")]
+pub(crate) mod outgoing;
 mod router;
 
 pub use body::Body;

@@ -5,10 +5,11 @@
 //! string (`Last-Event-ID`); it has another purpose, so neither can stand for the other. The
 //! [slots](crate::admission::Slot) of those who have to wait are a third.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use parking_lot::RwLock;
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use throughline_wire::{SessionId, Token};
@@ -16,10 +17,10 @@ use throughline_wire::{SessionId, Token};
 /// How long a proof is.
 pub(crate) const MAC_BYTES: usize = 16;
 
-/// The keys that tokens are signed with and verified by.
-pub struct TokenKeys {
-    keys: Vec<Key>,
-}
+/// The keys that tokens are signed with and verified by. Cheap to clone; clones are one set, so that keys are exchanged
+/// while sessions stand.
+#[derive(Clone)]
+pub struct TokenKeys(Arc<RwLock<Arc<[Key]>>>);
 
 struct Key {
     id: Box<str>,
@@ -61,7 +62,24 @@ impl TokenKeys {
         if parsed.is_empty() {
             return Err(KeyError::NoKey);
         }
-        Ok(Self { keys: parsed })
+        Ok(Self::of(parsed.into()))
+    }
+
+    fn of(keys: Arc<[Key]>) -> Self {
+        Self(Arc::new(RwLock::new(keys)))
+    }
+
+    /// Takes these keys in place of those that it has, for all clones. A client learns the token that the first of them
+    /// signs from the next `welcome`; until then it shows the one that it has, so the key of that one has to be among
+    /// them.
+    pub fn replace(&self, keys: &Self) {
+        let keys = keys.now();
+        *self.0.write() = keys;
+    }
+
+    /// The present ones; never none.
+    fn now(&self) -> Arc<[Key]> {
+        Arc::clone(&self.0.read())
     }
 
     /// One key from these random bytes: no session outlives the process that drew them.
@@ -71,7 +89,7 @@ impl TokenKeys {
 
     /// The token of a session and its user.
     pub fn token(&self, session: SessionId, user: Option<&str>) -> Token {
-        let key = &self.keys[0];
+        let key = &self.now()[0];
         let mac = key.prove(Purpose::Token, session, user);
         Token::new(format!("{}.{session}.{}", key.id, URL_SAFE_NO_PAD.encode(mac)))
     }
@@ -83,10 +101,14 @@ impl TokenKeys {
         if parts.next().is_some() {
             return None;
         }
-        let key = self.keys.iter().find(|key| &*key.id == id)?;
+        let keys = self.now();
+        if !keys.iter().any(|key| &*key.id == id) {
+            return None;
+        }
+        // By any of them, whatever its id: a secret that is exchanged may have moved to the next place.
         let stated = URL_SAFE_NO_PAD.decode(mac).ok()?;
-        let proven = key.prove(Purpose::Token, session, user).ct_eq(&stated[..]);
-        bool::from(proven).then_some(session)
+        let proven = |key: &Key| bool::from(key.prove(Purpose::Token, session, user).ct_eq(&stated[..]));
+        keys.iter().any(proven).then_some(session)
     }
 
     /// The session that a token claims to name, whoever's it is. Proves nothing.
@@ -96,7 +118,7 @@ impl TokenKeys {
 
     /// The proof that goes into a resume tag: it names the session and cannot be guessed.
     pub fn tag(&self, session: SessionId) -> String {
-        let mac = self.keys[0].prove(Purpose::Tag, session, None);
+        let mac = self.now()[0].prove(Purpose::Tag, session, None);
         let mut bytes = [0; 16 + MAC_BYTES];
         bytes[..16].copy_from_slice(session.as_bytes());
         bytes[16..].copy_from_slice(&mac);
@@ -111,17 +133,17 @@ impl TokenKeys {
         }
         let session = SessionId::from_random(bytes[..16].try_into().expect("16 bytes"));
         let genuine = |key: &Key| bool::from(key.prove(Purpose::Tag, session, None).ct_eq(&bytes[16..]));
-        self.keys.iter().any(genuine).then_some(session)
+        self.now().iter().any(genuine).then_some(session)
     }
 
     /// The proof of what a slot states.
     pub(crate) fn prove_slot(&self, statement: &[u8]) -> [u8; MAC_BYTES] {
-        self.keys[0].prove_statement(statement)
+        self.now()[0].prove_statement(statement)
     }
 
     /// Whether the proof of a slot is genuine.
     pub(crate) fn verify_slot(&self, statement: &[u8], proof: &[u8]) -> bool {
-        self.keys.iter().any(|key| key.prove_statement(statement).ct_eq(proof).into())
+        self.now().iter().any(|key| key.prove_statement(statement).ct_eq(proof).into())
     }
 }
 
@@ -154,7 +176,7 @@ fn cut(mac: Hmac<Sha256>) -> [u8; MAC_BYTES] {
 
 impl fmt::Debug for TokenKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.keys.iter().map(|key| &key.id)).finish()
+        f.debug_list().entries(self.now().iter().map(|key| &key.id)).finish()
     }
 }
 
@@ -223,6 +245,30 @@ mod tests {
         assert_eq!(rotated.verify(&old.token(SESSION, None), None), Some(SESSION));
         assert_eq!(old.verify(&rotated.token(SESSION, None), None), None);
         assert_eq!(rotated.verify_tag(&old.tag(SESSION)), Some(SESSION));
+    }
+
+    #[test]
+    fn a_secret_that_moved_to_another_id_verifies_what_it_signed() {
+        let secrets = |now: &str, before: &str| {
+            TokenKeys::new([
+                ("now", format!("{now} of some length")),
+                ("before", format!("{before} of some length")),
+            ])
+        };
+        let token = secrets("first", "none").unwrap().token(SESSION, None);
+        assert_eq!(secrets("second", "first").unwrap().verify(&token, None), Some(SESSION));
+        assert_eq!(secrets("third", "second").unwrap().verify(&token, None), None);
+    }
+
+    #[test]
+    fn keys_that_are_replaced_are_replaced_for_all_who_hold_them() {
+        let held = keys(&["a"]);
+        let (shared, before) = (held.clone(), held.token(SESSION, None));
+        held.replace(&keys(&["b", "a"]));
+        assert_ne!(shared.token(SESSION, None), before);
+        assert_eq!(shared.verify(&before, None), Some(SESSION));
+        held.replace(&keys(&["b"]));
+        assert_eq!(shared.verify(&before, None), None);
     }
 
     #[test]

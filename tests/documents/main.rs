@@ -4,6 +4,7 @@ mod links;
 #[cfg(feature = "cli")]
 mod negotiation;
 mod protocol;
+mod security;
 
 use std::path::{Path, PathBuf};
 

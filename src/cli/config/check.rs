@@ -9,17 +9,15 @@ use http::HeaderName;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use throughline_wire::bounds;
 
-use super::{
-    Problems,
-    layers::read_secret,
-    settings::{AuthKey, Settings, TokenKey},
-};
+use super::{Problems, settings::Settings};
 use crate::{
-    auth::{Jwt, JwtConfig, Key, Rules},
+    auth::{Jwt, Rules},
     certificates::{CertificateFiles, Certificates},
     cli::logs,
-    http::{admin::AdminKey, origin::authority_of},
-    session::{SlowPolicy, SlowRule, SlowRules, TokenKeys},
+    files::Contents,
+    gateway::SecretName,
+    http::origin::authority_of,
+    session::{SlowPolicy, SlowRule, SlowRules},
     upstream::{
         OrderError, Orders,
         webhook::{Webhook, WebhookConfig, WebhookError},
@@ -63,10 +61,13 @@ pub(super) fn check(settings: &Settings, problems: &mut Problems) {
             ));
         }
     }
-    if let Err(problem) = settings.signing_keys() {
+    if let Err(problem) = settings.signing_keys(&settings.contents(SecretName::TokenKeys)) {
         problems.add(problem);
     }
-    if let Err(problem) = settings.tokens(|| 0) {
+    if let Err(problem) = settings.tokens(&settings.contents(SecretName::AuthKeys), None, || 0) {
+        problems.add(problem);
+    }
+    if let Err(problem) = settings.key_set(|| 0) {
         problems.add(problem);
     }
     if settings.auth.user_claim.is_empty() {
@@ -86,17 +87,17 @@ pub(super) fn check(settings: &Settings, problems: &mut Problems) {
             problems.add(format!("`webhook.events` are of {}, not {event:?}", WEBHOOK_EVENTS.join(", ")));
         }
     }
-    if settings.webhook_is_told("open") && !settings.lists.auth_keys.is_empty() {
+    if settings.webhook_is_told("open") && settings.knows_tokens() {
         problems.add(
-            "`webhook.events` has `open`, and there are `[[auth.keys]]`: one of the two says who may enter. Take `open` \
-             out of `webhook.events`, or the keys away"
+            "`webhook.events` has `open`, and there are `[[auth.keys]]` or `auth.jwks_url`: one of the two says who may \
+             enter. Take `open` out of `webhook.events`, or the keys away"
                 .to_owned(),
         );
     }
     if let Err(error) = settings.orders() {
         problems.add(format!("`webhook.ordered_by`: {error}"));
     }
-    if let Err(problem) = settings.webhook() {
+    if let Err(problem) = settings.webhook(&settings.contents(SecretName::WebhookSecrets)) {
         problems.add(problem);
     }
 }
@@ -145,18 +146,18 @@ fn addresses(settings: &Settings, problems: &mut Problems) {
     for (key, address) in [("listen", clients), ("webtransport.listen", udp)] {
         if let Some(address) = address.filter(|address| !address.ip().is_loopback())
             && !settings.clients.anonymous
-            && settings.lists.auth_keys.is_empty()
+            && !settings.knows_tokens()
             && !settings.webhook_is_told("open")
         {
             problems.add(format!(
                 "`{key}`: {address} can be reached from other machines, and nobody who connects is authenticated. \
-                 Set keys for their tokens (`[[auth.keys]]`), or let a webhook say who may enter (`webhook.url`). To let \
+                 Set keys for their tokens (`[[auth.keys]]`, `auth.jwks_url`), or let a webhook say who may enter (`webhook.url`). To let \
                  anybody in, say so: `--anonymous` (or `anonymous = true`). Otherwise listen on 127.0.0.1, behind a \
                  proxy that authenticates"
             ));
         }
     }
-    match settings.admin_key() {
+    match settings.admin_key(&settings.contents(SecretName::AdminKey)) {
         Err(problem) => problems.add(problem),
         Ok(Some(_)) => {}
         Ok(None) => {
@@ -176,7 +177,7 @@ fn is_https(url: &str) -> bool {
 }
 
 fn ranges(settings: &Settings, problems: &mut Problems) {
-    let Settings { http, session, limits, retention, admin, .. } = settings;
+    let Settings { auth, http, session, limits, retention, admin, .. } = settings;
     let ranges = [
         ("http.header_timeout_ms", http.header_timeout_ms, 1, HOUR_MS),
         ("http.body_timeout_ms", http.body_timeout_ms, 1, HOUR_MS),
@@ -185,6 +186,11 @@ fn ranges(settings: &Settings, problems: &mut Problems) {
         ("tls.handshakes", settings.tls.handshakes, 1, 1_000_000),
         ("http.connections", http.connections, 1, 10_000_000),
         ("auth.leeway_ms", settings.auth.leeway_ms, 0, HOUR_MS),
+        ("auth.jwks_timeout_ms", auth.jwks_timeout_ms, 1, HOUR_MS),
+        ("auth.jwks_min_age_ms", auth.jwks_min_age_ms, 1_000, DAY_MS),
+        ("auth.jwks_max_age_ms", auth.jwks_max_age_ms, auth.jwks_min_age_ms, 30 * DAY_MS),
+        ("auth.jwks_max_stale_ms", auth.jwks_max_stale_ms, 0, 30 * DAY_MS),
+        ("auth.jwks_cooldown_ms", auth.jwks_cooldown_ms, 1_000, HOUR_MS),
         ("session.resume_window_ms", session.resume_window_ms, 0, DAY_MS),
         ("session.provisional_ms", session.provisional_ms, 1_000, HOUR_MS),
         ("session.heartbeat_ms", session.heartbeat_ms, 1_000, 60_000),
@@ -228,40 +234,6 @@ fn ranges(settings: &Settings, problems: &mut Problems) {
 }
 
 impl Settings {
-    /// The keys that tokens are signed with; `None` where none is configured.
-    pub(in crate::cli) fn signing_keys(&self) -> Result<Option<TokenKeys>, String> {
-        if self.lists.token_keys.is_empty() {
-            return Ok(None);
-        }
-        let keys = self.lists.token_keys.iter().map(|TokenKey { id, secret }| (id, secret));
-        TokenKeys::new(keys).map(Some).map_err(|error| format!("`token_keys`: {error}"))
-    }
-
-    /// Who knows clients by their tokens, on a clock of milliseconds since the Unix epoch; `None` where no key is configured.
-    pub(in crate::cli) fn tokens(
-        &self,
-        clock: impl Fn() -> u64 + Send + Sync + 'static,
-    ) -> Result<Option<Jwt>, String> {
-        if self.lists.auth_keys.is_empty() {
-            return Ok(None);
-        }
-        let key =
-            |AuthKey { id, algorithm, material }: &AuthKey| Key::new(id.as_deref(), *algorithm, material);
-        let text = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
-        let config = JwtConfig {
-            audience: self.auth.audience.clone(),
-            issuer: text(&self.auth.issuer),
-            leeway: Duration::from_millis(self.auth.leeway_ms),
-            user_claim: self.auth.user_claim.clone(),
-            info_claim: text(&self.auth.info_claim),
-            require_exp: self.auth.require_exp,
-            anonymous: self.clients.anonymous,
-        };
-        let keys: Result<Vec<Key>, _> = self.lists.auth_keys.iter().map(key).collect();
-        let tokens = keys.and_then(|keys| Jwt::new(keys, config, clock));
-        tokens.map(Some).map_err(|error| format!("`auth.keys`: {error}"))
-    }
-
     /// Who may do what; `None` where everybody may, since nobody is known and there is no rule.
     pub(in crate::cli) fn rules(&self, tokens: Option<&Jwt>) -> Option<Rules> {
         if self.lists.namespaces.is_empty() && tokens.is_none() {
@@ -304,14 +276,10 @@ impl Settings {
     }
 
     /// How the application is reached; `None` where it is not by a webhook.
-    pub(in crate::cli) fn webhook(&self) -> Result<Option<Webhook>, String> {
+    pub(in crate::cli) fn webhook(&self, files: &Contents) -> Result<Option<Webhook>, String> {
         let webhook = &self.webhook;
         if webhook.url.is_empty() {
             return Ok(None);
-        }
-        let mut secrets = webhook.secrets.clone();
-        for file in &webhook.secret_files {
-            secrets.push(read_secret(file).map_err(|error| format!("`webhook.secret_files`: {error}"))?);
         }
         let url = webhook
             .url
@@ -322,7 +290,7 @@ impl Settings {
                 .map_err(|_| format!("`webhook.forward_headers`: {name:?} is no header"))
         };
         let config = WebhookConfig {
-            secrets,
+            secrets: self.webhook_secrets(files)?,
             forward_headers: webhook.forward_headers.iter().map(header).collect::<Result<_, _>>()?,
             roots: roots(&webhook.ca_file).map_err(|error| format!("`webhook.ca_file`: {error}"))?,
             timeout: Duration::from_millis(webhook.timeout_ms),
@@ -342,22 +310,10 @@ impl Settings {
         };
         Webhook::new(config).map(Some).map_err(named)
     }
-
-    /// The admin API's key; `None` where none is configured.
-    pub(in crate::cli) fn admin_key(&self) -> Result<Option<AdminKey>, String> {
-        let key = match (&*self.admin.key, &*self.admin.key_file) {
-            ("", "") => return Ok(None),
-            (key, "") => key.to_owned(),
-            ("", file) => read_secret(file).map_err(|error| format!("`admin.key_file`: {error}"))?,
-            _ => return Err("either `admin.key` or `admin.key_file`, not both".into()),
-        };
-        let short = || format!("the admin key has to have at least {} characters", AdminKey::MIN_BYTES);
-        AdminKey::new(&key).map(Some).ok_or_else(short)
-    }
 }
 
 /// The certificates of a PEM file; none of no file.
-fn roots(file: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(super) fn roots(file: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     if file.is_empty() {
         return Ok(Vec::new());
     }

@@ -115,12 +115,6 @@ impl Layers {
     }
 }
 
-/// What a file holds, without the space around it.
-pub(super) fn read_secret(file: &str) -> Result<String, String> {
-    let text = fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
-    Ok(text.trim().into())
-}
-
 /// The variable that sets a key.
 pub(super) fn variable(path: &str) -> String {
     format!("{PREFIX}{}", path.replace('.', "_").to_ascii_uppercase())

@@ -1,16 +1,14 @@
 //! What is said of several things of one kind: `[[token_keys]]`, `[[auth.keys]]` and `[[namespaces]]`. In files alone, and
 //! each with members of its own.
 
-use std::fs;
-
 use toml::{Table, Value};
 
 use super::{
-    layers::{hint, read_secret},
-    settings::{AuthKey, Lists, TokenKey},
+    layers::hint,
+    settings::{AuthKey, Lists, Source, TokenKey},
 };
 use crate::{
-    auth::{Algorithm, Key, Namespace, Who},
+    auth::{Algorithm, Namespace, Who},
     hint::nearest,
     session::{SlowPolicy, SlowRule},
 };
@@ -46,10 +44,11 @@ pub(super) fn add(lists: &mut Lists, path: &str, value: &Value) -> Result<(), St
 fn token_key(members: &Members<'_>) -> Result<TokenKey, String> {
     let id = members.text("id")?.ok_or("`id` is missing")?.to_owned();
     let secret = match (members.text("secret")?, members.text("secret_file")?) {
-        (Some(secret), None) => secret.to_owned(),
-        (None, Some(file)) => read_secret(file)?,
+        (Some(secret), None) => Source::Stated(secret.into()),
+        (None, Some(file)) => Source::File(file.into()),
         _ => return Err("either `secret` or `secret_file`".into()),
     };
+    secret.read(&secret.contents())?;
     Ok(TokenKey { id, secret })
 }
 
@@ -59,16 +58,17 @@ fn auth_key(members: &Members<'_>) -> Result<AuthKey, String> {
     let algorithm = algorithm.parse::<Algorithm>().map_err(|error| format!("{algorithm:?}: {error}"))?;
     let secret = (members.text("secret")?, members.text("secret_file")?);
     let material = match (secret, members.text("public_key_file")?) {
-        ((Some(secret), None), None) => secret.as_bytes().to_vec(),
-        ((None, Some(file)), None) => read_secret(file)?.into_bytes(),
+        ((Some(secret), None), None) => Source::Stated(secret.into()),
+        ((None, Some(file)), None) => Source::File(file.into()),
         ((None, None), Some(file)) if algorithm.is_symmetric() => {
             return Err(format!("{algorithm} has no public keys: `secret` or `secret_file`, not {file}"));
         }
-        ((None, None), Some(file)) => fs::read(file).map_err(|error| format!("{file}: {error}"))?,
+        ((None, None), Some(file)) => Source::File(file.into()),
         _ => return Err("one of `secret`, `secret_file` and `public_key_file`".into()),
     };
-    Key::new(id.as_deref(), algorithm, &material).map_err(|error| error.to_string())?;
-    Ok(AuthKey { id, algorithm, material })
+    let key = AuthKey { id, algorithm, material };
+    key.read(&key.material.contents())?;
+    Ok(key)
 }
 
 fn namespace(members: &Members<'_>) -> Result<String, String> {

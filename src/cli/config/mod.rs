@@ -7,6 +7,7 @@ mod check;
 mod describe;
 mod layers;
 mod lists;
+mod secrets;
 pub mod settings;
 mod value;
 
@@ -14,7 +15,7 @@ use std::fmt;
 
 pub use describe::describe;
 pub use layers::Layers;
-pub use settings::{AuthKey, Lists, Settings, TokenKey};
+pub use settings::{AuthKey, Lists, Settings, Source, TokenKey};
 
 /// What is wrong with a configuration: everything at once, so that it is mended at once.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

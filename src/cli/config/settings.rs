@@ -1,6 +1,6 @@
 //! Every key: its type, its default, its unit and what it is for, once.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use toml::Value;
 
@@ -104,7 +104,7 @@ settings! {
         /// How long a stop waits for clients to take their goodbye.
         shutdown_ms: u64 = 10_000, "milliseconds";
     }
-    /// Who clients are, by JSON web tokens. Counts where there are `[[auth.keys]]`.
+    /// Who clients are, by JSON web tokens. Counts where there are `[[auth.keys]]`, or a `jwks_url`.
     auth: Auth in "auth." {
         /// Who this gateway is: a token's `aud` has to name one of these. Without any a token that names an audience is
         /// refused.
@@ -121,6 +121,26 @@ settings! {
         info_claim: String = String::new(), "claim";
         /// Whether a token has to end. One that does not can never be taken back.
         require_exp: bool = true, "true or false";
+        /// Where whoever issues tokens publishes keys, as a JSON web key set: `https`, or `http` on loopback. Beside
+        /// `[[auth.keys]]` or in their place. Empty for none.
+        jwks_url: String = String::new(), "URL";
+        /// The algorithms that published keys may have. A key has the one that it states, or the only one of these that
+        /// it can have.
+        jwks_algorithms: Vec<String> = ["RS256", "ES256", "EdDSA"].map(Into::into).into(), "algorithms";
+        /// Roots in PEM that are trusted there beside those of the system.
+        jwks_ca_file: String = String::new(), "path";
+        /// How long it may take to fetch them. Whoever shows a token of an unknown key waits no longer.
+        jwks_timeout_ms: u64 = 5_000, "milliseconds";
+        /// How long fetched keys count before they are fetched again, whatever `cache-control` says, and where it says
+        /// nothing; also the longest pause after failures. Shorter finds removed keys sooner.
+        jwks_min_age_ms: u64 = 60_000, "milliseconds";
+        /// How long at most. A key that is published no more proves tokens no longer than this.
+        jwks_max_age_ms: u64 = 3_600_000, "milliseconds";
+        /// How long keys count past that while they cannot be fetched. Then all who show a token are told to come back
+        /// later: `overloaded`.
+        jwks_max_stale_ms: u64 = 86_400_000, "milliseconds";
+        /// The shortest time between two fetches because of tokens that name unknown keys, however many do.
+        jwks_cooldown_ms: u64 = 10_000, "milliseconds";
     }
     /// The admin API, metrics and health, on a listener of their own.
     admin: Admin in "admin." {
@@ -303,34 +323,39 @@ pub struct Lists {
 }
 
 /// A key that clients' tokens are proven by.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AuthKey {
     /// What a token's `kid` names it by.
     pub id: Option<String>,
     /// The one algorithm that it is used with.
     pub algorithm: Algorithm,
     /// A secret, or a public key in PEM.
-    pub material: Vec<u8>,
-}
-
-impl std::fmt::Debug for AuthKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { id, algorithm, .. } = self;
-        f.debug_struct("AuthKey").field("id", id).field("algorithm", algorithm).finish_non_exhaustive()
-    }
+    pub material: Source,
 }
 
 /// A key that session tokens are signed with.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TokenKey {
     /// 1 to 16 letters and digits; part of every token.
     pub id: String,
     /// At least 16 bytes.
-    pub secret: String,
+    pub secret: Source,
 }
 
-impl std::fmt::Debug for TokenKey {
+/// Where a key is. Its `Debug` does not reveal it.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Source {
+    /// In the configuration.
+    Stated(String),
+    /// In a file, which is read again when it changes; space around it does not count.
+    File(PathBuf),
+}
+
+impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TokenKey").field("id", &self.id).finish_non_exhaustive()
+        match self {
+            Self::Stated(_) => f.write_str("Stated(…)"),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+        }
     }
 }

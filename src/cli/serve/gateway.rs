@@ -2,20 +2,21 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    time::SystemTime,
+    time::{Instant, SystemTime},
 };
 
 use anyhow::Context as _;
 use throughline_wire::frame::{Backoff, Limits};
 
-use super::{ms, sockets::Sockets};
+use super::{ms, secrets::Secrets, sockets::Sockets};
 use crate::{
     Gateway,
+    auth::KeySet,
     broker::MemoryConfig,
     certificates::Certificates,
     channel::Retention,
     cli::{config::Settings, wall_ms},
-    gateway::GatewayConfig,
+    gateway::{GatewayConfig, SecretName},
     http::{OriginPolicy, admin::AdminConfig},
     session::{SessionConfig, TokenKeys},
 };
@@ -44,11 +45,19 @@ pub(super) fn certificates(settings: &Settings, sockets: &Sockets) -> anyhow::Re
     Ok(Some(Certificates::development(names, now)?))
 }
 
-/// Without keys of its own it signs tokens with random ones.
-pub(super) fn gateway(settings: &Settings, is_loopback: bool) -> anyhow::Result<Gateway> {
+/// The gateway, and the keys that are published for it. Without keys of its own it signs tokens with random ones.
+pub(super) fn gateway(
+    settings: &Settings,
+    secrets: &mut Secrets,
+    is_loopback: bool,
+) -> anyhow::Result<(Gateway, Option<KeySet>)> {
     let Settings { clients, auth, http, session, limits, retention, .. } = settings;
-    let keys = match settings.signing_keys().map_err(anyhow::Error::msg)? {
-        Some(keys) => keys,
+    let signing = settings.contents(SecretName::TokenKeys);
+    let keys = match settings.signing_keys(&signing).map_err(anyhow::Error::msg)? {
+        Some(keys) => {
+            secrets.keep_token_keys(signing, &keys);
+            keys
+        }
         None => {
             tracing::warn!("no `token_keys` are configured: no session outlives this process");
             let mut secret = [0; 32];
@@ -98,15 +107,22 @@ pub(super) fn gateway(settings: &Settings, is_loopback: bool) -> anyhow::Result<
         budget_bytes: retention.budget_bytes,
         channels: limits.channels as usize,
     };
-    let tokens = settings.tokens(wall_ms).map_err(anyhow::Error::msg)?;
+    let started = Instant::now();
+    let key_set =
+        settings.key_set(move || started.elapsed().as_millis() as u64).map_err(anyhow::Error::msg)?;
+    let proving = settings.contents(SecretName::AuthKeys);
+    let tokens = settings.tokens(&proving, key_set.clone(), wall_ms).map_err(anyhow::Error::msg)?;
     let mut builder = Gateway::builder().config(config).session(sessions).memory(memory);
     if let Some(rules) = settings.rules(tokens.as_ref()) {
         builder = builder.authorize(rules);
     }
     if let Some(tokens) = tokens {
+        secrets.keep_auth_keys(proving, &tokens);
         builder = builder.authenticate(tokens);
     }
-    if let Some(webhook) = settings.webhook().map_err(anyhow::Error::msg)? {
+    let shared = settings.contents(SecretName::WebhookSecrets);
+    if let Some(webhook) = settings.webhook(&shared).map_err(anyhow::Error::msg)? {
+        secrets.keep_webhook_secrets(shared, &webhook);
         if settings.webhook_is_told("open") {
             builder = builder.authenticate(webhook.clone());
         }
@@ -114,12 +130,21 @@ pub(super) fn gateway(settings: &Settings, is_loopback: bool) -> anyhow::Result<
             builder = builder.webhook(webhook);
         }
     }
-    Ok(builder.build())
+    Ok((builder.build(), key_set))
 }
 
-pub(super) fn admin_config(settings: &Settings, address: SocketAddr) -> anyhow::Result<AdminConfig> {
+pub(super) fn admin_config(
+    settings: &Settings,
+    secrets: &mut Secrets,
+    address: SocketAddr,
+) -> anyhow::Result<AdminConfig> {
+    let shown = settings.contents(SecretName::AdminKey);
+    let key = settings.admin_key(&shown).map_err(anyhow::Error::msg)?;
+    if let Some(key) = &key {
+        secrets.keep_admin_key(shown, key);
+    }
     Ok(AdminConfig {
-        key: settings.admin_key().map_err(anyhow::Error::msg)?,
+        key,
         is_loopback: address.ip().is_loopback(),
         hosts: settings.admin.hosts.clone(),
         body_bytes: settings.admin.body_bytes as usize,

@@ -3,6 +3,7 @@
 //! `gateway` makes one of the settings, `sockets` binds what it listens on and says where that is.
 
 mod gateway;
+mod secrets;
 mod sockets;
 
 use std::{
@@ -17,7 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::sockets::Sockets;
+use self::{secrets::Secrets, sockets::Sockets};
 use super::{config::Settings, logs};
 use crate::{
     Handle,
@@ -45,12 +46,14 @@ pub(super) fn run(settings: &Settings) -> anyhow::Result<()> {
 async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let mut signals = signals()?;
     // Heard before anybody is told that there is somebody to signal.
-    let nudge = reload_signal(settings)?;
+    let nudges = reload_signal(settings)?;
     let mut sockets = Sockets::bind(settings).await?;
     let certificates = gateway::certificates(settings, &sockets)?;
-    let gateway = gateway::gateway(settings, sockets.clients_address.ip().is_loopback())?;
+    let mut secrets = Secrets::new(settings);
+    let is_loopback = sockets.clients_address.ip().is_loopback();
+    let (gateway, key_set) = gateway::gateway(settings, &mut secrets, is_loopback)?;
     let handle = gateway.handle();
-    let admin_config = gateway::admin_config(settings, sockets.admin_address)?;
+    let admin_config = gateway::admin_config(settings, &mut secrets, sockets.admin_address)?;
 
     let connections = ListenerConfig {
         header_timeout: ms(settings.http.header_timeout_ms),
@@ -81,9 +84,21 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
         None => tokio::spawn(listener::serve(clients, gateway, connections, stop.clone())),
     });
     listeners.push(tokio::spawn(listener::serve(sockets.admin, admin, connections, stop.clone())));
+    let Nudges { certificates: of_certificates, secrets: of_secrets } = nudges;
     if let Some(certificates) = certificates {
         let handle = handle.clone();
-        tokio::spawn(async move { handle.keep_certificates(certificates, SystemTime::now, nudge).await });
+        tokio::spawn(async move {
+            handle.keep_certificates(certificates, SystemTime::now, of_certificates).await;
+        });
+    }
+    let secrets = secrets.into_files();
+    if !secrets.is_empty() {
+        let handle = handle.clone();
+        tokio::spawn(async move { handle.keep_secrets(secrets, of_secrets).await });
+    }
+    if let Some(key_set) = key_set {
+        let handle = handle.clone();
+        tokio::spawn(async move { handle.keep_key_set(key_set).await });
     }
     let signal = signals.recv().await;
     tracing::info!(signal, "stopping");
@@ -131,22 +146,28 @@ fn signals() -> anyhow::Result<mpsc::Receiver<&'static str>> {
     Ok(signals)
 }
 
-/// Notified by SIGHUP: look at the certificate files now. Without any SIGHUP ends the process, as when its terminal is
-/// closed.
-fn reload_signal(settings: &Settings) -> anyhow::Result<Arc<Notify>> {
-    let nudge = Arc::new(Notify::new());
+/// Notified by SIGHUP: look at the files now.
+#[derive(Default)]
+struct Nudges {
+    certificates: Arc<Notify>,
+    secrets: Arc<Notify>,
+}
+
+/// Without any files SIGHUP ends the process, as when its terminal is closed.
+fn reload_signal(settings: &Settings) -> anyhow::Result<Nudges> {
+    let nudges = Nudges::default();
     #[cfg(unix)]
-    if !settings.tls.certificate_file.is_empty() {
+    if settings.has_files() {
         use tokio::signal::unix::{SignalKind, signal};
         let mut hangups = signal(SignalKind::hangup()).context("signals cannot be heard")?;
-        let nudge = Arc::clone(&nudge);
+        let nudged = [Arc::clone(&nudges.certificates), Arc::clone(&nudges.secrets)];
         tokio::spawn(async move {
             while hangups.recv().await.is_some() {
-                nudge.notify_one();
+                nudged.iter().for_each(|nudge| nudge.notify_one());
             }
         });
     }
-    Ok(nudge)
+    Ok(nudges)
 }
 
 const fn ms(milliseconds: u64) -> Duration {

@@ -4,9 +4,10 @@
 //! where there is none, and a `Host` that is the attacker's own name, made to resolve to this listener
 //! (rebinding): that name passes for "the same origin", so `Host` has to be one that nobody else can own.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, header, request::Parts};
+use parking_lot::RwLock;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use throughline_wire::ErrorCode;
@@ -14,9 +15,10 @@ use throughline_wire::ErrorCode;
 use super::{AdminConfig, refusal::Refusal};
 use crate::http::origin::{authority_of, is_loopback, same_host};
 
-/// What requests to the admin API have to show. Its `Debug` reveals nothing.
+/// What requests to the admin API have to show. Its `Debug` reveals nothing. Clones are one key, so that it is exchanged
+/// while the listener stands.
 #[derive(Clone)]
-pub struct AdminKey([u8; 32]);
+pub struct AdminKey(Arc<RwLock<[u8; 32]>>);
 
 impl AdminKey {
     /// The fewest characters that a key may have.
@@ -24,13 +26,19 @@ impl AdminKey {
 
     /// A key, unless it could be guessed: it has at least 16 characters.
     pub fn new(key: &str) -> Option<Self> {
-        (key.len() >= Self::MIN_BYTES).then(|| Self(Sha256::digest(key).into()))
+        (key.len() >= Self::MIN_BYTES).then(|| Self(Arc::new(RwLock::new(Sha256::digest(key).into()))))
+    }
+
+    /// Takes another key in place of the one that it is, for all clones.
+    pub fn replace(&self, key: &Self) {
+        let key = *key.0.read();
+        *self.0.write() = key;
     }
 
     /// Whether this is the key, in a time that does not depend on how much of it is right.
     fn is(&self, shown: &str) -> bool {
         let shown: [u8; 32] = Sha256::digest(shown).into();
-        self.0.ct_eq(&shown).into()
+        self.0.read().ct_eq(&shown).into()
     }
 }
 

@@ -160,6 +160,9 @@ impl Admin {
             return Err(Refusal::wire(ErrorCode::UnsupportedCodec)
                 .because("the content type has to be application/json"));
         }
+        if headers.contains_key(header::CONTENT_ENCODING) {
+            return Err(Refusal::wire(ErrorCode::UnsupportedCodec).because("requests are not compressed"));
+        }
         let reading = read_message(body, self.config.body_bytes);
         match tokio::time::timeout(self.config.body_timeout, reading).await {
             Ok(Ok(body)) => Ok(body),

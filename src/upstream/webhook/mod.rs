@@ -10,7 +10,6 @@
 //! Read next: `event` for what is asked, `answer` for what is understood, `post` for how it gets there and how often.
 
 mod answer;
-mod connect;
 mod event;
 mod lanes;
 mod open;
@@ -137,6 +136,14 @@ impl Webhook {
     pub fn new(config: WebhookConfig) -> Result<Self, WebhookError> {
         let lanes = Arc::new(Lanes::new(config.lane));
         Ok(Self { post: Arc::new(Post::new(config)?), lanes })
+    }
+
+    /// Signs with these secrets in place of those that it has, for all clones, from the next attempt on.
+    ///
+    /// # Errors
+    /// [`WebhookError::NoSecret`] and [`WebhookError::ShortSecret`]: then those that it has stay.
+    pub fn replace_secrets(&self, secrets: &[String]) -> Result<(), WebhookError> {
+        self.post.signer.replace(secrets)
     }
 
     /// The handler of intents: a [`tower::Service`] that asks the application, and publishes what it says.

@@ -1,7 +1,6 @@
 //! How an event gets to the application: signed, in time, again where that may help, and never too many at once.
 
 use std::{
-    error::Error,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -21,16 +20,16 @@ use tokio::{
 use super::{
     WebhookConfig, WebhookError,
     answer::Answer,
-    connect::Connector,
     now_ms,
     signature::{HEADER, Signer},
 };
+use crate::http::outgoing::{Connector, Uncallable, causes};
 
 /// The address, and what is needed to reach it.
 pub(super) struct Post {
     pub(super) config: WebhookConfig,
     client: Client<Connector, Full<Bytes>>,
-    signer: Signer,
+    pub(super) signer: Signer,
     /// One permit for each request under way.
     permits: Semaphore,
     waiting: AtomicUsize,
@@ -62,26 +61,16 @@ enum Again {
 
 impl Post {
     pub(super) fn new(config: WebhookConfig) -> Result<Self, WebhookError> {
-        let url = &config.url;
-        let legal = url.host().is_some_and(|host| !host.is_empty())
-            && url.authority().is_some_and(|authority| !authority.as_str().contains('@'));
-        let connector = match url.scheme_str() {
-            Some("http") if legal => Connector::plain(),
-            Some("https") if legal => Connector::tls(&config.roots)?,
-            _ => return Err(WebhookError::Url(url.to_string())),
-        };
-        if config.secrets.is_empty() {
-            return Err(WebhookError::NoSecret);
-        }
-        if config.secrets.iter().any(|secret| secret.len() < WebhookConfig::SECRET_BYTES) {
-            return Err(WebhookError::ShortSecret);
-        }
+        let connector = Connector::to(&config.url, &config.roots).map_err(|why| match why {
+            Uncallable::Address => WebhookError::Url(config.url.to_string()),
+            Uncallable::Roots(why) => WebhookError::Roots(why),
+        })?;
+        let signer = Signer::new(&config.secrets)?;
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(config.requests)
             .build(connector);
-        let signer = Signer::new(&config.secrets);
         let permits = Semaphore::new(config.requests);
         Ok(Self { config, client, signer, permits, waiting: AtomicUsize::new(0) })
     }
@@ -202,17 +191,6 @@ fn backoff(attempt: u32) -> Duration {
     let mut random = [0; 4];
     getrandom::fill(&mut random).expect("the operating system gives randomness");
     bound.mul_f64(0.5 + 0.5 * f64::from(u32::from_ne_bytes(random)) / f64::from(u32::MAX))
-}
-
-/// An error with what caused it.
-fn causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// How long a connection may lie idle; shorter than what servers commonly allow, so that they seldom close it first.

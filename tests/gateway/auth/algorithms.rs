@@ -20,10 +20,10 @@ use crate::kit::{
 /// A pair of keys.
 pub(super) struct Pair {
     pub(super) public_pem: String,
-    private_pem: String,
+    pub(super) private_pem: String,
 }
 
-fn pair(of: &'static rcgen::SignatureAlgorithm) -> Pair {
+pub(super) fn pair(of: &'static rcgen::SignatureAlgorithm) -> Pair {
     let pair = KeyPair::generate_for(of).unwrap();
     Pair { public_pem: pair.public_key_pem(), private_pem: pair.serialize_pem() }
 }

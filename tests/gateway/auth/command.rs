@@ -98,6 +98,7 @@ fn what_cannot_be_made_a_token_is_said() {
 fn a_configuration_is_told_what_is_wrong_with_its_keys_and_rules() {
     let key = |members: &str| format!("[[auth.keys]]\n{members}\n");
     let secret = "secret = \"a secret of the tests, and of nobody else\"";
+    let published = |url: &str, more: &str| format!("[auth]\njwks_url = \"{url}\"\n{more}\n");
     let cases = [
         (
             key(&format!("algorithm = \"none\"\n{secret}")),
@@ -117,6 +118,15 @@ fn a_configuration_is_told_what_is_wrong_with_its_keys_and_rules() {
         ("[[namespaces]]\nname = \"room\"\npublish = \"everybody\"\n".into(), "nobody, granted, owner"),
         ("[[namespaces]]\nname = \"room\"\n".repeat(2), "two rules"),
         ("[auth]\nuser_claim = \"\"\n".into(), "auth.user_claim"),
+        (published("http://issuer.example/keys", ""), "`auth.jwks_url`"),
+        (published("http://127.0.0.1/keys", "jwks_algorithms = [\"HS256\"]"), "HS256 is symmetric"),
+        (
+            published("http://127.0.0.1/keys", "jwks_algorithms = [\"none\"]"),
+            "`auth.jwks_algorithms`: \"none\"",
+        ),
+        (published("http://127.0.0.1/keys", "jwks_algorithms = []"), "`auth.jwks_algorithms`: there is no"),
+        (published("http://127.0.0.1/keys", "jwks_ca_file = \"/nowhere\""), "`auth.jwks_ca_file`"),
+        (published("http://127.0.0.1/keys", "jwks_max_age_ms = 1000"), "`auth.jwks_max_age_ms` is 60000 to"),
     ];
     for (config, said) in cases {
         let (_folder, file) = written(&config);
@@ -126,4 +136,11 @@ fn a_configuration_is_told_what_is_wrong_with_its_keys_and_rules() {
     }
     let (_folder, file) = written(&format!("listen = \"0.0.0.0:7080\"\n{CONFIG}"));
     assert_eq!(run(&["check", &file]).code, Some(0), "whoever connects is authenticated");
+    let config = published("http://127.0.0.1:1/keys", "");
+    let (_folder, file) = written(&format!("listen = \"0.0.0.0:7080\"\n{config}"));
+    assert_eq!(
+        run(&["check", &file]).code,
+        Some(0),
+        "by published keys too, though nobody publishes any yet"
+    );
 }

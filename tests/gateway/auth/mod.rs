@@ -3,6 +3,8 @@
 mod algorithms;
 mod command;
 mod expiry;
+mod issuer;
+mod jwks;
 mod refusals;
 mod rules;
 

@@ -13,6 +13,7 @@ use crate::kit::{
     http::Ask,
     running::{Plan, Running},
     speech::{Heard, frames, hello},
+    ways::Way,
     websocket::Socket,
 };
 
@@ -94,7 +95,7 @@ async fn gateway() -> Running {
         };
         builder.authenticate(Jwt::new(keys, config, || (seconds() * 1_000.0) as u64).unwrap())
     };
-    Running::with(Plan { build, ..plan() }).await
+    Running::with(Plan { build, webtransport: true, ..plan() }).await
 }
 
 #[tokio::test]
@@ -103,22 +104,19 @@ async fn whatever_is_no_good_token_is_refused_by_name_on_each_transport_and_coun
     let mut count = 0;
     for (attempt, token) in attempts() {
         let hello = token.as_deref().map_or_else(hello, hello_by);
-        let answer = Ask::frames("/v1/poll", frames(std::slice::from_ref(&hello))).to(gateway.clients).await;
-        let polled = Heard::read(&answer.body);
-        assert_eq!(
-            (polled.codes(), polled.retry()),
-            (vec!["unauthorized"], Some("unauthorized")),
-            "{attempt}"
-        );
-        assert_eq!(polled.first("retry").unwrap()["final"], true, "{attempt}");
-        let mut socket = Socket::open(gateway.clients, Codec::Json).await;
-        socket.say_frames(&[hello]).await;
-        assert!(!socket.hear(|_| false).await);
-        assert_eq!(socket.heard.codes(), ["unauthorized"], "{attempt}");
-        assert_eq!((socket.heard.retry(), socket.close), (Some("unauthorized"), Some(4200)), "{attempt}");
-        count += 2;
-        assert_eq!(gateway.refusals("unauthorized"), count, "{attempt}");
+        for way in Way::ALL {
+            let heard = way.say(gateway.doors(), std::slice::from_ref(&hello), |_| false).await;
+            assert_eq!(heard.codes(), ["unauthorized"], "{way:?} {attempt}");
+            assert_eq!(heard.retry(), Some("unauthorized"), "{way:?} {attempt}");
+            assert_eq!(heard.first("retry").unwrap()["final"], true, "{way:?} {attempt}");
+            count += 1;
+            assert_eq!(gateway.refusals("unauthorized"), count, "{way:?} {attempt}");
+        }
     }
+    let mut socket = Socket::open(gateway.clients, Codec::Json).await;
+    socket.say_frames(&[hello()]).await;
+    assert!(!socket.hear(|_| false).await);
+    assert_eq!(socket.close, Some(4200));
     assert_eq!(gateway.handle.sessions(None, 10).sessions.len(), 0, "nobody has come in");
     enter(&gateway, &token("ann")).await;
 }
@@ -151,21 +149,21 @@ async fn a_good_token_enters_by_name_and_without_one_and_is_heard_by_its_name() 
 
 #[tokio::test]
 async fn a_session_is_not_had_by_another_users_token() {
-    let gateway = Running::with(plan()).await;
+    let gateway = Running::with(Plan { webtransport: true, ..plan() }).await;
     let mut anns = enter(&gateway, &token("ann")).await;
     let mut resume = anns.resume();
     resume["auth"] = json!(token("bob"));
-    let mut socket = Socket::open(gateway.clients, Codec::Json).await;
-    socket.say_frames(std::slice::from_ref(&resume)).await;
-    assert!(!socket.hear(|_| false).await);
-    assert_eq!(socket.heard.retry(), Some("positions"));
-    assert_eq!(gateway.refusals("user_mismatch"), 1);
+    for (count, way) in (1..).zip(Way::ALL) {
+        let heard = way.say(gateway.doors(), std::slice::from_ref(&resume), |_| false).await;
+        assert_eq!(heard.retry(), Some("positions"), "{way:?} {heard:?}");
+        assert_eq!(gateway.refusals("user_mismatch"), count, "{way:?}");
+    }
     resume["resume"]["positions"] = json!({});
     let answer = Ask::frames("/v1/poll", frames(std::slice::from_ref(&resume))).to(gateway.clients).await;
     let welcome = Heard::read(&answer.body).first("welcome").cloned().unwrap();
     assert_eq!((&welcome["reason"], &welcome["resumed"]), (&json!("user_mismatch"), &json!(false)));
     assert_ne!(welcome["session"], json!(anns.id), "bob has one of his own");
-    assert_eq!(gateway.refusals("user_mismatch"), 2);
+    assert_eq!(gateway.refusals("user_mismatch"), 5);
     resume["auth"] = json!(token("ann"));
     resume["client"] = json!({"name": "test", "version": "1"}); // whoever says its name is told everything
     let answer = Ask::frames("/v1/poll", frames(&[resume])).to(gateway.clients).await;

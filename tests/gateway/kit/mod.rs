@@ -8,6 +8,7 @@ pub(crate) mod process;
 pub(crate) mod running;
 pub(crate) mod secure;
 pub(crate) mod speech;
+pub(crate) mod ways;
 pub(crate) mod websocket;
 
 use std::time::Duration;

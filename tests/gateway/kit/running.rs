@@ -1,10 +1,15 @@
 //! A gateway in this process, both listeners on free ports of loopback.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    time::{Duration, SystemTime},
+};
 
 use throughline::{
     Builder, Gateway, Handle,
-    gateway::GatewayConfig,
+    auth::Jwt,
+    certificates::Certificates,
+    gateway::{GatewayConfig, bind_udp},
     http::{
         OriginPolicy,
         admin::{Admin, AdminConfig},
@@ -16,10 +21,14 @@ use throughline::{
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::ways::Doors;
+
 /// A gateway that runs until it is dropped.
 pub(crate) struct Running {
     pub(crate) clients: SocketAddr,
     pub(crate) admin: SocketAddr,
+    /// Where WebTransport is, if it is planned.
+    pub(crate) udp: Option<SocketAddr>,
     pub(crate) handle: Handle,
     _stop: DropGuard,
 }
@@ -35,6 +44,10 @@ pub(crate) struct Plan {
     pub(crate) webhook: Option<Webhook>,
     /// Who says who clients are.
     pub(crate) door: Option<Webhook>,
+    /// Who knows clients by their tokens.
+    pub(crate) tokens: Option<Jwt>,
+    /// Whether WebTransport is served too.
+    pub(crate) webtransport: bool,
 }
 
 impl Default for Plan {
@@ -57,6 +70,8 @@ impl Default for Plan {
             build: |builder| builder,
             webhook: None,
             door: None,
+            tokens: None,
+            webtransport: false,
         }
     }
 }
@@ -79,13 +94,30 @@ impl Running {
         if let Some(door) = plan.door {
             builder = builder.authenticate(door);
         }
+        if let Some(tokens) = plan.tokens {
+            builder = builder.authenticate(tokens);
+        }
         let gateway = builder.build();
         let handle = gateway.handle();
         let stop = CancellationToken::new();
+        let udp = plan.webtransport.then(|| {
+            let socket = bind_udp(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+            let address = socket.local_addr().expect("bound");
+            let certificates = Certificates::development(["localhost"], SystemTime::now());
+            let certificates = certificates.expect("randomness");
+            let serving = gateway.serve_webtransport(socket, &certificates, None, stop.clone());
+            tokio::spawn(serving.expect("a usable socket"));
+            address
+        });
         let admin_service = Admin::new(handle.clone(), plan.admin);
         tokio::spawn(listener::serve(clients, gateway, plan.listener, stop.clone()));
         tokio::spawn(listener::serve(admin, admin_service, plan.listener, stop.clone()));
-        Self { clients: client_address, admin: admin_address, handle, _stop: stop.drop_guard() }
+        Self { clients: client_address, admin: admin_address, udp, handle, _stop: stop.drop_guard() }
+    }
+
+    /// Every way in, where WebTransport is planned.
+    pub(crate) fn doors(&self) -> Doors {
+        Doors { tcp: self.clients, udp: self.udp.expect("it is planned") }
     }
 
     /// The value of one series of the metrics, with its labels as they are printed.

@@ -13,24 +13,26 @@ use tokio::{
 use crate::kit::PATIENCE;
 
 /// The secret that gateway and application share.
-pub(super) const SECRET: &str = "a secret of the tests";
+pub(crate) const SECRET: &str = "a secret of the tests";
 
 /// It runs until it is dropped.
-pub(super) struct Application {
+pub(crate) struct Application {
     url: String,
     asked: mpsc::UnboundedReceiver<Asked>,
     _serving: tokio_util::task::AbortOnDropHandle<std::io::Result<()>>,
 }
 
 /// A request that waits for its answer.
-pub(super) struct Asked {
-    pub(super) headers: HeaderMap,
-    pub(super) event: Value,
+pub(crate) struct Asked {
+    pub(crate) headers: HeaderMap,
+    pub(crate) event: Value,
+    /// The event as it came.
+    pub(crate) body: Bytes,
     answer: oneshot::Sender<Response<String>>,
 }
 
 impl Application {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}/hook?of=tests", listener.local_addr().expect("bound"));
         let (to, asked) = mpsc::unbounded_channel();
@@ -39,32 +41,37 @@ impl Application {
         Self { url, asked, _serving: tokio_util::task::AbortOnDropHandle::new(serving) }
     }
 
+    /// Where it is.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// What a gateway needs to reach it.
-    pub(super) fn config(&self) -> WebhookConfig {
+    pub(crate) fn config(&self) -> WebhookConfig {
         WebhookConfig::new(self.url.parse().expect("an address"), SECRET)
     }
 
     /// The next request.
-    pub(super) async fn asked(&mut self) -> Asked {
+    pub(crate) async fn asked(&mut self) -> Asked {
         timeout(PATIENCE, self.asked.recv()).await.expect("a request in time").expect("it serves")
     }
 
     /// Whether a request is there already.
-    pub(super) fn is_asked(&self) -> bool {
+    pub(crate) fn is_asked(&self) -> bool {
         !self.asked.is_empty()
     }
 }
 
 impl Asked {
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("ASCII"))
     }
 
-    pub(super) fn answer(self, body: &Value) {
+    pub(crate) fn answer(self, body: &Value) {
         self.answer_by(200, &[], &body.to_string());
     }
 
-    pub(super) fn answer_by(self, status: u16, headers: &[(&str, &str)], body: &str) {
+    pub(crate) fn answer_by(self, status: u16, headers: &[(&str, &str)], body: &str) {
         let response = Response::builder().status(status);
         let response = headers.iter().fold(response, |response, &(name, value)| response.header(name, value));
         let _ = self.answer.send(response.body(body.into()).expect("a response"));
@@ -78,7 +85,7 @@ async fn ask(
 ) -> axum::response::Response {
     let event = serde_json::from_slice(&body).expect("JSON");
     let (answer, answered) = oneshot::channel();
-    let _ = to.send(Asked { headers, event, answer });
+    let _ = to.send(Asked { headers, event, body, answer });
     match answered.await {
         Ok(response) => response.into_response(),
         Err(_) => StatusCode::IM_A_TEAPOT.into_response(), // its test does not care

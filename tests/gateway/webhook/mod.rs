@@ -1,6 +1,6 @@
 //! The application behind a webhook: what it is asked, and what becomes of its answers.
 
-mod application;
+pub(crate) mod application;
 mod config;
 mod intents;
 mod open;

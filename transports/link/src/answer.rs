@@ -48,6 +48,17 @@ pub enum Unread {
     Lost,
 }
 
+/// The codec of a request's message, by its `content-type`. One without is taken for text, so that it can be typed by hand.
+/// None where there is no such codec, and where the message is compressed: nobody is to unpack for a stranger.
+pub fn codec_of(headers: &HeaderMap) -> Option<Codec> {
+    let is_plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if !headers.get_all(header::CONTENT_ENCODING).into_iter().all(is_plain) {
+        return None;
+    }
+    let Some(media_type) = headers.get(header::CONTENT_TYPE) else { return Some(Codec::Json) };
+    Codec::from_media_type(media_type.to_str().ok()?)
+}
+
 /// Reads one message of at most `max_bytes` from a request's body.
 ///
 /// A body that is too large is not kept. Up to [`READ_ON`] times the bound it is read on all the same: an answer to

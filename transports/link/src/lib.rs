@@ -168,7 +168,7 @@ pub enum Opening {
 pub enum Fault {
     /// It is larger than the transport takes.
     TooLarge,
-    /// It is text on a binary link, or the other way round, or has the wrong media type.
+    /// It is text on a binary link, or the other way round, has the wrong media type, or is compressed.
     WrongCodec,
     /// It did not arrive whole in the time it may take.
     TooSlow,

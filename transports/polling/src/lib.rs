@@ -19,7 +19,7 @@ use http_body::Body;
 use http_body_util::Full;
 use throughline_link::{
     Fault, Gate, LinkEnd, LinkRequest, Opening, Peer, Shape, Transmit,
-    answer::{Unread, advise, answer, media_type, read_message, status},
+    answer::{Unread, advise, answer, codec_of, media_type, read_message, status},
     buffer::poll_message,
 };
 use throughline_wire::Codec;
@@ -63,7 +63,7 @@ impl<G: Gate> Polling<G> {
         let config = self.config;
         let (head, body) = request.into_parts();
         let link = (head.method == Method::POST).then(|| {
-            let codec = codec_of(head.headers.get(header::CONTENT_TYPE));
+            let codec = codec_of(&head.headers);
             let peer = self.gate.open(LinkRequest {
                 transport: Self::NAME,
                 codec: codec.unwrap_or(Codec::Json),
@@ -117,12 +117,6 @@ async fn speak<P: Peer>(mut peer: P, codec: Codec, config: Config) -> Response<F
             response
         }
     }
-}
-
-/// The codec of a message with this `content-type`. One without is taken for text, so that it can be typed by hand.
-fn codec_of(content_type: Option<&HeaderValue>) -> Option<Codec> {
-    let Some(value) = content_type else { return Some(Codec::Json) };
-    Codec::from_media_type(value.to_str().ok()?)
 }
 
 fn method_not_allowed() -> Response<Full<Bytes>> {

@@ -27,7 +27,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use http_body::Body;
 use throughline_link::{
     Fault, Gate, LinkRequest, Opening, Peer, Shape,
-    answer::{Unread, advise, answer, read_message, status},
+    answer::{Unread, advise, answer, codec_of, read_message, status},
 };
 use throughline_wire::Codec;
 use tokio::time::timeout;
@@ -94,12 +94,8 @@ impl<G: Gate> ServerSentEvents<G> {
         headers: HeaderMap,
         remote: Option<SocketAddr>,
     ) -> (G::Peer, Form, Option<Fault>) {
-        let codec = match headers.get(header::CONTENT_TYPE) {
-            Some(value) => value.to_str().ok().and_then(Codec::from_media_type),
-            None => Some(Codec::Json),
-        };
         // An event stream is text: it has no binary form.
-        let fault = (codec != Some(Codec::Json)).then_some(Fault::WrongCodec);
+        let fault = (codec_of(&headers) != Some(Codec::Json)).then_some(Fault::WrongCodec);
         (self.open(Opening::Message, headers, remote), Form::Message, fault)
     }
 

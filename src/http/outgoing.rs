@@ -1,6 +1,10 @@
-//! A connection to the application: TCP, and TLS on top of it where the address says so.
+//! Requests that the gateway makes itself: to an application's webhook, and for keys to whoever issues tokens.
+//!
+//! hyper's client over TCP, with TLS on top of it where the address says so. Left out on purpose: redirects (a request goes
+//! where it was configured to go), proxies, and HTTP/2.
 
 use std::{
+    error::Error,
     future::Future,
     io,
     pin::Pin,
@@ -25,34 +29,45 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use tower::Service;
 
-use super::WebhookError;
-
 /// Connects to the host of an address.
 #[derive(Clone)]
-pub(super) struct Connector {
+pub(crate) struct Connector {
     tls: Option<TlsConnector>,
 }
 
+/// Why an address cannot be called. The configuration's fault.
+#[derive(Debug)]
+pub(crate) enum Uncallable {
+    /// It is neither `http` nor `https` with a host, or it holds a password.
+    Address,
+    /// No certificate could be checked.
+    Roots(String),
+}
+
 impl Connector {
-    /// For `http`.
-    pub(super) const fn plain() -> Self {
-        Self { tls: None }
+    /// For this address. With `https` it reads the system's roots from disk and trusts them, and these.
+    pub(crate) fn to(url: &Uri, roots: &[CertificateDer<'static>]) -> Result<Self, Uncallable> {
+        let legal = url.host().is_some_and(|host| !host.is_empty())
+            && url.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+        match url.scheme_str() {
+            Some("http") if legal => Ok(Self { tls: None }),
+            Some("https") if legal => Self::tls(roots).map_err(Uncallable::Roots),
+            _ => Err(Uncallable::Address),
+        }
     }
 
-    /// For `https`: trusts what the system trusts, and these roots.
-    pub(super) fn tls(roots: &[CertificateDer<'static>]) -> Result<Self, WebhookError> {
-        let unusable = |error: &dyn std::fmt::Display| WebhookError::Roots(error.to_string());
+    fn tls(roots: &[CertificateDer<'static>]) -> Result<Self, String> {
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         for root in roots {
-            store.add(root.clone()).map_err(|error| unusable(&error))?;
+            store.add(root.clone()).map_err(|error| error.to_string())?;
         }
         if store.is_empty() {
-            return Err(unusable(&"there is none"));
+            return Err("there is none".into());
         }
         let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(|error| unusable(&error))?
+            .map_err(|error| error.to_string())?
             .with_root_certificates(store)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -90,7 +105,7 @@ trait Bytes: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Bytes for T {}
 
 /// One connection.
-pub(super) struct Stream(Box<dyn Bytes>);
+pub(crate) struct Stream(Box<dyn Bytes>);
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
@@ -124,4 +139,15 @@ impl AsyncWrite for Stream {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(context)
     }
+}
+
+/// An error with what caused it.
+pub(crate) fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
