@@ -11,6 +11,7 @@ mod commands;
 mod config;
 mod kit;
 mod metrics;
+mod origins;
 mod presence;
 mod strangers;
 mod tls;
