@@ -7,6 +7,7 @@ pub mod listener;
 pub(crate) mod origin;
 pub(crate) mod proxies;
 mod router;
+mod tickets;
 
 pub use body::Body;
 pub use origin::OriginPolicy;

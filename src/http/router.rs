@@ -24,6 +24,7 @@ use super::{
     Body, Busy, Remote,
     cors::{self, Cors},
     origin::OriginRefused,
+    tickets,
 };
 use crate::gateway::{Adapters, Shared};
 
@@ -91,6 +92,9 @@ impl Router {
             POLL => later(self.adapters.polling.answer(request, remote, Shape::Answer), cors),
             SEND => later(self.adapters.polling.answer(request, remote, Shape::Post), cors),
             EVENTS => later(self.adapters.sse.answer(request, remote), cors),
+            TICKETS if request.method() == Method::POST => {
+                later(tickets::answer(Arc::clone(&self.shared), request, remote), cors)
+            }
             NEGOTIATE if request.method() == Method::GET => ready(self.negotiate(), cors),
             HEALTH if request.method() == Method::GET => {
                 let shared = Arc::clone(&self.shared);
@@ -101,6 +105,7 @@ impl Router {
                 ready(crate::page::answer(&self.shared.session.transports.now()), cors)
             }
             NEGOTIATE | HEALTH => ready(method_not_allowed("GET"), cors),
+            TICKETS => ready(method_not_allowed("POST"), cors),
             _ => ready(not_found(), cors),
         }
     }
@@ -192,7 +197,7 @@ impl<T: Into<Body>, F: Future<Output = Response<T>>> Future for Later<F> {
 /// The methods of an address.
 fn methods(path: &str) -> Option<&'static str> {
     match path {
-        POLL | SEND => Some("POST"),
+        POLL | SEND | TICKETS => Some("POST"),
         EVENTS => Some("GET, POST"),
         WEBSOCKET | NEGOTIATE | HEALTH => Some("GET"),
         #[cfg(feature = "page")]
@@ -240,5 +245,6 @@ const SEND: &str = "/v1/send";
 const EVENTS: &str = "/v1/events";
 #[cfg(feature = "webtransport")]
 pub(crate) const WEBTRANSPORT: &str = "/v1/webtransport";
+const TICKETS: &str = "/v1/tickets";
 const NEGOTIATE: &str = "/v1/negotiate";
 const HEALTH: &str = "/healthz";

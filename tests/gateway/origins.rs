@@ -113,10 +113,11 @@ async fn the_refusal_names_both_values_and_the_setting_to_change() {
 }
 
 /// Every address that a page may call, with the methods that it has.
-const ADDRESSES: [(&str, &str); 6] = [
+const ADDRESSES: [(&str, &str); 7] = [
     ("/v1/poll", "post"),
     ("/v1/send", "post"),
     ("/v1/events", "get, post"),
+    ("/v1/tickets", "post"),
     ("/v1/websocket", "get"),
     ("/v1/negotiate", "get"),
     ("/healthz", "get"),
@@ -167,6 +168,7 @@ async fn a_page_that_may_connect_reads_every_answer_and_others_none() {
             poll(),
             Ask::frames("/v1/poll", "nonsense"),
             Ask::frames("/v1/send", "nonsense"),
+            Ask::frames("/v1/tickets", "nonsense"),
             Ask::frames("/v1/events", "nonsense"),
             Ask::get("/v1/events?channel=a%20b"),
             Ask::get("/v1/websocket"),

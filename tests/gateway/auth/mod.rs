@@ -5,6 +5,7 @@ mod command;
 mod expiry;
 mod refusals;
 mod rules;
+mod tickets;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
