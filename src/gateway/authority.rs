@@ -6,9 +6,9 @@ use http::HeaderMap;
 use throughline_wire::{ChannelName, ErrorCode, Json, ReplyError, Token};
 
 use super::grants::Grants;
-use crate::broker::Pending;
+use crate::{broker::Pending, session::Goodbye};
 
-/// Says who a client is. Asked for each `hello`, on every resume too, and for each `auth`.
+/// Says who a client is. Asked for each `hello`, on every resume too, for each `auth`, and for each ticket.
 pub trait Authenticate: Send + Sync + 'static {
     /// Checks credentials.
     ///
@@ -36,7 +36,7 @@ pub trait Authorize: Send + Sync + 'static {
 /// What a client shows.
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    /// `hello.auth`, or the ticket of a stream's address.
+    /// `hello.auth`, or what a client shows that asks for a [ticket](super::Ticket).
     pub token: Option<Token>,
     /// The headers of the request that opened the link. Cookies count only with an allowed `Origin`, which has been
     /// checked.
@@ -71,6 +71,19 @@ pub enum Denied {
     Forbidden,
     /// It cannot be said now: it should come back later.
     Unavailable,
+}
+
+impl Denied {
+    /// How the client is told.
+    pub(super) const fn goodbye(self) -> Goodbye {
+        match self {
+            Self::Unauthorized => Goodbye::Unauthorized,
+            Self::Forbidden => Goodbye::Forbidden(ErrorCode::Forbidden),
+            Self::Unavailable => {
+                Goodbye::Overload { delay_ms: 1_000, spread_ms: 5_000, code: ErrorCode::Overloaded }
+            }
+        }
+    }
 }
 
 /// A subscription that somebody wants.

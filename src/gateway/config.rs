@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{http::OriginPolicy, upstream::Orders};
+use crate::{
+    http::{OriginPolicy, TrustedProxies},
+    upstream::Orders,
+};
 
 /// The settings of a gateway beside those of its [sessions](crate::session::SessionConfig) and its broker.
 #[derive(Clone, Debug)]
@@ -30,6 +33,8 @@ pub struct GatewayConfig {
     pub admission_burst: u64,
     /// Which pages may connect.
     pub origins: OriginPolicy,
+    /// Which proxies are believed when they say whose a request is. Default: none.
+    pub proxies: TrustedProxies,
 }
 
 impl Default for GatewayConfig {
@@ -44,6 +49,7 @@ impl Default for GatewayConfig {
             admission_rate: 2_500,
             admission_burst: 0,
             origins: OriginPolicy::default(),
+            proxies: TrustedProxies::default(),
         }
     }
 }

@@ -78,6 +78,11 @@ impl Grants {
         Ok(Self(held.into()))
     }
 
+    /// The patterns, and what is granted by each.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &[Action])> {
+        self.0.iter().map(|grant| (&*grant.pattern, &*grant.actions))
+    }
+
     /// Whether an action on a channel is among them.
     pub fn allow(&self, action: Action, channel: &ChannelName) -> bool {
         self.0.iter().any(|grant| grant.actions.contains(&action) && matches(&grant.pattern, channel))

@@ -8,7 +8,7 @@ use throughline_wire::{
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Shared, clock};
+use super::{Identity, Shared, Ticket, TicketError, clock};
 use crate::{
     broker::Recall,
     channel::{NewEvent, NewVolatile},
@@ -236,6 +236,15 @@ impl Handle {
         let cell = self.shared.registry.find(id)?;
         let transports = |session: &Session| Some(session.transports(clock::now()));
         Some(cell.look(|session| SessionInfo { transports: transports(session), ..info(session) }))
+    }
+
+    /// A ticket for an event stream by address, for a user whom the application knows: it opens one session, once, within
+    /// `life` ([`Ticket::LIFE`] for most).
+    ///
+    /// # Errors
+    /// [`TicketError`] says what does not fit.
+    pub fn ticket(&self, identity: &Identity, life: Duration) -> Result<Ticket, TicketError> {
+        self.shared.make_ticket(identity, life)
     }
 
     /// Ends a session and tells its client not to come back. Says whether there was one.

@@ -12,7 +12,7 @@ pub mod authority;
 mod cell;
 #[cfg(feature = "tls")]
 mod certificates;
-mod clock;
+pub(crate) mod clock;
 mod config;
 mod grants;
 mod handle;
@@ -24,6 +24,7 @@ pub(crate) mod peer;
 mod registry;
 mod secrets;
 mod signal;
+mod tickets;
 mod timers;
 #[cfg(feature = "webhook")]
 mod webhook;
@@ -59,12 +60,15 @@ use throughline_polling::Polling;
 use throughline_sse::ServerSentEvents;
 use throughline_websocket::WebSocket;
 use throughline_wire::{ChannelName, bounds, item::Accepted};
+pub use tickets::{Ticket, TicketError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
 #[cfg(feature = "webtransport")]
 pub use webtransport::bind_udp;
 
-use self::{hub::Hub, metrics::Metrics, peer::GatewayGate, registry::Registry, timers::Timers};
+use self::{
+    hub::Hub, metrics::Metrics, peer::GatewayGate, registry::Registry, tickets::Spent, timers::Timers,
+};
 #[cfg(feature = "webhook")]
 use crate::upstream::webhook::Webhook;
 use crate::{
@@ -88,6 +92,8 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     /// Who is let in when.
     pub(crate) admission: Mutex<Admission>,
+    /// The tickets that were used.
+    pub(crate) spent_tickets: Spent,
     pub(crate) timers: Timers,
     pub(crate) metrics: Metrics,
     /// What was sent under which application key, by user.
@@ -101,7 +107,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// Why no link may be opened now.
-    fn refusal(&self) -> Option<Goodbye> {
+    pub(crate) fn refusal(&self) -> Option<Goodbye> {
         let draining = self.is_draining.load(Ordering::Acquire);
         draining.then(|| Goodbye::Drain { spread_ms: self.session.window.ms().max(1_000) })
     }
@@ -316,6 +322,7 @@ impl Builder {
             authorize: authorize.unwrap_or_else(|| Arc::new(Anonymous)),
             registry: Registry::default(),
             admission: Mutex::new(admission),
+            spent_tickets: Spent::default(),
             timers: Timers::default(),
             metrics: Metrics::new(),
             recent_sends: Recent::new(RECENT_MS, RECENT_KEYS),

@@ -24,12 +24,14 @@ use throughline_wire::{
 };
 use tokio::time::Sleep;
 
+pub(crate) use self::bind::windowed;
 use super::{
     Shared,
     authority::{Denied, Identity},
     cell::Cell,
     clock,
     signal::Signal,
+    tickets::Place,
 };
 use crate::{
     admission::Slot,
@@ -109,6 +111,8 @@ struct Authenticating {
     opening: Vec<UpFrame>,
     /// The channels that an address named.
     named: Vec<ChannelName>,
+    /// What its ticket opens, where it has shown one.
+    place: Option<Place>,
     later: Vec<UpFrame>,
     later_bytes: usize,
     outcome: Pending<'static, Result<Identity, Denied>>,

@@ -1,15 +1,19 @@
-//! The gateway's HTTP side: which address leads to which transport, and which pages may come.
+//! The gateway's HTTP side: which address leads to which transport, whom requests come from, and which pages may come.
 
 pub mod admin;
 mod body;
+mod cors;
 pub mod listener;
 pub(crate) mod origin;
 #[cfg(feature = "https")]
 pub(crate) mod outgoing;
+pub(crate) mod proxies;
 mod router;
+mod tickets;
 
 pub use body::Body;
-pub use origin::{OriginPolicy, OriginRefused};
+pub use origin::OriginPolicy;
+pub use proxies::{ForwardedHeader, NetworkError, TrustedProxies};
 pub(crate) use router::Router;
 #[cfg(feature = "webtransport")]
 pub(crate) use router::WEBTRANSPORT;
@@ -28,7 +32,10 @@ impl Busy {
     }
 }
 
-/// The address that a connection came from, as an extension of its requests. Whoever accepts connections puts it
+/// The address that a request came from, as an extension of it. Whoever accepts connections puts that of the connection
 /// there; without it the gateway knows no client's address.
+///
+/// Behind [trusted proxies](TrustedProxies) the gateway puts the client's own in its place before anything else is done with
+/// the request. Its port is 0 where no proxy says it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Remote(pub std::net::SocketAddr);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as HttpBody;
 use http_body_util::Full;
 use pin_project_lite::pin_project;
@@ -20,7 +20,12 @@ use throughline_wire::{
     frame::{ErrorFrame, TransportOffer},
 };
 
-use super::{Body, Busy, OriginRefused, Remote};
+use super::{
+    Body, Busy, Remote,
+    cors::{self, Cors},
+    origin::OriginRefused,
+    tickets,
+};
 use crate::gateway::{Adapters, Shared};
 
 /// The future of an answer.
@@ -55,17 +60,26 @@ impl Router {
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
     {
-        let cross_origin = match self.shared.config.origins.check(request.headers(), request.uri()) {
-            Ok(cross_origin) => cross_origin,
-            Err(refused) => return ready(self.refuse_origin(&refused)),
+        let config = &self.shared.config;
+        let peer = request.extensions().get::<Remote>().map(|remote| remote.0);
+        let way = config.proxies.read(peer, request.headers_mut());
+        let remote = way.client;
+        if let Some(remote) = remote {
+            request.extensions_mut().insert(Remote(remote));
+        }
+        let page = match config.origins.check(request.headers(), request.uri(), way.host.as_ref()) {
+            Ok(page) => page,
+            Err(refused) => return ready(self.refuse_origin(&refused), None),
         };
-        let Some(path) = request.uri().path().strip_prefix(&*self.shared.config.base_path) else {
-            return ready(not_found());
+        let cors = page.map(|page| Cors::new(page, config.origins.credentials));
+        let Some(path) = request.uri().path().strip_prefix(&*config.base_path) else {
+            return ready(not_found(), cors);
         };
         if request.method() == Method::OPTIONS {
-            return ready(with_origin(preflight(), cross_origin));
+            let answer = methods(path)
+                .map_or_else(not_found, |methods| options(methods, request.headers(), cors.is_some()));
+            return ready(answer, cors);
         }
-        let remote = request.extensions().get::<Remote>().map(|remote| remote.0);
         match path {
             WEBSOCKET => {
                 let busy = request.extensions_mut().remove::<Busy>();
@@ -73,24 +87,26 @@ impl Router {
                 if let Some(link) = link {
                     self.adapters.spawn(link, busy);
                 }
-                ready(with_origin(response.map(Body::from), cross_origin))
+                ready(response.map(Body::from), cors)
             }
-            POLL => later(self.adapters.polling.answer(request, remote, Shape::Answer), cross_origin),
-            SEND => later(self.adapters.polling.answer(request, remote, Shape::Post), cross_origin),
-            EVENTS => later(self.adapters.sse.answer(request, remote), cross_origin),
-            NEGOTIATE if request.method() == Method::GET => {
-                ready(with_origin(self.negotiate(), cross_origin))
+            POLL => later(self.adapters.polling.answer(request, remote, Shape::Answer), cors),
+            SEND => later(self.adapters.polling.answer(request, remote, Shape::Post), cors),
+            EVENTS => later(self.adapters.sse.answer(request, remote), cors),
+            TICKETS if request.method() == Method::POST => {
+                later(tickets::answer(Arc::clone(&self.shared), request, remote), cors)
             }
+            NEGOTIATE if request.method() == Method::GET => ready(self.negotiate(), cors),
             HEALTH if request.method() == Method::GET => {
                 let shared = Arc::clone(&self.shared);
-                Box::pin(async move { Ok(health(shared.is_healthy().await)) })
+                later(async move { health(shared.is_healthy().await) }, cors)
             }
             #[cfg(feature = "page")]
             "" | "/" if request.method() == Method::GET => {
-                ready(crate::page::answer(&self.shared.session.transports.now()))
+                ready(crate::page::answer(&self.shared.session.transports.now()), cors)
             }
-            NEGOTIATE | HEALTH => ready(method_not_allowed()),
-            _ => ready(not_found()),
+            NEGOTIATE | HEALTH => ready(method_not_allowed("GET"), cors),
+            TICKETS => ready(method_not_allowed("POST"), cors),
+            _ => ready(not_found(), cors),
         }
     }
 
@@ -148,15 +164,15 @@ pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body>
     answer(status, HeaderValue::from_static("application/json"), Full::new(Bytes::from(text)).into())
 }
 
-fn ready(response: Response<Body>) -> Answer {
-    Box::pin(std::future::ready(Ok(response)))
+fn ready(response: Response<Body>, cors: Option<Cors>) -> Answer {
+    Box::pin(std::future::ready(Ok(cors::answer(response, cors))))
 }
 
 fn later<T: Into<Body>>(
     response: impl Future<Output = Response<T>> + Send + 'static,
-    cross_origin: Option<HeaderValue>,
+    cors: Option<Cors>,
 ) -> Answer {
-    Box::pin(Later { response, cross_origin })
+    Box::pin(Later { response, cors })
 }
 
 pin_project! {
@@ -164,7 +180,7 @@ pin_project! {
     struct Later<F> {
         #[pin]
         response: F,
-        cross_origin: Option<HeaderValue>,
+        cors: Option<Cors>,
     }
 }
 
@@ -174,30 +190,30 @@ impl<T: Into<Body>, F: Future<Output = Response<T>>> Future for Later<F> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let response = ready!(this.response.poll(context));
-        Poll::Ready(Ok(with_origin(response.map(Into::into), this.cross_origin.take())))
+        Poll::Ready(Ok(cors::answer(response.map(Into::into), this.cors.take())))
     }
 }
 
-/// Lets the page of an allowed origin read the answer.
-fn with_origin(mut response: Response<Body>, cross_origin: Option<HeaderValue>) -> Response<Body> {
-    if let Some(origin) = cross_origin {
-        let headers = response.headers_mut();
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+/// The methods of an address.
+fn methods(path: &str) -> Option<&'static str> {
+    match path {
+        POLL | SEND | TICKETS => Some("POST"),
+        EVENTS => Some("GET, POST"),
+        WEBSOCKET | NEGOTIATE | HEALTH => Some("GET"),
+        #[cfg(feature = "page")]
+        "" | "/" => Some("GET"),
+        _ => None,
     }
-    response
 }
 
-/// What a page of an allowed origin may send; asked for only where a poll is in the binary codec.
-fn preflight() -> Response<Body> {
+/// What may be asked of an address; to a page of an allowed origin, what of that it may ask.
+fn options(methods: &'static str, asked: &HeaderMap, is_for_page: bool) -> Response<Body> {
     let mut response = text(StatusCode::NO_CONTENT, "");
     let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
-    headers.insert(
-        header::ACCESS_CONTROL_ALLOW_HEADERS,
-        HeaderValue::from_static("content-type, last-event-id"),
-    );
-    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    headers.insert(header::ALLOW, HeaderValue::from_static(methods));
+    if is_for_page {
+        cors::preflight(methods, asked, headers);
+    }
     response
 }
 
@@ -213,9 +229,9 @@ fn not_found() -> Response<Body> {
     text(StatusCode::NOT_FOUND, "no such address; the protocol's are below /v1/ (docs/protocol.md)\n")
 }
 
-fn method_not_allowed() -> Response<Body> {
+fn method_not_allowed(allowed: &'static str) -> Response<Body> {
     let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "");
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
     response
 }
 
@@ -229,5 +245,6 @@ const SEND: &str = "/v1/send";
 const EVENTS: &str = "/v1/events";
 #[cfg(feature = "webtransport")]
 pub(crate) const WEBTRANSPORT: &str = "/v1/webtransport";
+const TICKETS: &str = "/v1/tickets";
 const NEGOTIATE: &str = "/v1/negotiate";
 const HEALTH: &str = "/healthz";

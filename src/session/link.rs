@@ -97,6 +97,8 @@ pub enum Goodbye {
     },
     /// The credential is missing, expired or wrong.
     Unauthorized,
+    /// The ticket of its address does not count, or not any more.
+    Ticket(ErrorCode),
     /// Not allowed, whatever the credential.
     Forbidden(ErrorCode),
     /// An error of the gateway's own.
@@ -137,7 +139,7 @@ impl Goodbye {
             Self::Overload { delay_ms, spread_ms, .. } => {
                 retry(RetryReason::Overload, delay_ms, spread_ms, false)
             }
-            Self::Unauthorized => retry(RetryReason::Unauthorized, 0, 0, true),
+            Self::Unauthorized | Self::Ticket(_) => retry(RetryReason::Unauthorized, 0, 0, true),
             Self::Forbidden(_) => retry(RetryReason::Forbidden, 0, 0, true),
             Self::Internal => retry(RetryReason::Internal, 1_000, 1_000, false),
         }
@@ -146,7 +148,10 @@ impl Goodbye {
     /// The error behind it, where the client made one.
     pub const fn error(self) -> Option<ErrorCode> {
         match self {
-            Self::ProtocolError(code) | Self::Forbidden(code) | Self::Overload { code, .. } => Some(code),
+            Self::ProtocolError(code)
+            | Self::Ticket(code)
+            | Self::Forbidden(code)
+            | Self::Overload { code, .. } => Some(code),
             Self::Unauthorized => Some(ErrorCode::Unauthorized),
             Self::Gone => Some(ErrorCode::SessionEnded),
             Self::Internal => Some(ErrorCode::Internal),
@@ -169,7 +174,7 @@ impl Goodbye {
             Self::Disconnected => CloseCode::DISCONNECTED,
             Self::Drain { .. } => CloseCode::DRAIN,
             Self::Overload { .. } => CloseCode::OVERLOAD,
-            Self::Unauthorized => CloseCode::UNAUTHORIZED,
+            Self::Unauthorized | Self::Ticket(_) => CloseCode::UNAUTHORIZED,
             Self::Forbidden(_) => CloseCode::FORBIDDEN,
             Self::Internal => CloseCode::INTERNAL,
         }
@@ -187,7 +192,7 @@ impl Goodbye {
             Self::Disconnected => "disconnected",
             Self::Drain { .. } => "drain",
             Self::Overload { .. } => "overload",
-            Self::Unauthorized => "unauthorized",
+            Self::Unauthorized | Self::Ticket(_) => "unauthorized",
             Self::Forbidden(_) => "forbidden",
             Self::Internal => "internal",
         }

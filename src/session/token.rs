@@ -3,7 +3,7 @@
 //! The mac is HMAC-SHA256 over a purpose, the session's id and the user, cut to 128 bits. The first key signs, all
 //! verify, so keys rotate without ending sessions. A *tag* is the same proof for clients that can only repeat a
 //! string (`Last-Event-ID`); it has another purpose, so neither can stand for the other. The
-//! [slots](crate::admission::Slot) of those who have to wait are a third.
+//! [slots](crate::admission::Slot) of those who have to wait are a third, the tickets of event streams a fourth.
 
 use std::{fmt, sync::Arc};
 
@@ -138,12 +138,24 @@ impl TokenKeys {
 
     /// The proof of what a slot states.
     pub(crate) fn prove_slot(&self, statement: &[u8]) -> [u8; MAC_BYTES] {
-        self.now()[0].prove_statement(statement)
+        self.now()[0].prove_statement(SLOT, statement)
     }
 
     /// Whether the proof of a slot is genuine.
     pub(crate) fn verify_slot(&self, statement: &[u8], proof: &[u8]) -> bool {
-        self.now().iter().any(|key| key.prove_statement(statement).ct_eq(proof).into())
+        self.now().iter().any(|key| key.prove_statement(SLOT, statement).ct_eq(proof).into())
+    }
+
+    /// The proof of what a ticket states.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn prove_ticket(&self, statement: &[u8]) -> [u8; MAC_BYTES] {
+        self.now()[0].prove_statement(TICKET, statement)
+    }
+
+    /// Whether the proof of a ticket is genuine.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn verify_ticket(&self, statement: &[u8], proof: &[u8]) -> bool {
+        self.now().iter().any(|key| key.prove_statement(TICKET, statement).ct_eq(proof).into())
     }
 }
 
@@ -161,13 +173,18 @@ impl Key {
         cut(mac)
     }
 
-    fn prove_statement(&self, statement: &[u8]) -> [u8; MAC_BYTES] {
+    fn prove_statement(&self, purpose: &[u8], statement: &[u8]) -> [u8; MAC_BYTES] {
         let mut mac = self.mac.clone();
-        mac.update(b"slot"); // begins like neither of the other purposes
+        mac.update(purpose);
         mac.update(statement);
         cut(mac)
     }
 }
+
+/// The purposes of statements. No purpose begins with another: `token`, `tag`, `slot`, `ticket`.
+const SLOT: &[u8] = b"slot";
+#[cfg(feature = "gateway")]
+const TICKET: &[u8] = b"ticket";
 
 fn cut(mac: Hmac<Sha256>) -> [u8; MAC_BYTES] {
     let whole = mac.finalize().into_bytes();

@@ -12,6 +12,7 @@ mod config;
 mod flood;
 mod kit;
 mod metrics;
+mod origins;
 mod presence;
 mod secrets;
 mod security;

@@ -8,9 +8,9 @@ import { join } from 'node:path';
 
 /**
  * Starts a browser; `close()` ends it. `wrapped` may put another executable in front of the browser's; `keepsPages` leaves it
- * the page cache, which playwright turns off.
+ * the page cache, which playwright turns off; `args` are more arguments.
  */
-export async function browser({ wrapped = (executable) => executable, keepsPages = false } = {}) {
+export async function browser({ wrapped = (executable) => executable, keepsPages = false, args = [] } = {}) {
   const modules = told('PLAYWRIGHT');
   const { chromium } = createRequire(join(modules, 'page.js'))('playwright-core');
   return chromium.launch({
@@ -24,6 +24,7 @@ export async function browser({ wrapped = (executable) => executable, keepsPages
       '--disable-background-networking',
       '--disable-component-update',
       '--disable-sync',
+      ...args,
     ],
   });
 }

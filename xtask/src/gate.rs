@@ -163,11 +163,12 @@ fn documentation(steps: &mut Steps) -> Result<()> {
 }
 
 /// Each runs in a process of its own, with a gateway and a browser of its own.
-const BROWSER_TESTS: [&str; 6] = [
+const BROWSER_TESTS: [&str; 7] = [
     "tests/page/page.test.mjs",
     "tests/page/client.test.mjs",
     "tests/page/life.test.mjs",
     "tests/page/network.test.mjs",
+    "tests/page/strangers.test.mjs",
     "tests/quiz/pages.test.mjs",
     "tests/quiz/quiz.test.mjs",
 ];

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::HeaderName;
+use http::{HeaderName, uri::Authority};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use throughline_wire::bounds;
 
@@ -16,7 +16,7 @@ use crate::{
     cli::logs,
     files::Contents,
     gateway::SecretName,
-    http::origin::authority_of,
+    http::{ForwardedHeader, TrustedProxies, origin::authority_of},
     session::{SlowPolicy, SlowRule, SlowRules},
     upstream::{
         OrderError, Orders,
@@ -36,10 +36,20 @@ pub(super) fn check(settings: &Settings, problems: &mut Problems) {
     if !legal_path {
         problems.add("`base_path` is empty, or begins with `/` and does not end with one: \"/realtime\"");
     }
+    if !clients.public_url.is_empty() && !is_origin(&clients.public_url) {
+        problems.add(format!(
+            "`public_url`: {:?} is not an origin, like \"https://rt.example.com\": it has no path, not even \"/\" (`base_path` is \
+             for that)",
+            clients.public_url
+        ));
+    }
     for origin in &clients.origins {
-        if authority_of(origin).is_none() {
+        if !is_origin(origin) {
             problems.add(format!("`origins`: {origin:?} is not an origin, like \"https://app.example.com\""));
         }
+    }
+    if let Err(problem) = settings.proxies() {
+        problems.add(problem);
     }
     for host in &admin.hosts {
         if host.is_empty() || host.contains(['/', ' ']) {
@@ -171,6 +181,12 @@ fn addresses(settings: &Settings, problems: &mut Problems) {
     }
 }
 
+/// Whether a browser could state it, port and all.
+fn is_origin(text: &str) -> bool {
+    authority_of(text)
+        .is_some_and(|authority| authority.parse::<Authority>().is_ok_and(|parsed| !parsed.host().is_empty()))
+}
+
 fn is_https(url: &str) -> bool {
     url.parse::<http::Uri>()
         .is_ok_and(|url| url.scheme_str() == Some("https") && url.host().is_some_and(|host| !host.is_empty()))
@@ -268,6 +284,23 @@ impl Settings {
     /// Whether there is a webhook that is told of these events.
     pub(in crate::cli) fn webhook_is_told(&self, event: &str) -> bool {
         !self.webhook.url.is_empty() && self.webhook.events.iter().any(|told| told == event)
+    }
+
+    /// Whether a cookie says who a client is.
+    pub(in crate::cli) fn cookies_count(&self) -> bool {
+        let is_shown = |name: &String| name.eq_ignore_ascii_case("cookie");
+        self.webhook_is_told("open") && self.webhook.forward_headers.iter().any(is_shown)
+    }
+
+    /// Which proxies are believed.
+    pub(in crate::cli) fn proxies(&self) -> Result<TrustedProxies, String> {
+        let Some(header) = ForwardedHeader::parse(&self.http.forwarded_header) else {
+            let names =
+                ForwardedHeader::ALL.iter().map(|header| header.as_str()).collect::<Vec<_>>().join(" or ");
+            return Err(format!("`http.forwarded_header` is {names}, not {:?}", self.http.forwarded_header));
+        };
+        TrustedProxies::new(&self.http.trusted_proxies, header)
+            .map_err(|error| format!("`http.trusted_proxies`: {error}"))
     }
 
     /// In which order intents come.

@@ -96,6 +96,9 @@ settings! {
         /// Lets anybody in who reaches the listener and shows no token, as nobody. Without `[[auth.keys]]` and
         /// `[[namespaces]]` whoever is in may subscribe to and send to every channel.
         anonymous: bool = false, "true or false";
+        /// Where clients reach the gateway, as browsers state an origin: `https://rt.example.com`. Its pages may connect, whatever
+        /// host a proxy names; empty for the host that a trusted proxy (`http.trusted_proxies`) or the request itself names.
+        public_url: String = String::new(), "origin";
         /// Origins whose pages may connect beside those of the gateway's own host, exactly as browsers state them:
         /// `https://app.example.com`. While it listens on loopback pages on loopback may connect too.
         origins: Vec<String> = Vec::new(), "origins";
@@ -190,6 +193,12 @@ settings! {
         /// How long a connection may lie idle between requests. Longer than the load balancer's in front, or it answers
         /// 502 now and then (60 s is common).
         keep_alive_ms: u64 = 75_000, "milliseconds";
+        /// Proxies that are believed when they say whose address and which host a request is about, by network ("10.0.0.0/8",
+        /// "fd00::/8") or address. Without any the address is that of the connection.
+        trusted_proxies: Vec<String> = Vec::new(), "networks";
+        /// The header that they write: `x-forwarded-for`, with `x-forwarded-host` and `x-forwarded-proto` beside it, or
+        /// `forwarded` (RFC 7239). The other one is the client's own word, and ignored.
+        forwarded_header: String = "x-forwarded-for".into(), "header";
         /// How many connections may be open on each listener; more wait in the system's queue. The process needs as
         /// many descriptors (`ulimit -n`).
         connections: u64 = 100_000, "connections";

@@ -74,7 +74,13 @@ pub(super) fn gateway(
         sessions: limits.sessions as usize,
         admission_rate: session.admission_rate,
         admission_burst: session.admission_burst,
-        origins: OriginPolicy { allowed: clients.origins.clone(), is_loopback },
+        origins: OriginPolicy {
+            public_url: Some(clients.public_url.clone()).filter(|url| !url.is_empty()),
+            allowed: clients.origins.clone(),
+            is_loopback,
+            credentials: settings.cookies_count(),
+        },
+        proxies: settings.proxies().map_err(anyhow::Error::msg)?,
     };
     let sessions = SessionConfig {
         resume_window_ms: session.resume_window_ms,

@@ -18,6 +18,7 @@ use crate::{
         cell::Cell,
         clock,
         signal::Wake,
+        tickets::{Place, Shown},
     },
     session::{Goodbye, LinkId, LinkKind, LinkSpec, Opening, ResumeTag, Session, TokenKeys, Via},
 };
@@ -49,9 +50,28 @@ impl GatewayPeer {
             hello,
             opening,
             named,
+            place: None,
             later: Vec::new(),
             later_bytes: 0,
             outcome,
+        }));
+        self.signal.set();
+    }
+
+    /// Goes on with somebody who is known already, by a ticket.
+    fn recognise(&mut self, hello: Hello, named: Vec<ChannelName>, shown: Shown) {
+        let Stage::Waiting(request) = std::mem::replace(&mut self.stage, Stage::Over) else { return };
+        self.patience = None;
+        let Shown { identity, place } = shown;
+        self.stage = Stage::Authenticating(Box::new(Authenticating {
+            request: *request,
+            hello,
+            opening: Vec::new(),
+            named,
+            place: Some(place),
+            later: Vec::new(),
+            later_bytes: 0,
+            outcome: Box::pin(std::future::ready(Ok(identity))),
         }));
         self.signal.set();
     }
@@ -66,7 +86,13 @@ impl GatewayPeer {
                 Ok(named) => named,
                 Err(code) => return self.close(Goodbye::ProtocolError(code)),
             };
-        let tag = tag.and_then(|tag| ResumeTag::verify(&self.shared.session.keys, &tag));
+        let (shown, tag) = match ticket {
+            Some(ticket) => match self.shared.take_ticket(&ticket, tag.as_deref()) {
+                Ok((shown, tag)) => (Some(shown), tag),
+                Err(code) => return self.close(Goodbye::Ticket(code)),
+            },
+            None => (None, tag.and_then(|tag| ResumeTag::verify(&self.shared.session.keys, &tag))),
+        };
         let held = tag.as_ref().and_then(|tag| self.shared.registry.find(tag.session));
         let resume = tag.map(|tag| Resume {
             token: Token::new(tag.session.to_string()), // proven by the tag; see `find`
@@ -78,9 +104,11 @@ impl GatewayPeer {
         if let Some(positions) = resume.as_ref().and_then(|resume| resume.positions.as_ref()) {
             named.retain(|channel| !positions.contains_key(channel)); // they are taken up from there
         }
-        let hello =
-            Hello { instance: "address".into(), auth: ticket.map(Token::new), resume, ..Hello::default() };
-        self.authenticate(hello, Vec::new(), named);
+        let hello = Hello { instance: "address".into(), resume, ..Hello::default() };
+        match shown {
+            Some(shown) => self.recognise(hello, named, shown),
+            None => self.authenticate(hello, Vec::new(), named),
+        }
     }
 
     /// The credentials were checked: opens a session, or goes on with the one that the hello names.
@@ -88,11 +116,9 @@ impl GatewayPeer {
         let Stage::Authenticating(waiting) = std::mem::replace(&mut self.stage, Stage::Over) else { return };
         let identity = match outcome {
             Ok(identity) => identity,
-            Err(Denied::Unauthorized) => return self.close(Goodbye::Unauthorized),
-            Err(Denied::Forbidden) => return self.close(Goodbye::Forbidden(ErrorCode::Forbidden)),
-            Err(Denied::Unavailable) => return self.close(overload(ErrorCode::Overloaded)),
+            Err(denied) => return self.close(denied.goodbye()),
         };
-        let Authenticating { request, hello, opening, named, later, .. } = *waiting;
+        let Authenticating { request, hello, opening, named, place, later, .. } = *waiting;
         let plain = request.opening != LinkOpening::Message;
         let kind = match request.shape {
             _ if plain => LinkKind::PlainStream,
@@ -128,6 +154,8 @@ impl GatewayPeer {
                     }
                     return;
                 }
+                // It has ended meanwhile, and its ticket opens no other.
+                Err(_) if place.is_some() => return self.close(Goodbye::Ticket(ErrorCode::TicketUsed)),
                 Err(code) => {
                     self.shared.metrics.count_refusal(code);
                     reason = Some(code);
@@ -139,12 +167,23 @@ impl GatewayPeer {
         }
         // C7: what lies behind a resume that failed means the old session.
         let opening = if reason.is_some() && !plain { Vec::new() } else { opening };
-        match self.open(&hello, identity, spec, reason) {
+        if let Some(place) = place
+            && let Err(code) = self.shared.spent_tickets.spend(clock::now().wall_ms, place)
+        {
+            let is_full = code == ErrorCode::Overloaded;
+            return self.close(if is_full { overload(code) } else { Goodbye::Ticket(code) });
+        }
+        match self.open(&hello, identity, spec, reason, place) {
             Ok((cell, link)) => {
                 cell.change(|session| session.ask_for(named));
                 self.bound(cell, link, opening, later, true);
             }
-            Err(refusal) => self.close(refusal),
+            Err(refusal) => {
+                if let Some(place) = place {
+                    self.shared.spent_tickets.give_back(place);
+                }
+                self.close(refusal);
+            }
         }
     }
 
@@ -226,6 +265,7 @@ impl GatewayPeer {
         mut identity: Identity,
         spec: LinkSpec,
         reason: Option<ErrorCode>,
+        place: Option<Place>,
     ) -> Result<(Arc<Cell>, LinkId), Refusal> {
         if self.shared.registry.len() >= self.shared.config.sessions {
             return Err(overload(ErrorCode::TooManySessions).into());
@@ -244,7 +284,7 @@ impl GatewayPeer {
         self.admit(class, holder, hello, spec.kind == LinkKind::PlainStream)?;
         let wake = Arc::new(Wake::default());
         let opening = Opening {
-            id: SessionId::from_random(clock::random()),
+            id: place.map_or_else(|| SessionId::from_random(clock::random()), |place| place.session),
             user: identity.user.take(),
             info: identity.info.take(),
             credentials_end_at_ms: identity.expires_at_ms,
@@ -334,6 +374,11 @@ impl GatewayPeer {
 /// The session that a resume claims to name. Proves nothing.
 fn claimed(resume: &Resume, plain: bool) -> Option<SessionId> {
     if plain { SessionId::parse(resume.token.reveal()) } else { TokenKeys::claimed_session(&resume.token) }
+}
+
+/// What somebody is told who has to wait and can show no slot.
+pub(crate) fn windowed(verdict: Verdict) -> Option<Goodbye> {
+    refusal(verdict, true).map(|refusal| refusal.goodbye)
 }
 
 /// What a caller is told who has to wait. A plain client knows no spread: it is sent to the middle of its window.

@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq as _;
 use throughline_wire::ErrorCode;
 
 use super::{AdminConfig, refusal::Refusal};
-use crate::http::origin::{authority_of, is_loopback, same_host};
+use crate::http::origin::{authority_of, host_of, is_loopback, same_host};
 
 /// What requests to the admin API have to show. Its `Debug` reveals nothing. Clones are one key, so that it is exchanged
 /// while the listener stands.
@@ -54,18 +54,20 @@ pub(super) struct Guard<'a>(pub(super) &'a AdminConfig);
 impl Guard<'_> {
     /// Refuses pages of other origins and names that are not this listener's.
     pub(super) fn check_page(&self, head: &Parts) -> Result<(), Refusal> {
-        let of_header = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        let of_uri = head.uri.authority().map(http::uri::Authority::as_str);
-        let host = of_header.or(of_uri).unwrap_or_default();
+        let host = host_of(&head.headers, &head.uri).unwrap_or_default();
         if !self.is_own(host) {
             let hint = "requests name an address of this listener, or one of `admin.hosts`";
             return Err(Refusal::wire(ErrorCode::OriginRefused).because(format!("host {host:?}: {hint}")));
         }
         match head.headers.get(header::ORIGIN) {
             Some(origin) => {
+                let is_one = head.headers.get_all(header::ORIGIN).iter().count() == 1;
                 let origin = origin.to_str().unwrap_or_default();
-                if authority_of(origin).is_none_or(|origin| !same_host(origin, host)) {
-                    let why = format!("pages of {origin:?} may not use the admin API");
+                if !is_one || authority_of(origin).is_none_or(|origin| !same_host(origin, host)) {
+                    let why = format!(
+                        "pages of {origin:?} may not use the admin API, only those of the host that they call, {host:?}; \
+                         a name that it should have goes into `admin.hosts`"
+                    );
                     return Err(Refusal::wire(ErrorCode::OriginRefused).because(why));
                 }
             }

@@ -13,6 +13,7 @@ mod publish;
 mod read;
 mod refusal;
 mod sessions;
+mod tickets;
 
 use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
@@ -23,6 +24,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use http_body::Body as HttpBody;
 use http_body_util::Full;
 use refusal::Refusal;
+pub(super) use refusal::status;
 use serde::Serialize;
 use throughline_link::answer::{Unread, answer, read_message};
 use throughline_wire::{ErrorCode, SessionId};
@@ -114,6 +116,11 @@ impl Admin {
                 only(&head, &Method::POST)?;
                 let body = self.json_body(&head.headers, body).await?;
                 self.volatile(&body)
+            }
+            ["api", "v1", "tickets"] => {
+                only(&head, &Method::POST)?;
+                let body = self.json_body(&head.headers, body).await?;
+                self.ticket(&body)
             }
             ["api", "v1", "channels", channel, "history"] => {
                 only(&head, &Method::GET)?;

@@ -171,7 +171,7 @@ pub(super) fn error_body(code: ErrorCode) -> ErrorBody<'static> {
 }
 
 /// The status that one of the protocol's errors has here.
-pub(super) fn status(code: ErrorCode) -> StatusCode {
+pub(in crate::http) fn status(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
         ErrorCode::Forbidden | ErrorCode::OriginRefused => StatusCode::FORBIDDEN,

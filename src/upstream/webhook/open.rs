@@ -57,7 +57,10 @@ impl Webhook {
             time: now_ms(),
             token: knock.token,
             headers: self.forwarded(knock),
-            remote: knock.remote.map(|remote| remote.to_string()),
+            remote: knock.remote.map(|remote| match remote.port() {
+                0 => remote.ip().to_string(), // a proxy said whose request it is, and seldom knows the port
+                _ => remote.to_string(),
+            }),
         };
         let answer = self.post.send(&id, event::body(&event)).await.map_err(|failure| {
             tracing::warn!(id, %failure, "the webhook gave no answer");

@@ -7,6 +7,7 @@ mod issuer;
 mod jwks;
 mod refusals;
 mod rules;
+mod tickets;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -130,7 +130,7 @@ async fn an_oversized_token_is_refused_unread_by_frame_and_by_address() {
     assert_eq!(gateway.refusals("message_too_large"), 1);
     let by_address = |token: &str| Ask::get(&format!("/v1/events?channel=news&ticket={token}"));
     assert_eq!(by_address(&oversized).to(gateway.clients).await.status, 204, "and not to come back");
-    assert_eq!(gateway.refusals("unauthorized"), 1);
+    assert_eq!(gateway.refusals("ticket_invalid"), 1);
 }
 
 #[tokio::test]

@@ -156,7 +156,7 @@ pub enum Opening {
     Address {
         /// The channels that it names, unchecked.
         channels: Vec<String>,
-        /// The credential that it names.
+        /// The ticket that it names.
         ticket: Option<String>,
         /// What [`Peer::write_resume_tag`] gave it last (`Last-Event-ID`).
         resume_tag: Option<String>,

@@ -23,7 +23,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, request};
 use http_body::Body;
 use throughline_link::{
     Fault, Gate, LinkRequest, Opening, Peer, Shape,
@@ -148,6 +148,10 @@ async fn begin<P: Peer>(mut events: Events<P>, form: Form, config: Config) -> Re
     }
     let mut response = respond(status, events);
     advise(response.headers_mut(), &advice);
+    if let Some(code) = advice.error.filter(|_| status == StatusCode::NO_CONTENT) {
+        // It has no body to say it in.
+        response.headers_mut().insert(ERROR, HeaderValue::from_static(code.as_str()));
+    }
     response
 }
 
@@ -161,4 +165,6 @@ fn method_not_allowed<P: Peer>() -> Response<Events<P>> {
     response
 }
 
+/// Why there is no stream, for whoever looks: an `EventSource` does not.
+const ERROR: HeaderName = HeaderName::from_static("throughline-error");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");

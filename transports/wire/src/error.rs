@@ -97,6 +97,12 @@ error_codes! {
     UserMismatch = "user_mismatch", false, "the token belongs to another user";
     /// The credential is missing, expired or wrong.
     Unauthorized = "unauthorized", false, "the credential is missing, expired or wrong";
+    /// The ticket is not one of this gateway's, or of another session than the one that its client repeats.
+    TicketInvalid = "ticket_invalid", false, "the ticket is not one of this gateway's, or of another session";
+    /// The ticket was not used in time, or the credential behind it has ended.
+    TicketExpired = "ticket_expired", false, "the ticket has expired: get another";
+    /// The ticket has opened its session before.
+    TicketUsed = "ticket_used", false, "the ticket has opened its session: get another";
     /// The user may not do this.
     Forbidden = "forbidden", false, "not allowed";
     /// The page's origin is not one that may connect.
