@@ -4,7 +4,8 @@
 //! handed a [`Gate`]; for each connection or request it asks the gate for a [`Peer`], the far side of the link as
 //! the adapter sees it, and then only moves bytes:
 //!
-//! 1. every message that arrives goes to [`Peer::receive`]; one that cannot be taken goes to [`Peer::refuse`];
+//! 1. every message that arrives goes to [`Peer::receive`], on a stream once [`Peer::poll_ready`] says so; one that cannot
+//!    be taken goes to [`Peer::refuse`];
 //! 2. when the transport can take more, [`Peer::poll_transmit`] puts the next message into the adapter's buffer.
 //!    The peer is *pulled*: it holds no queue for the adapter, so what comes while a write is under way goes
 //!    out in one batch;
@@ -44,6 +45,15 @@ pub trait Gate: Clone + Send + Sync + 'static {
 pub trait Peer: Send + Unpin + 'static {
     /// Takes one whole message. Never blocks; an answer, if any, comes by [`poll_transmit`](Self::poll_transmit).
     fn receive(&mut self, message: &[u8]);
+
+    /// Whether another message may be handed over now; registers the task's waker where it may not.
+    ///
+    /// An adapter that reads a stream leaves the client's next message unread meanwhile, so that the network slows it
+    /// down. What goes down goes on, and what the transport says of itself may be left unread too.
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let _ = context;
+        Poll::Ready(())
+    }
 
     /// Takes one datagram: a single frame that the network may have dropped, repeated or overtaken.
     ///
