@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::limits::LimitConfig;
 use crate::{http::OriginPolicy, upstream::Orders};
 
 /// The settings of a gateway beside those of its [sessions](crate::session::SessionConfig) and its broker.
@@ -30,6 +31,8 @@ pub struct GatewayConfig {
     pub admission_burst: u64,
     /// Which pages may connect.
     pub origins: OriginPolicy,
+    /// What clients, users and addresses may have, and when the gateway sheds.
+    pub limits: LimitConfig,
 }
 
 impl Default for GatewayConfig {
@@ -44,6 +47,7 @@ impl Default for GatewayConfig {
             admission_rate: 2_500,
             admission_burst: 0,
             origins: OriginPolicy::default(),
+            limits: LimitConfig::default(),
         }
     }
 }

@@ -66,6 +66,7 @@ pub(super) fn gateway(settings: &Settings, is_loopback: bool) -> anyhow::Result<
         admission_rate: session.admission_rate,
         admission_burst: session.admission_burst,
         origins: OriginPolicy { allowed: clients.origins.clone(), is_loopback },
+        limits: settings.limit_config().map_err(anyhow::Error::msg)?,
     };
     let sessions = SessionConfig {
         resume_window_ms: session.resume_window_ms,
@@ -79,6 +80,7 @@ pub(super) fn gateway(settings: &Settings, is_loopback: bool) -> anyhow::Result<
             unacknowledged_items: limits.unacknowledged_items,
             unacknowledged_bytes: limits.unacknowledged_bytes,
             subscriptions: limits.subscriptions,
+            commands_per_second: limits.commands_per_second,
             ..Limits::default()
         },
         presence_grace_ms: session.presence_grace_ms,

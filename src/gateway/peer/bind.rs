@@ -1,6 +1,6 @@
 //! How a link finds its session.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::BytesMut;
 use throughline_link::{Opening as LinkOpening, Shape};
@@ -10,7 +10,7 @@ use throughline_wire::{
     frame::{Hello, Resume, SessionName},
 };
 
-use super::{Authenticating, GatewayPeer, Last, Refusal, Stage, error_frame};
+use super::{Authenticating, GatewayPeer, Last, Refusal, Stage, error_frame, weight};
 use crate::{
     admission::{Class, Holder, Verdict},
     gateway::{
@@ -19,12 +19,19 @@ use crate::{
         clock,
         signal::Wake,
     },
+    limits::Limit,
     session::{Goodbye, LinkId, LinkKind, LinkSpec, Opening, ResumeTag, Session, TokenKeys, Via},
 };
 
 impl GatewayPeer {
     /// Has the credentials of a hello checked; [`bind`](Self::bind) goes on from there.
-    pub(super) fn authenticate(&mut self, hello: Hello, opening: Vec<UpFrame>, named: Vec<ChannelName>) {
+    pub(super) fn authenticate(
+        &mut self,
+        hello: Hello,
+        opening: Vec<UpFrame>,
+        named: Vec<ChannelName>,
+        opening_bytes: usize,
+    ) {
         // Where no credentials get anybody a place any more, none are checked.
         let is_seen = hello.resume.is_some() || hello.slot.is_some();
         let verdict = if is_seen { None } else { self.shared.admission.lock().refuse_unseen(clock::now()) };
@@ -50,6 +57,7 @@ impl GatewayPeer {
             opening,
             named,
             later: Vec::new(),
+            opening_bytes,
             later_bytes: 0,
             outcome,
         }));
@@ -80,7 +88,7 @@ impl GatewayPeer {
         }
         let hello =
             Hello { instance: "address".into(), auth: ticket.map(Token::new), resume, ..Hello::default() };
-        self.authenticate(hello, Vec::new(), named);
+        self.authenticate(hello, Vec::new(), named, 0);
     }
 
     /// The credentials were checked: opens a session, or goes on with the one that the hello names.
@@ -92,7 +100,9 @@ impl GatewayPeer {
             Err(Denied::Forbidden) => return self.close(Goodbye::Forbidden(ErrorCode::Forbidden)),
             Err(Denied::Unavailable) => return self.close(overload(ErrorCode::Overloaded)),
         };
-        let Authenticating { request, hello, opening, named, later, .. } = *waiting;
+        let Authenticating { request, hello, opening, named, later, opening_bytes, later_bytes, .. } =
+            *waiting;
+        let (bytes, remote) = (opening_bytes + later_bytes, request.remote);
         let plain = request.opening != LinkOpening::Message;
         let kind = match request.shape {
             _ if plain => LinkKind::PlainStream,
@@ -106,6 +116,9 @@ impl GatewayPeer {
         if let Some(resume) = &hello.resume {
             match self.find(resume, &identity, plain) {
                 Ok(cell) => {
+                    if let Some(goodbye) = self.overdue(&cell) {
+                        return self.close(goodbye);
+                    }
                     if cell.look(|session| session.takes_up(&hello, resume, spec)) {
                         let holder = Some(Holder::Session(cell.id()));
                         if let Err(refusal) = self.admit(Class::Resume, holder, &hello, plain) {
@@ -121,8 +134,9 @@ impl GatewayPeer {
                     });
                     match came_back {
                         Ok(link) => {
+                            cell.came_from(remote);
                             cell.change(|session| session.ask_for(named));
-                            self.bound(cell, link, opening, later, false);
+                            self.bound(cell, link, opening, later, false, bytes);
                         }
                         Err(goodbye) => self.close(goodbye),
                     }
@@ -139,17 +153,17 @@ impl GatewayPeer {
         }
         // C7: what lies behind a resume that failed means the old session.
         let opening = if reason.is_some() && !plain { Vec::new() } else { opening };
-        match self.open(&hello, identity, spec, reason) {
+        match self.open(&hello, identity, spec, reason, remote) {
             Ok((cell, link)) => {
                 cell.change(|session| session.ask_for(named));
-                self.bound(cell, link, opening, later, true);
+                self.bound(cell, link, opening, later, true, bytes);
             }
             Err(refusal) => self.close(refusal),
         }
     }
 
     /// A post: names a session; never makes, takes over or fences one.
-    pub(super) fn receive_post(&mut self, mut frames: UpFrames<'_>) {
+    pub(super) fn receive_post(&mut self, mut frames: UpFrames<'_>, bytes: usize) {
         let name = match frames.next() {
             Some(Ok(UpFrame::Session(name))) => name,
             Some(Err(error)) => return self.close_by(&error),
@@ -157,7 +171,17 @@ impl GatewayPeer {
         };
         let mut message = BytesMut::new();
         match self.find_named(&name) {
-            Ok(cell) => self.take_post(&cell, &name, frames, &mut message),
+            Ok(cell) => match self.overdue(&cell) {
+                // Nothing of it counts, so there is no `ack`.
+                Some(_) => {
+                    let error = error_frame(&ErrorCode::RateLimited.into());
+                    self.codec.encode_down(&DownFrame::Error(error), &mut message);
+                }
+                None => {
+                    let commands = self.take_post(&cell, &name, frames, &mut message);
+                    self.charge(&cell, bytes, commands);
+                }
+            },
             Err(code) => {
                 self.shared.metrics.count_refusal(code);
                 let error = error_frame(&code.into());
@@ -169,10 +193,18 @@ impl GatewayPeer {
     }
 
     /// Takes the frames of a post, each only as long as the session counts as the post does: an attach may renumber
-    /// it between two of them (C8).
-    fn take_post(&self, cell: &Arc<Cell>, name: &SessionName, frames: UpFrames<'_>, message: &mut BytesMut) {
+    /// it between two of them (C8). Gives what they count for.
+    fn take_post(
+        &self,
+        cell: &Arc<Cell>,
+        name: &SessionName,
+        frames: UpFrames<'_>,
+        message: &mut BytesMut,
+    ) -> u64 {
         let (now, via) = (clock::now(), Via::Post(LinkId(name.link)));
+        let mut commands = 0;
         for frame in frames {
+            commands += frame.as_ref().map_or(1, weight);
             let error = match frame {
                 Ok(UpFrame::Ping { nonce }) => {
                     let window_ms = Some(self.shared.session.window.ms());
@@ -199,6 +231,7 @@ impl GatewayPeer {
         if let Some(up_to) = received {
             self.codec.encode_down(&DownFrame::Ack { up_to }, message);
         }
+        commands
     }
 
     fn bound(
@@ -208,7 +241,10 @@ impl GatewayPeer {
         opening: Vec<UpFrame>,
         later: Vec<UpFrame>,
         is_new: bool,
+        bytes: usize,
     ) {
+        let commands = opening.iter().chain(&later).map(weight).sum();
+        self.charge(&cell, bytes, commands);
         cell.add_signal(link, Arc::clone(&self.signal));
         for frame in opening {
             self.pass_on(&cell, link, Ok(frame), is_new);
@@ -226,13 +262,22 @@ impl GatewayPeer {
         mut identity: Identity,
         spec: LinkSpec,
         reason: Option<ErrorCode>,
+        remote: Option<SocketAddr>,
     ) -> Result<(Arc<Cell>, LinkId), Refusal> {
         if self.shared.registry.len() >= self.shared.config.sessions {
+            self.shared.limits.count(Limit::Sessions);
             return Err(overload(ErrorCode::TooManySessions).into());
         }
         if self.shared.broker.usage().is_crowded() {
             return Err(overload(ErrorCode::Overloaded).into());
         }
+        let holding = match self.shared.limits.open(identity.user.as_deref(), remote) {
+            Ok(holding) => holding,
+            Err((limit, goodbye)) => {
+                self.shared.limits.count(limit);
+                return Err(goodbye.into());
+            }
+        };
         // Genuine, and its session is gone: after a crash these are the many.
         let resumed = hello.resume.as_ref().filter(|_| reason == Some(ErrorCode::SessionUnknown));
         let resumed = resumed.and_then(|resume| claimed(resume, spec.kind == LinkKind::PlainStream));
@@ -253,7 +298,7 @@ impl GatewayPeer {
             reason,
         };
         let (session, link) = Session::open(clock::now(), opening, hello, spec)?;
-        let cell = Cell::new(session, wake, Arc::clone(&self.shared));
+        let cell = Cell::new(session, wake, holding, Arc::clone(&self.shared));
         cell.adopt(identity);
         self.shared.registry.add(Arc::clone(&cell));
         self.shared.metrics.count_opening();

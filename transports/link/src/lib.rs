@@ -22,6 +22,8 @@ pub mod answer;
 pub mod buffer;
 
 use std::{
+    any::Any,
+    fmt,
     net::SocketAddr,
     task::{Context, Poll},
 };
@@ -39,6 +41,35 @@ pub trait Gate: Clone + Send + Sync + 'static {
     /// A link that may not be opened gets a peer all the same: one that transmits its refusal and closes, so that
     /// every refusal reaches the client in the one shape of the protocol.
     fn open(&self, link: LinkRequest) -> Self::Peer;
+
+    /// Whether somebody at this address, which is known to be its own, may have a connection; what is given is to be held
+    /// for as long as there is one. For adapters that accept connections themselves, before these cost much.
+    fn admit(&self, remote: SocketAddr) -> Option<Visit> {
+        let _ = remote;
+        Some(Visit::default())
+    }
+
+    /// Takes note of a client that such an adapter cut, since its handshake took too long.
+    fn cut(&self) {}
+}
+
+/// A place for a connection, held until it is dropped.
+#[derive(Default)]
+pub struct Visit {
+    _place: Option<Box<dyn Any + Send + Sync>>,
+}
+
+impl Visit {
+    /// One that holds this.
+    pub fn holding(place: impl Any + Send + Sync) -> Self {
+        Self { _place: Some(Box::new(place)) }
+    }
+}
+
+impl fmt::Debug for Visit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Visit")
+    }
 }
 
 /// The far side of one link, as its adapter sees it. Owned by one task.
