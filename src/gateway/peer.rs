@@ -195,6 +195,7 @@ impl Peer for GatewayPeer {
             Stage::Bound { cell, link, .. } => {
                 let (cell, link) = (Arc::clone(cell), *link);
                 if let Some(goodbye) = self.overdue(&cell) {
+                    self.shared.metrics.count_refusal(ErrorCode::RateLimited);
                     return cell.change(|session| session.dismiss_link(link, goodbye));
                 }
                 let mut commands = 0;
@@ -340,11 +341,9 @@ impl GatewayPeer {
         }
     }
 
-    /// What to tell whoever has said far too much, counted.
+    /// What to tell whoever has said far too much.
     fn overdue(&self, cell: &Cell) -> Option<Goodbye> {
-        let goodbye = self.shared.limits.overdue(cell.said())?;
-        self.shared.metrics.count_refusal(ErrorCode::RateLimited);
-        Some(goodbye)
+        self.shared.limits.overdue(cell.said())
     }
 
     /// Charges what was taken, and rests if it was too much.

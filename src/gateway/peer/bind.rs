@@ -174,6 +174,7 @@ impl GatewayPeer {
             Ok(cell) => match self.overdue(&cell) {
                 // Nothing of it counts, so there is no `ack`.
                 Some(_) => {
+                    self.shared.metrics.count_refusal(ErrorCode::RateLimited);
                     let error = error_frame(&ErrorCode::RateLimited.into());
                     self.codec.encode_down(&DownFrame::Error(error), &mut message);
                 }

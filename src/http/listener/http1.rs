@@ -40,7 +40,7 @@ pub(super) async fn speak<S, T>(
     service: S,
     config: ListenerConfig,
     stop: CancellationToken,
-    _slot: Slot,
+    slot: Slot,
 ) where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
@@ -49,7 +49,8 @@ pub(super) async fn speak<S, T>(
     let phase = Arc::new(Phase::default());
     // The first head is under way once the connection stands.
     let due = Some(Instant::now() + config.header_timeout);
-    let stream = Watched { stream, phase: Arc::clone(&phase), config, seen: 0, due, alarm: None };
+    let stream =
+        Watched { stream, phase: Arc::clone(&phase), config, seen: 0, due, alarm: None, _slot: slot };
     let service = service_fn(move |mut request: Request<Incoming>| {
         phase.enter(BUSY);
         request.extensions_mut().insert(remote);
@@ -109,6 +110,8 @@ struct Watched<T> {
     due: Option<Instant>,
     /// Rings at `due` or earlier. It is seldom moved: a client that polls changes phases all the time.
     alarm: Option<Pin<Box<Sleep>>>,
+    /// Held for as long as there is a connection, whatever it speaks: a WebSocket takes it along.
+    _slot: Slot,
 }
 
 impl<T> Watched<T> {
