@@ -2,13 +2,14 @@
 //!
 //! # The map
 //!
-//! Arrows of dependency run one way: `channel ← session ← {admission, broker} ← upstream ← gateway ⇄ http ← cli`.
+//! Arrows of dependency run one way: `channel ← session ← {admission, limits, broker} ← upstream ← gateway ⇄ http ← cli`.
 //!
 //! | module | what it is |
 //! | --- | --- |
 //! | [`channel`] | what was said: bounded logs of numbered events, and who listens |
 //! | [`session`] | the conversation that survives its links: a state machine without I/O |
 //! | [`admission`] | how many sessions are let in each second, and when the others may come |
+//! | [`limits`] | how much of what a client may have, and when the machine is short |
 //! | [`broker`] | where events are kept, and how they reach other gateways |
 //! | [`upstream`] | where what clients say goes: a `tower::Service` of intents |
 //! | [`gateway`] | links against sessions: registry, lanes, wakes, timers, shutdown |
@@ -17,7 +18,7 @@
 //! | [`files`] | what is read again when it changes: certificates and secrets |
 //! | `certificates` | what the listeners show to say who they are (feature `tls`) |
 //!
-//! The first three are pure: they build without the `gateway` feature, read no clock and never wait.
+//! The first four are pure: they build without the `gateway` feature, read no clock and never wait.
 //!
 //! # A message's way, in six steps
 //!
@@ -30,6 +31,7 @@
 
 pub mod admission;
 pub mod channel;
+pub mod limits;
 pub mod session;
 
 #[cfg(feature = "jwt")]

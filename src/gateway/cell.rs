@@ -7,6 +7,7 @@
 use std::{
     collections::VecDeque,
     future::Future,
+    net::{IpAddr, SocketAddr},
     panic::AssertUnwindSafe,
     pin::pin,
     sync::{
@@ -19,17 +20,19 @@ use std::{
 use futures_util::FutureExt as _;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use throughline_wire::{ChannelName, ErrorCode, ReplyError, Send as Said, SessionId, SubscribeFrom, Token};
+use throughline_wire::{ChannelName, ErrorCode, ReplyError, Send as Sent, SessionId, SubscribeFrom, Token};
 
 use super::{
     Shared,
     authority::{Credentials, Identity, SendQuery, SubscribeQuery},
     clock,
     grants::Grants,
+    limits::{Holding, Said},
     signal::{Signal, Wake},
 };
 use crate::{
     broker::Recall,
+    limits::Place,
     session::{
         Effect, Ending, Goodbye, LinkId, Parting, SendResult, Session, SubscribeRequest, UnsubscribeRequest,
     },
@@ -48,6 +51,11 @@ pub(crate) struct Cell {
     lanes: Mutex<Option<Box<Lanes>>>,
     /// What the newest credential grants.
     grants: Mutex<Grants>,
+    /// What it has said.
+    said: Said,
+    /// Its place among the sessions of its user, and among those of the address that it came from last.
+    _user: Option<Place>,
+    address: Mutex<Option<(IpAddr, Place)>>,
     shared: Arc<Shared>,
 }
 
@@ -68,12 +76,14 @@ const LANE_TASKS: usize = 256;
 enum Task {
     Subscribe(SubscribeRequest),
     Unsubscribe(UnsubscribeRequest),
-    Send { command: u64, said: Said },
+    Send { command: u64, said: Sent },
 }
 
 impl Cell {
     /// A cell around a session that was opened with `wake` as its listener.
-    pub(super) fn new(session: Session, wake: Arc<Wake>, shared: Arc<Shared>) -> Arc<Self> {
+    pub(super) fn new(session: Session, wake: Arc<Wake>, holding: Holding, shared: Arc<Shared>) -> Arc<Self> {
+        let said = Said::of(&holding);
+        let Holding { user, address } = holding;
         Arc::new(Self {
             id: session.id(),
             session: Mutex::new(session),
@@ -82,6 +92,9 @@ impl Cell {
             journal_bytes: AtomicUsize::new(0),
             lanes: Mutex::new(None),
             grants: Mutex::default(),
+            said,
+            _user: user,
+            address: Mutex::new(address),
             shared,
         })
     }
@@ -89,6 +102,16 @@ impl Cell {
     /// The session's id.
     pub(crate) const fn id(&self) -> SessionId {
         self.id
+    }
+
+    /// What the session has said.
+    pub(super) const fn said(&self) -> &Said {
+        &self.said
+    }
+
+    /// It was taken up again from this address.
+    pub(super) fn came_from(&self, remote: Option<SocketAddr>) {
+        self.shared.limits.moved(&mut self.address.lock(), remote);
     }
 
     /// Looks at the session.
@@ -230,12 +253,12 @@ impl Cell {
         }
     }
 
-    async fn reply(self: Arc<Self>, command: u64, said: Said) {
+    async fn reply(self: Arc<Self>, command: u64, said: Sent) {
         let result = self.send(command, said).await;
         self.change(|session| session.reply(command, result));
     }
 
-    async fn send(&self, command: u64, said: Said) -> SendResult {
+    async fn send(&self, command: u64, said: Sent) -> SendResult {
         if said.channel.is_reserved() {
             return Err(ErrorCode::ReservedChannel.into());
         }
@@ -260,7 +283,7 @@ impl Cell {
         }
     }
 
-    async fn hand_over(&self, command: u64, user: Option<Box<str>>, said: Said) -> SendResult {
+    async fn hand_over(&self, command: u64, user: Option<Box<str>>, said: Sent) -> SendResult {
         let intent = Intent { session: self.id, command, user, time: clock::now().wall_ms, said };
         let answer = AssertUnwindSafe(self.shared.handler.handle(intent)).catch_unwind();
         match tokio::time::timeout(self.shared.config.handler_timeout, answer).await {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::limits::LimitConfig;
 use crate::{
     http::{OriginPolicy, TrustedProxies},
     upstream::Orders,
@@ -35,6 +36,8 @@ pub struct GatewayConfig {
     pub origins: OriginPolicy,
     /// Which proxies are believed when they say whose a request is. Default: none.
     pub proxies: TrustedProxies,
+    /// What clients, users and addresses may have, and when the gateway sheds.
+    pub limits: LimitConfig,
 }
 
 impl Default for GatewayConfig {
@@ -50,6 +53,7 @@ impl Default for GatewayConfig {
             admission_burst: 0,
             origins: OriginPolicy::default(),
             proxies: TrustedProxies::default(),
+            limits: LimitConfig::default(),
         }
     }
 }

@@ -8,7 +8,7 @@ use throughline_wire::{
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Identity, Shared, Ticket, TicketError, clock};
+use super::{Identity, Shared, Ticket, TicketError, clock, limits::Door};
 use crate::{
     broker::Recall,
     channel::{NewEvent, NewVolatile},
@@ -113,6 +113,13 @@ pub struct Page {
 impl Handle {
     pub(super) fn new(shared: Arc<Shared>, stop: CancellationToken) -> Self {
         Self { shared, _running: Arc::new(stop.drop_guard()) }
+    }
+
+    /// What the clients' listeners ask before they take a connection ([`ListenerConfig::door`]).
+    ///
+    /// [`ListenerConfig::door`]: crate::http::listener::ListenerConfig::door
+    pub fn door(&self) -> Door {
+        Door::new(Arc::clone(&self.shared.limits))
     }
 
     /// Publishes one event to one channel, and says where it landed.

@@ -16,9 +16,10 @@ use prometheus_client::{
 use throughline_link::LinkEnd;
 use throughline_wire::{AttemptOutcome, ErrorCode};
 
-use super::Shared;
+use super::{Shared, limits::LimitMetrics};
 use crate::{
     admission::{Class, SlotFault, Verdict},
+    limits::Limit,
     session::{Dropped, Ending, Goodbye, OTHER, SlowPolicy, TRANSPORTS, Tally},
 };
 
@@ -108,6 +109,7 @@ pub(crate) struct Metrics {
     refusals: Family<CodeLabel, Counter>,
     events_published: Counter,
     publish_seconds: Histogram,
+    pub(crate) limits: LimitMetrics,
     #[cfg(feature = "tls")]
     pub(crate) certificates: super::certificates::CertificateMetrics,
     pub(crate) secrets: super::secrets::SecretMetrics,
@@ -143,6 +145,7 @@ impl Metrics {
             refusals: Family::default(),
             events_published: Counter::default(),
             publish_seconds: Histogram::new(exponential_buckets(0.000_01, 4.0, 10)),
+            limits: LimitMetrics::default(),
             #[cfg(feature = "tls")]
             certificates: Default::default(),
             secrets: Default::default(),
@@ -262,6 +265,7 @@ impl Metrics {
             Unit::Seconds,
             self.publish_seconds.clone(),
         );
+        self.limits.register(r);
         #[cfg(feature = "tls")]
         self.certificates.register(r);
         self.secrets.register(r);
@@ -327,6 +331,16 @@ impl Metrics {
     /// Something was refused.
     pub(crate) fn count_refusal(&self, code: ErrorCode) {
         self.refusals.get_or_create(&CodeLabel { code: code.as_str() }).inc();
+        let limit = match code {
+            ErrorCode::MessageTooLarge => Limit::MessageBytes,
+            ErrorCode::TooManySubscriptions => Limit::Subscriptions,
+            ErrorCode::TooManyChannels => Limit::Channels,
+            ErrorCode::TooManyLinks => Limit::Links,
+            ErrorCode::TooManyMembers => Limit::PresenceMembers,
+            ErrorCode::CommandsAhead => Limit::CommandsAhead,
+            _ => return, // no limit, or counted where it is known which
+        };
+        self.limits.count(limit);
     }
 
     /// The application published.
@@ -343,6 +357,9 @@ impl Metrics {
         self.items_sent.inc_by(tally.items_sent.into());
         self.items_acknowledged.inc_by(tally.items_acknowledged.into());
         self.volatiles_sent.inc_by(tally.volatiles_sent.into());
+        if tally.windows_full > 0 {
+            self.limits.count_some(Limit::Unacknowledged, tally.windows_full.into());
+        }
         let gaps = [tally.gaps_trimmed, tally.gaps_epoch, tally.gaps_conflated, tally.gaps_overflow];
         for (reason, count) in GAPS.into_iter().zip(gaps) {
             if count > 0 {

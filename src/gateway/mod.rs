@@ -19,6 +19,8 @@ mod handle;
 mod hub;
 #[cfg(feature = "jwt")]
 mod key_set;
+pub(crate) mod limits;
+mod machine;
 mod metrics;
 pub(crate) mod peer;
 mod registry;
@@ -53,6 +55,7 @@ pub use grants::{Action, Grants};
 pub use handle::{Handle, History, MigrateError, Page, Publication, PublishError, Published, SessionInfo};
 use http::{Request, Response};
 use http_body::Body as HttpBody;
+pub use limits::{Door, LimitConfig};
 use parking_lot::Mutex;
 use pin_project_lite::pin_project;
 pub use secrets::{SecretFiles, SecretName};
@@ -67,7 +70,13 @@ use tower::Service;
 pub use webtransport::bind_udp;
 
 use self::{
-    hub::Hub, metrics::Metrics, peer::GatewayGate, registry::Registry, tickets::Spent, timers::Timers,
+    hub::Hub,
+    limits::{Limits, Machine},
+    metrics::Metrics,
+    peer::GatewayGate,
+    registry::Registry,
+    tickets::Spent,
+    timers::Timers,
 };
 #[cfg(feature = "webhook")]
 use crate::upstream::webhook::Webhook;
@@ -76,6 +85,7 @@ use crate::{
     broker::{Broker, Memory, MemoryConfig, Recent},
     channel::{NewEvent, NewVolatile},
     http::{Body, Busy, Router},
+    limits::Usage,
     session::{Dropped, Goodbye, SendResult, SessionConfig, TokenKeys},
     upstream::{Handler, Intent, Publish},
 };
@@ -95,6 +105,8 @@ pub(crate) struct Shared {
     /// The tickets that were used.
     pub(crate) spent_tickets: Spent,
     pub(crate) timers: Timers,
+    /// Who has how much.
+    pub(crate) limits: Arc<Limits>,
     pub(crate) metrics: Metrics,
     /// What was sent under which application key, by user.
     pub(crate) recent_sends: Recent<(Box<str>, Box<str>), SendResult>,
@@ -216,6 +228,7 @@ pub struct Builder {
     authorize: Option<Arc<dyn Authorize>>,
     #[cfg(feature = "webhook")]
     webhook: Option<Webhook>,
+    machine: Option<Machine>,
 }
 
 impl Builder {
@@ -289,12 +302,20 @@ impl Builder {
         self
     }
 
+    /// Says what the process uses of the machine, in place of the system. It is asked every second.
+    #[must_use]
+    pub fn machine(mut self, usage: impl Fn() -> Usage + Send + Sync + 'static) -> Self {
+        self.machine = Some(Arc::new(usage));
+        self
+    }
+
     /// Starts the gateway's tasks, and gives the service.
     ///
     /// # Panics
     /// Outside a tokio runtime.
     pub fn build(self) -> Gateway {
-        let Self { config, session, keys, memory, broker, handler, authenticate, authorize, .. } = self;
+        let Self { config, session, keys, memory, broker, handler, authenticate, authorize, machine, .. } =
+            self;
         let mut session =
             session.unwrap_or_else(|| SessionConfig::new(TokenKeys::from_random(clock::random())));
         if let Some(keys) = keys {
@@ -312,6 +333,13 @@ impl Builder {
         let hub = Arc::new(Hub::default());
         broker.report_to(Arc::clone(&hub) as _);
         let admission = Admission::new(config.admission_rate, config.admission_burst);
+        let metrics = Metrics::new();
+        let limits = Limits::new(
+            config.limits.clone(),
+            session.limits.commands_per_second,
+            session.heartbeat_ms,
+            metrics.limits.clone(),
+        );
         let shared = Arc::new(Shared {
             config,
             session: Arc::new(session),
@@ -324,7 +352,8 @@ impl Builder {
             admission: Mutex::new(admission),
             spent_tickets: Spent::default(),
             timers: Timers::default(),
-            metrics: Metrics::new(),
+            limits: Arc::new(limits),
+            metrics,
             recent_sends: Recent::new(RECENT_MS, RECENT_KEYS),
             recent_publishes: Recent::new(RECENT_MS, RECENT_KEYS),
             is_draining: AtomicBool::new(false),
@@ -334,6 +363,7 @@ impl Builder {
         spawn(&stop, hub.run());
         spawn(&stop, timers::run(Arc::clone(&shared)));
         spawn(&stop, maintain(Arc::clone(&shared)));
+        spawn(&stop, limits::watch(Arc::clone(&shared), machine));
         let router = Router::new(Arc::clone(&shared), adapters(&shared));
         Gateway { handle: Handle::new(shared, stop), router }
     }

@@ -10,13 +10,15 @@ mod tests;
 
 use std::{
     future::Future as _,
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::BytesMut;
-use throughline_link::{Advice, Fault, Gate, LinkEnd, LinkRequest, Opening, Peer, Shape, Transmit};
+use throughline_link::{Advice, Fault, Gate, LinkEnd, LinkRequest, Opening, Peer, Shape, Transmit, Visit};
 use throughline_wire::{
     ChannelName, Codec, DecodeError, DecodeLimits, DownFrame, ErrorCode, UpFrame,
     codec::UpFrames,
@@ -36,6 +38,7 @@ use super::{
 use crate::{
     admission::Slot,
     broker::Pending,
+    limits::Limit,
     session::{Goodbye, LinkId, Output, Parting, Via, encode_goodbye},
 };
 
@@ -57,6 +60,10 @@ pub(crate) struct GatewayPeer {
     /// How long a link that stays open may wait with its first message: it has no session yet whose heartbeats would
     /// find a client that says nothing.
     patience: Option<Pin<Box<Sleep>>>,
+    /// Until when its client is heard no further, or answered no sooner, having said too much.
+    rest: Option<Pin<Box<Sleep>>>,
+    /// Whether what goes down is one answer.
+    is_answer: bool,
     /// Why the gateway ended the link, where it did.
     goodbye: Option<Goodbye>,
     is_over: bool,
@@ -114,6 +121,8 @@ struct Authenticating {
     /// What its ticket opens, where it has shown one.
     place: Option<Place>,
     later: Vec<UpFrame>,
+    /// How large the message with the hello was, and those after it.
+    opening_bytes: usize,
     later_bytes: usize,
     outcome: Pending<'static, Result<Identity, Denied>>,
 }
@@ -121,12 +130,21 @@ struct Authenticating {
 impl Gate for GatewayGate {
     type Peer = GatewayPeer;
 
+    fn admit(&self, remote: SocketAddr) -> Option<Visit> {
+        self.shared.limits.connect(remote.ip()).ok().map(Visit::holding)
+    }
+
+    fn cut(&self) {
+        self.shared.limits.count(Limit::HandshakeTime);
+    }
+
     fn open(&self, link: LinkRequest) -> GatewayPeer {
         let shared = Arc::clone(&self.shared);
         shared.metrics.count_link(link.transport);
         let patience =
             (link.shape == Shape::Duplex).then(|| Box::pin(tokio::time::sleep(shared.config.body_timeout)));
         let (codec, transport, plain) = (link.codec, link.transport, link.opening != Opening::Message);
+        let is_answer = matches!(link.shape, Shape::Answer | Shape::Post);
         let mut peer = GatewayPeer {
             shared,
             signal: Arc::default(),
@@ -135,6 +153,8 @@ impl Gate for GatewayGate {
             opened_ms: clock::now().mono_ms,
             stage: Stage::Waiting(Box::new(link)),
             patience,
+            rest: None,
+            is_answer,
             goodbye: None,
             is_over: false,
         };
@@ -153,12 +173,14 @@ impl Peer for GatewayPeer {
             DecodeLimits { frame_bytes: self.shared.config.message_bytes, ..DecodeLimits::default() };
         let mut frames = self.codec.up_frames(message, limits);
         match &mut self.stage {
-            Stage::Waiting(request) if request.shape == Shape::Post => self.receive_post(frames),
+            Stage::Waiting(request) if request.shape == Shape::Post => {
+                self.receive_post(frames, message.len());
+            }
             Stage::Waiting(_) => match frames.next() {
                 Some(Ok(UpFrame::Hello(hello))) => {
                     let mut opening = Vec::new();
                     match keep(frames, &mut opening) {
-                        Ok(()) => self.authenticate(*hello, opening, Vec::new()),
+                        Ok(()) => self.authenticate(*hello, opening, Vec::new(), message.len()),
                         Err(error) => self.close_by(&error),
                     }
                 }
@@ -176,12 +198,27 @@ impl Peer for GatewayPeer {
             }
             Stage::Bound { cell, link, .. } => {
                 let (cell, link) = (Arc::clone(cell), *link);
+                if let Some(goodbye) = self.overdue(&cell) {
+                    self.shared.metrics.count_refusal(ErrorCode::RateLimited);
+                    return cell.change(|session| session.dismiss_link(link, goodbye));
+                }
+                let mut commands = 0;
                 for frame in frames {
+                    commands += frame.as_ref().map_or(1, weight);
                     self.pass_on(&cell, link, frame, false);
                 }
+                self.charge(&cell, message.len(), commands);
             }
             Stage::Closing { .. } | Stage::Over => {}
         }
+    }
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(rest) = &mut self.rest {
+            ready!(rest.as_mut().poll(context));
+            self.rest = None;
+        }
+        Poll::Ready(())
     }
 
     fn receive_datagram(&mut self, datagram: &[u8]) {
@@ -196,6 +233,9 @@ impl Peer for GatewayPeer {
 
     fn refuse(&mut self, fault: Fault) {
         let code = fault.code();
+        if fault == Fault::TooSlow {
+            self.shared.limits.count(Limit::BodyTime);
+        }
         match &self.stage {
             Stage::Bound { cell, link, .. } => {
                 self.shared.metrics.count_refusal(code);
@@ -222,7 +262,11 @@ impl Peer for GatewayPeer {
         if let (Stage::Waiting(_), Some(patience)) = (&self.stage, &mut self.patience)
             && patience.as_mut().poll(context).is_ready()
         {
+            self.shared.limits.count(Limit::BodyTime);
             self.close(Goodbye::ProtocolError(ErrorCode::TimedOut));
+        }
+        if self.is_answer {
+            ready!(self.poll_ready(context));
         }
         match &mut self.stage {
             Stage::Waiting(_) | Stage::Authenticating(_) => {
@@ -298,6 +342,19 @@ impl GatewayPeer {
         if let Some(error) = error {
             self.shared.metrics.count_refusal(error.code);
             cell.change(|session| session.report(link, error));
+        }
+    }
+
+    /// What to tell whoever has said far too much.
+    fn overdue(&self, cell: &Cell) -> Option<Goodbye> {
+        self.shared.limits.overdue(cell.said())
+    }
+
+    /// Charges what was taken, and rests if it was too much.
+    fn charge(&mut self, cell: &Cell, bytes: usize, commands: u64) {
+        let rest_ms = self.shared.limits.charge(cell.said(), bytes as u64, commands);
+        if rest_ms > 0 {
+            self.rest = Some(Box::pin(tokio::time::sleep(Duration::from_millis(rest_ms))));
         }
     }
 
@@ -382,6 +439,15 @@ fn keep(frames: UpFrames<'_>, kept: &mut Vec<UpFrame>) -> Result<(), DecodeError
         kept.push(frame?);
     }
     Ok(())
+}
+
+/// What a frame counts for: the commands in it, and 1 for any other. Volatiles have a bound of their own.
+const fn weight(frame: &UpFrame) -> u64 {
+    match frame {
+        UpFrame::Commands(commands) => commands.items.len() as u64,
+        UpFrame::Volatile(_) => 0,
+        _ => 1,
+    }
 }
 
 /// The most frames that are kept with a hello, and again behind it.

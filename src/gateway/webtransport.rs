@@ -13,7 +13,7 @@ use std::{
 
 use http::Uri;
 use socket2::{Domain, Protocol, Socket, Type};
-use throughline_link::{Gate, LinkRequest};
+use throughline_link::{Gate, LinkRequest, Visit};
 use throughline_webtransport::WebTransport;
 use throughline_wire::{ErrorCode, frame::TransportOffer};
 use tokio_util::sync::CancellationToken;
@@ -36,6 +36,14 @@ pub(crate) struct WebTransportGate {
 
 impl Gate for WebTransportGate {
     type Peer = GatewayPeer;
+
+    fn admit(&self, remote: SocketAddr) -> Option<Visit> {
+        self.gate.admit(remote)
+    }
+
+    fn cut(&self) {
+        self.gate.cut();
+    }
 
     fn open(&self, mut link: LinkRequest) -> GatewayPeer {
         // No proxy passes HTTP/3 on: what such headers say is the client's own word.

@@ -309,6 +309,8 @@ pub struct Tally {
     pub left_out_gap: u64,
     /// Volatiles put into messages or datagrams.
     pub volatiles_sent: u32,
+    /// How often there was an event to send and the window of those that are not acknowledged was full.
+    pub windows_full: u32,
 }
 
 impl Tally {
@@ -430,6 +432,13 @@ impl Session {
     /// Ends every link, and tells each why. The session lives on.
     pub fn dismiss(&mut self, goodbye: Goodbye) {
         for index in 0..self.links.len() {
+            self.say_goodbye(index, goodbye);
+        }
+    }
+
+    /// Ends one link, and tells it why. The session lives on.
+    pub fn dismiss_link(&mut self, link: LinkId, goodbye: Goodbye) {
+        if let Some(index) = self.link_index(link) {
             self.say_goodbye(index, goodbye);
         }
     }

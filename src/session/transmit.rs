@@ -234,6 +234,9 @@ impl Session {
             }
             let before = batch.len();
             let flow = self.pull(at, plain, codec, batch, budget_bytes);
+            if flow == Flow::WindowFull {
+                self.tally.windows_full += 1;
+            }
             if flow != Flow::Done {
                 // Whoever had its turn goes to the end; whoever found no room keeps it.
                 self.scan_from = if batch.len() > before { (at + 1) % count } else { at };

@@ -118,6 +118,7 @@ fn what_is_printed_is_a_file_that_says_the_defaults_key_by_key() {
         let other = match &*path {
             "admin.hosts" => "gateway.internal".into(),
             "auth.jwks_url" => "http://127.0.0.1:1/keys".into(),
+            "limits.address_exempt" => "192.0.2.0/24".into(),
             "webhook.events" => "intent".into(),
             "webhook.ordered_by" => "game=channel".into(),
             "webhook.forward_headers" => "x-request-id".into(),

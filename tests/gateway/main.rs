@@ -11,6 +11,7 @@ mod commands;
 mod config;
 mod flood;
 mod kit;
+mod limits;
 mod metrics;
 mod origins;
 mod presence;

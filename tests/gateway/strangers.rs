@@ -144,6 +144,7 @@ async fn a_head_that_trickles_is_cut() {
         let rest = rest.await.expect("it is cut");
         assert!(!rest.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&rest));
     }
+    assert_eq!(gateway.metric("throughline_limited_total{limit=\"header_time\"}"), 1);
 }
 
 #[tokio::test]
@@ -190,6 +191,7 @@ async fn a_body_that_trickles_is_cut_and_its_client_told() {
         });
         assert!(told.await.expect("an answer in time"), "{path}");
     }
+    assert_eq!(gateway.metric("throughline_limited_total{limit=\"body_time\"}"), 3);
     assert_eq!(gateway.handle.session_count(), 0);
     panics::assert_none();
 }

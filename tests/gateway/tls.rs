@@ -99,6 +99,15 @@ async fn a_handshake_that_does_not_go_on_is_cut() {
         stream.write_all(begun).await.unwrap();
         closed(&mut stream).await;
     }
+    // HTTP in the clear is answered at once.
+    assert_eq!(limited(&gateway, "handshake_time"), 3);
+}
+
+/// How often a limit was met.
+fn limited(gateway: &Secure, limit: &str) -> u64 {
+    let series = format!("throughline_limited_total{{limit=\"{limit}\"}} ");
+    let metrics = gateway.handle.metrics();
+    metrics.lines().find_map(|line| line.strip_prefix(&series)).expect("a series").parse().expect("a number")
 }
 
 #[tokio::test]
@@ -122,6 +131,7 @@ async fn the_bounds_of_a_connection_hold_within_tls() {
         stream.write_all(said).await.unwrap();
         closed(&mut stream).await;
     }
+    assert_eq!((limited(&gateway, "header_time"), limited(&gateway, "idle_time")), (2, 1));
 }
 
 #[tokio::test]
@@ -135,6 +145,7 @@ async fn a_connection_of_http2_is_closed_once_nothing_is_open_on_it() {
     caller.get("/healthz").await;
     let closed = timeout(PATIENCE, &mut caller.connection).await.expect("it is closed in time");
     assert!(closed.unwrap().is_ok(), "with a goodbye");
+    assert_eq!((limited(&gateway, "header_time"), limited(&gateway, "idle_time")), (1, 1));
 }
 
 #[tokio::test]

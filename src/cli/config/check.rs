@@ -1,11 +1,12 @@
 //! What has to hold between settings, and of each beyond its kind. Refuses what would be unsafe to start.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, SystemTime},
 };
 
 use http::{HeaderName, uri::Authority};
+use ipnet::IpNet;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use throughline_wire::bounds;
 
@@ -15,7 +16,7 @@ use crate::{
     certificates::{CertificateFiles, Certificates},
     cli::logs,
     files::Contents,
-    gateway::SecretName,
+    gateway::{LimitConfig, SecretName},
     http::{ForwardedHeader, TrustedProxies, origin::authority_of},
     session::{SlowPolicy, SlowRule, SlowRules},
     upstream::{
@@ -55,6 +56,16 @@ pub(super) fn check(settings: &Settings, problems: &mut Problems) {
         if host.is_empty() || host.contains(['/', ' ']) {
             problems.add(format!("`admin.hosts`: {host:?} is not a host name, like \"gateway.internal\""));
         }
+    }
+    if let Err(problem) = settings.limit_config() {
+        problems.add(problem);
+    }
+    let (rate, ahead) = (settings.limits.commands_per_second, settings.limits.commands_ahead);
+    if rate > 0 && rate.saturating_mul(10) < ahead {
+        problems.add(format!(
+            "`limits.commands_per_second`: at {rate} a second a client that says {ahead} at once (`limits.commands_ahead`) would \
+             wait for more than 10 seconds"
+        ));
     }
     if !["text", "json"].contains(&&*log.format) {
         problems.add(format!("`log.format` is \"text\" or \"json\", not {:?}", log.format));
@@ -229,6 +240,20 @@ fn ranges(settings: &Settings, problems: &mut Problems) {
         ("limits.unacknowledged_items", limits.unacknowledged_items, 1, 65_536),
         ("limits.unacknowledged_bytes", limits.unacknowledged_bytes, 1_024, 64 << 20),
         ("limits.links", limits.links, 2, 64),
+        ("limits.commands_per_second", limits.commands_per_second, 0, 1_000_000),
+        ("limits.commands_burst", limits.commands_burst, 0, 10_000_000),
+        ("limits.bytes_per_second", limits.bytes_per_second, 0, 1 << 30),
+        ("limits.user_sessions", limits.user_sessions, 0, 100_000_000),
+        ("limits.user_commands_per_second", limits.user_commands_per_second, 0, 10_000_000),
+        ("limits.address_sessions", limits.address_sessions, 0, 100_000_000),
+        ("limits.address_connections", limits.address_connections, 0, 10_000_000),
+        ("limits.address_handshakes_per_second", limits.address_handshakes_per_second, 0, 10_000_000),
+        ("limits.address_handshakes_burst", limits.address_handshakes_burst, 0, 10_000_000),
+        ("limits.address_commands_per_second", limits.address_commands_per_second, 0, 10_000_000),
+        ("limits.address_prefix", limits.address_prefix, 16, 128),
+        ("limits.memory_bytes", limits.memory_bytes, 0, 1 << 50),
+        ("limits.shed_at_percent", limits.shed_at_percent, 50, 99),
+        ("http.unsent_bytes", http.unsent_bytes, 0, 64 << 20),
         ("retention.events", retention.events, 0, 10_000_000),
         ("retention.bytes", retention.bytes, 0, 1 << 40),
         ("retention.age_ms", retention.age_ms, 0, 30 * DAY_MS),
@@ -265,6 +290,32 @@ impl Settings {
     /// What a session gets of a channel in which it fell behind.
     pub(in crate::cli) fn slow(&self) -> SlowRules {
         SlowRules::new(self.lists.slow.iter().map(|(name, rule)| (name.as_str(), *rule)))
+    }
+
+    /// What clients, users and addresses may have.
+    pub(in crate::cli) fn limit_config(&self) -> Result<LimitConfig, String> {
+        let limits = &self.limits;
+        let network = |text: &String| {
+            let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+            network.map_err(|_| {
+                format!("`limits.address_exempt`: {text:?} is not a network, like \"192.0.2.0/24\"")
+            })
+        };
+        Ok(LimitConfig {
+            commands_burst: limits.commands_burst,
+            bytes_per_second: limits.bytes_per_second,
+            user_sessions: limits.user_sessions as usize,
+            user_commands_per_second: limits.user_commands_per_second,
+            address_sessions: limits.address_sessions as usize,
+            address_connections: limits.address_connections as usize,
+            address_handshakes_per_second: limits.address_handshakes_per_second,
+            address_handshakes_burst: limits.address_handshakes_burst,
+            address_commands_per_second: limits.address_commands_per_second,
+            address_prefix: limits.address_prefix.min(128) as u8,
+            address_exempt: limits.address_exempt.iter().map(network).collect::<Result<_, _>>()?,
+            memory_bytes: limits.memory_bytes,
+            shed_at_percent: limits.shed_at_percent,
+        })
     }
 
     /// Where the certificate is; `None` where none is configured.

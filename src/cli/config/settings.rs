@@ -202,6 +202,9 @@ settings! {
         /// How many connections may be open on each listener; more wait in the system's queue. The process needs as
         /// many descriptors (`ulimit -n`).
         connections: u64 = 100_000, "connections";
+        /// How much of what was written to a client the system may hold that has not been sent yet (`TCP_NOTSENT_LOWAT`); 0
+        /// for as much as it likes. What is held for each client that does not read.
+        unsent_bytes: u64 = 32 * 1024, "bytes per connection";
     }
     /// How long sessions wait for what.
     session: Session in "session." {
@@ -257,6 +260,39 @@ settings! {
         unacknowledged_bytes: u64 = 256 * 1024, "bytes per session";
         /// Links of one session: the one that works, and probes.
         links: u64 = 4, "links per session";
+        /// Commands of one session; 0 for no bound. Clients are told, and whoever is over it is heard no further for a while.
+        /// Any other frame counts as one, but for volatiles.
+        commands_per_second: u64 = 200, "commands per second and session";
+        /// How many of them may come at once; 0 for those of two seconds. A page that opens subscribes to all that it shows.
+        commands_burst: u64 = 0, "commands";
+        /// Bytes of one session's messages, twice as many at once; 0 for no bound.
+        bytes_per_second: u64 = 1 << 20, "bytes per second and session";
+        /// Sessions of one user, those that wait for their client included: every page that is loaded anew leaves one for the
+        /// resume window. 0 for no bound. Past it: `too_many_sessions`.
+        user_sessions: u64 = 500, "sessions per user";
+        /// Commands of all sessions of one user, twice as many at once; 0 for no bound.
+        user_commands_per_second: u64 = 2_000, "commands per second and user";
+        /// Sessions from one address. Thousands of people may be behind the one of a company or of a mobile network. 0 for no
+        /// bound. Past it: `too_many_sessions`.
+        address_sessions: u64 = 10_000, "sessions per address";
+        /// Connections from one address; 0 for no bound. Past it: `too_many_connections`.
+        address_connections: u64 = 10_000, "connections per address";
+        /// Connections that are begun from one address, each of which may cost a TLS handshake; 0 for no bound. All that are
+        /// behind one address come back together when their network does. Past it: `rate_limited`.
+        address_handshakes_per_second: u64 = 1_000, "connections per second and address";
+        /// How many of them may come at once; 0 for those of two seconds.
+        address_handshakes_burst: u64 = 0, "connections";
+        /// Commands of all sessions without a user that came from one address, twice as many at once; 0 for no bound.
+        address_commands_per_second: u64 = 10_000, "commands per second and address";
+        /// How much of an IPv6 address counts as one address: what one customer is given.
+        address_prefix: u64 = 64, "bits";
+        /// Networks whose addresses are not counted: an office's, a proxy's that is not named as one. By default loopback.
+        address_exempt: Vec<String> = ["127.0.0.0/8", "::1/128"].map(Into::into).into(), "networks";
+        /// How much memory the process may use; 0 for what its control group allows, else for what the machine has.
+        memory_bytes: u64 = 0, "bytes";
+        /// From how much of its memory, or of its open files, on the gateway opens no session; half way from there to the end
+        /// it takes no connection either. 50 to 99.
+        shed_at_percent: u64 = 90, "percent";
     }
     /// What channels keep for those who come back or ask for the last events. The first bound reached trims.
     retention: Retention in "retention." {

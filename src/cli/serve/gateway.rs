@@ -81,6 +81,7 @@ pub(super) fn gateway(
             credentials: settings.cookies_count(),
         },
         proxies: settings.proxies().map_err(anyhow::Error::msg)?,
+        limits: settings.limit_config().map_err(anyhow::Error::msg)?,
     };
     let sessions = SessionConfig {
         resume_window_ms: session.resume_window_ms,
@@ -94,6 +95,7 @@ pub(super) fn gateway(
             unacknowledged_items: limits.unacknowledged_items,
             unacknowledged_bytes: limits.unacknowledged_bytes,
             subscriptions: limits.subscriptions,
+            commands_per_second: limits.commands_per_second,
             ..Limits::default()
         },
         slow: settings.slow(),

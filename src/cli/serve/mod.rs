@@ -22,6 +22,7 @@ use self::{secrets::Secrets, sockets::Sockets};
 use super::{config::Settings, logs};
 use crate::{
     Handle,
+    gateway::Door,
     http::{
         admin::Admin,
         listener::{self, ListenerConfig, Tls, TlsConfig},
@@ -31,6 +32,7 @@ use crate::{
 /// Runs until a signal, then says goodbye.
 pub(super) fn run(settings: &Settings) -> anyhow::Result<()> {
     logs::init(&settings.log.format, &settings.log.filter)?;
+    raise_open_files();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.enable_all().thread_name("throughline");
     if let threads @ 1.. = settings.runtime.worker_threads as usize {
@@ -59,8 +61,12 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
         header_timeout: ms(settings.http.header_timeout_ms),
         keep_alive: ms(settings.http.keep_alive_ms),
         connections: settings.http.connections as usize,
+        unsent_bytes: u32::try_from(settings.http.unsent_bytes).unwrap_or(u32::MAX),
+        door: handle.door(),
         ..ListenerConfig::default()
     };
+    // Operators are counted nowhere: they have to get in when nobody else does.
+    let operators = ListenerConfig { door: Door::default(), ..connections.clone() };
     let stop = CancellationToken::new();
     let mut listeners = Vec::new();
     let url = sockets.webtransport_url(settings);
@@ -83,7 +89,7 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
         }
         None => tokio::spawn(listener::serve(clients, gateway, connections, stop.clone())),
     });
-    listeners.push(tokio::spawn(listener::serve(sockets.admin, admin, connections, stop.clone())));
+    listeners.push(tokio::spawn(listener::serve(sockets.admin, admin, operators, stop.clone())));
     let Nudges { certificates: of_certificates, secrets: of_secrets } = nudges;
     if let Some(certificates) = certificates {
         let handle = handle.clone();
@@ -107,6 +113,14 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
         _ = signals.recv() => tracing::warn!("stopped at once: a second signal came"),
     }
     Ok(())
+}
+
+/// Every connection by TCP is an open file: takes as many as the system lets this process have.
+fn raise_open_files() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(most) => tracing::debug!(most, "open files"),
+        Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
+    }
 }
 
 /// Says goodbye on every link, then ends the connections. Until then whoever connects is told to come back later.

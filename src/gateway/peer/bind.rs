@@ -1,6 +1,6 @@
 //! How a link finds its session.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::BytesMut;
 use throughline_link::{Opening as LinkOpening, Shape};
@@ -10,7 +10,7 @@ use throughline_wire::{
     frame::{Hello, Resume, SessionName},
 };
 
-use super::{Authenticating, GatewayPeer, Last, Refusal, Stage, error_frame};
+use super::{Authenticating, GatewayPeer, Last, Refusal, Stage, error_frame, weight};
 use crate::{
     admission::{Class, Holder, Verdict},
     gateway::{
@@ -20,12 +20,19 @@ use crate::{
         signal::Wake,
         tickets::{Place, Shown},
     },
+    limits::Limit,
     session::{Goodbye, LinkId, LinkKind, LinkSpec, Opening, ResumeTag, Session, TokenKeys, Via},
 };
 
 impl GatewayPeer {
     /// Has the credentials of a hello checked; [`bind`](Self::bind) goes on from there.
-    pub(super) fn authenticate(&mut self, hello: Hello, opening: Vec<UpFrame>, named: Vec<ChannelName>) {
+    pub(super) fn authenticate(
+        &mut self,
+        hello: Hello,
+        opening: Vec<UpFrame>,
+        named: Vec<ChannelName>,
+        opening_bytes: usize,
+    ) {
         // Where no credentials get anybody a place any more, none are checked.
         let is_seen = hello.resume.is_some() || hello.slot.is_some();
         let verdict = if is_seen { None } else { self.shared.admission.lock().refuse_unseen(clock::now()) };
@@ -52,6 +59,7 @@ impl GatewayPeer {
             named,
             place: None,
             later: Vec::new(),
+            opening_bytes,
             later_bytes: 0,
             outcome,
         }));
@@ -70,6 +78,7 @@ impl GatewayPeer {
             named,
             place: Some(place),
             later: Vec::new(),
+            opening_bytes: 0,
             later_bytes: 0,
             outcome: Box::pin(std::future::ready(Ok(identity))),
         }));
@@ -107,7 +116,7 @@ impl GatewayPeer {
         let hello = Hello { instance: "address".into(), resume, ..Hello::default() };
         match shown {
             Some(shown) => self.recognise(hello, named, shown),
-            None => self.authenticate(hello, Vec::new(), named),
+            None => self.authenticate(hello, Vec::new(), named, 0),
         }
     }
 
@@ -118,7 +127,9 @@ impl GatewayPeer {
             Ok(identity) => identity,
             Err(denied) => return self.close(denied.goodbye()),
         };
-        let Authenticating { request, hello, opening, named, place, later, .. } = *waiting;
+        let Authenticating { request, hello, opening, named, place, later, opening_bytes, later_bytes, .. } =
+            *waiting;
+        let (bytes, remote) = (opening_bytes + later_bytes, request.remote);
         let plain = request.opening != LinkOpening::Message;
         let kind = match request.shape {
             _ if plain => LinkKind::PlainStream,
@@ -132,6 +143,9 @@ impl GatewayPeer {
         if let Some(resume) = &hello.resume {
             match self.find(resume, &identity, plain) {
                 Ok(cell) => {
+                    if let Some(goodbye) = self.overdue(&cell) {
+                        return self.close(goodbye);
+                    }
                     if cell.look(|session| session.takes_up(&hello, resume, spec)) {
                         let holder = Some(Holder::Session(cell.id()));
                         if let Err(refusal) = self.admit(Class::Resume, holder, &hello, plain) {
@@ -147,8 +161,9 @@ impl GatewayPeer {
                     });
                     match came_back {
                         Ok(link) => {
+                            cell.came_from(remote);
                             cell.change(|session| session.ask_for(named));
-                            self.bound(cell, link, opening, later, false);
+                            self.bound(cell, link, opening, later, false, bytes);
                         }
                         Err(goodbye) => self.close(goodbye),
                     }
@@ -173,10 +188,10 @@ impl GatewayPeer {
             let is_full = code == ErrorCode::Overloaded;
             return self.close(if is_full { overload(code) } else { Goodbye::Ticket(code) });
         }
-        match self.open(&hello, identity, spec, reason, place) {
+        match self.open(&hello, identity, spec, reason, place, remote) {
             Ok((cell, link)) => {
                 cell.change(|session| session.ask_for(named));
-                self.bound(cell, link, opening, later, true);
+                self.bound(cell, link, opening, later, true, bytes);
             }
             Err(refusal) => {
                 if let Some(place) = place {
@@ -188,7 +203,7 @@ impl GatewayPeer {
     }
 
     /// A post: names a session; never makes, takes over or fences one.
-    pub(super) fn receive_post(&mut self, mut frames: UpFrames<'_>) {
+    pub(super) fn receive_post(&mut self, mut frames: UpFrames<'_>, bytes: usize) {
         let name = match frames.next() {
             Some(Ok(UpFrame::Session(name))) => name,
             Some(Err(error)) => return self.close_by(&error),
@@ -196,7 +211,18 @@ impl GatewayPeer {
         };
         let mut message = BytesMut::new();
         match self.find_named(&name) {
-            Ok(cell) => self.take_post(&cell, &name, frames, &mut message),
+            Ok(cell) => match self.overdue(&cell) {
+                // Nothing of it counts, so there is no `ack`.
+                Some(_) => {
+                    self.shared.metrics.count_refusal(ErrorCode::RateLimited);
+                    let error = error_frame(&ErrorCode::RateLimited.into());
+                    self.codec.encode_down(&DownFrame::Error(error), &mut message);
+                }
+                None => {
+                    let commands = self.take_post(&cell, &name, frames, &mut message);
+                    self.charge(&cell, bytes, commands);
+                }
+            },
             Err(code) => {
                 self.shared.metrics.count_refusal(code);
                 let error = error_frame(&code.into());
@@ -208,10 +234,18 @@ impl GatewayPeer {
     }
 
     /// Takes the frames of a post, each only as long as the session counts as the post does: an attach may renumber
-    /// it between two of them (C8).
-    fn take_post(&self, cell: &Arc<Cell>, name: &SessionName, frames: UpFrames<'_>, message: &mut BytesMut) {
+    /// it between two of them (C8). Gives what they count for.
+    fn take_post(
+        &self,
+        cell: &Arc<Cell>,
+        name: &SessionName,
+        frames: UpFrames<'_>,
+        message: &mut BytesMut,
+    ) -> u64 {
         let (now, via) = (clock::now(), Via::Post(LinkId(name.link)));
+        let mut commands = 0;
         for frame in frames {
+            commands += frame.as_ref().map_or(1, weight);
             let error = match frame {
                 Ok(UpFrame::Ping { nonce }) => {
                     let window_ms = Some(self.shared.session.window.ms());
@@ -238,6 +272,7 @@ impl GatewayPeer {
         if let Some(up_to) = received {
             self.codec.encode_down(&DownFrame::Ack { up_to }, message);
         }
+        commands
     }
 
     fn bound(
@@ -247,7 +282,10 @@ impl GatewayPeer {
         opening: Vec<UpFrame>,
         later: Vec<UpFrame>,
         is_new: bool,
+        bytes: usize,
     ) {
+        let commands = opening.iter().chain(&later).map(weight).sum();
+        self.charge(&cell, bytes, commands);
         cell.add_signal(link, Arc::clone(&self.signal));
         for frame in opening {
             self.pass_on(&cell, link, Ok(frame), is_new);
@@ -266,13 +304,22 @@ impl GatewayPeer {
         spec: LinkSpec,
         reason: Option<ErrorCode>,
         place: Option<Place>,
+        remote: Option<SocketAddr>,
     ) -> Result<(Arc<Cell>, LinkId), Refusal> {
         if self.shared.registry.len() >= self.shared.config.sessions {
+            self.shared.limits.count(Limit::Sessions);
             return Err(overload(ErrorCode::TooManySessions).into());
         }
         if self.shared.broker.usage().is_crowded() {
             return Err(overload(ErrorCode::Overloaded).into());
         }
+        let holding = match self.shared.limits.open(identity.user.as_deref(), remote) {
+            Ok(holding) => holding,
+            Err((limit, goodbye)) => {
+                self.shared.limits.count(limit);
+                return Err(goodbye.into());
+            }
+        };
         // Genuine, and its session is gone: after a crash these are the many.
         let resumed = hello.resume.as_ref().filter(|_| reason == Some(ErrorCode::SessionUnknown));
         let resumed = resumed.and_then(|resume| claimed(resume, spec.kind == LinkKind::PlainStream));
@@ -293,7 +340,7 @@ impl GatewayPeer {
             reason,
         };
         let (session, link) = Session::open(clock::now(), opening, hello, spec)?;
-        let cell = Cell::new(session, wake, Arc::clone(&self.shared));
+        let cell = Cell::new(session, wake, holding, Arc::clone(&self.shared));
         cell.adopt(identity);
         self.shared.registry.add(Arc::clone(&cell));
         self.shared.metrics.count_opening();

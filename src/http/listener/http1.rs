@@ -25,13 +25,13 @@ use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::OwnedSemaphorePermit,
     time::{Instant, Sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
 
-use super::{Body, ListenerConfig, Remote};
+use super::{Body, ListenerConfig, Remote, Slot};
+use crate::limits::Limit;
 
 /// Speaks on one connection.
 pub(super) async fn speak<S, T>(
@@ -40,7 +40,7 @@ pub(super) async fn speak<S, T>(
     service: S,
     config: ListenerConfig,
     stop: CancellationToken,
-    _slot: OwnedSemaphorePermit,
+    slot: Slot,
 ) where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
@@ -49,7 +49,8 @@ pub(super) async fn speak<S, T>(
     let phase = Arc::new(Phase::default());
     // The first head is under way once the connection stands.
     let due = Some(Instant::now() + config.header_timeout);
-    let stream = Watched { stream, phase: Arc::clone(&phase), config, seen: 0, due, alarm: None };
+    let stream =
+        Watched { stream, phase: Arc::clone(&phase), config, seen: 0, due, alarm: None, _slot: slot };
     let service = service_fn(move |mut request: Request<Incoming>| {
         phase.enter(BUSY);
         request.extensions_mut().insert(remote);
@@ -109,6 +110,8 @@ struct Watched<T> {
     due: Option<Instant>,
     /// Rings at `due` or earlier. It is seldom moved: a client that polls changes phases all the time.
     alarm: Option<Pin<Box<Sleep>>>,
+    /// Held for as long as there is a connection, whatever it speaks: a WebSocket takes it along.
+    _slot: Slot,
 }
 
 impl<T> Watched<T> {
@@ -150,7 +153,12 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
-            Poll::Pending if self.is_over(context) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending if self.is_over(context) => {
+                // Before the first request its head is what is waited for.
+                let is_idle = self.seen & 3 == IDLE && self.seen > 0;
+                self.config.door.cut(if is_idle { Limit::IdleTime } else { Limit::HeaderTime });
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
             Poll::Ready(Ok(())) => {
                 if buffer.filled().len() > before && self.phase.now() & 3 == IDLE {
                     self.phase.enter(HEAD);

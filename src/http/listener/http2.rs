@@ -25,14 +25,14 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use pin_project_lite::pin_project;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{Notify, OwnedSemaphorePermit},
+    sync::Notify,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
 
-use super::{Body, ListenerConfig, Remote};
-use crate::http::Busy;
+use super::{Body, ListenerConfig, Remote, Slot};
+use crate::{http::Busy, limits::Limit};
 
 /// Speaks on one connection.
 pub(super) async fn speak<S, T>(
@@ -41,7 +41,7 @@ pub(super) async fn speak<S, T>(
     service: S,
     config: ListenerConfig,
     stop: CancellationToken,
-    _slot: OwnedSemaphorePermit,
+    _slot: Slot,
 ) where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
@@ -82,7 +82,8 @@ pub(super) async fn speak<S, T>(
     tokio::select! {
         _ = connection.as_mut() => return,
         () = streams.stalled(config.write_timeout) => return,
-        () = streams.idle(config.header_timeout, config.keep_alive) => {
+        limit = streams.idle(config.header_timeout, config.keep_alive) => {
+            config.door.cut(limit);
             connection.as_mut().graceful_shutdown();
             // What its streams left behind has to be taken, and the goodbye.
             let _ = timeout(config.write_timeout, connection.as_mut()).await;
@@ -131,18 +132,19 @@ struct Streams {
 }
 
 impl Streams {
-    /// Ready when there was no stream for too long: for the first, and between them.
-    async fn idle(&self, first: Duration, between: Duration) {
+    /// Ready when there was no stream for too long: for the first, and between them. Says which.
+    async fn idle(&self, first: Duration, between: Duration) -> Limit {
         loop {
             let come = self.come.load(Ordering::Acquire);
             if self.open.load(Ordering::Acquire) > 0 {
                 self.changed.notified().await;
                 continue;
             }
-            let patience = if come == 0 { first } else { between };
+            let (patience, limit) =
+                if come == 0 { (first, Limit::HeaderTime) } else { (between, Limit::IdleTime) };
             let waited = timeout(patience, self.changed.notified()).await;
             if waited.is_err() && self.come.load(Ordering::Acquire) == come {
-                return;
+                return limit;
             }
         }
     }

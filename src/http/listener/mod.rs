@@ -11,12 +11,15 @@ mod tls;
 
 use std::{convert::Infallible, future::Future, io, sync::Arc, time::Duration};
 
+use bytes::BytesMut;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use throughline_wire::Codec;
 use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::sleep,
+    time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
@@ -24,9 +27,14 @@ use tower::Service;
 #[cfg(feature = "tls")]
 pub use self::tls::{Tls, TlsConfig, serve_tls};
 use super::{Body, Remote};
+use crate::{
+    gateway::{Door, limits::goodbye},
+    limits::{Limit, Place},
+    session::encode_goodbye,
+};
 
 /// What a connection may draw out.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct ListenerConfig {
     /// How long the head of a request may take from its first byte. Default: 10 seconds.
     pub header_timeout: Duration,
@@ -39,6 +47,12 @@ pub struct ListenerConfig {
     pub write_timeout: Duration,
     /// How many connections may be open; more wait in the system's queue. Default: 100,000.
     pub connections: usize,
+    /// How much of what was written the system may hold that has not been sent yet (`TCP_NOTSENT_LOWAT`), in bytes; 0 for as
+    /// much as it likes. More lets a fast client go on while the gateway is busy with others, and is held for every client
+    /// that does not read. Where the system knows no such bound, it is the system's. Default: 32 KiB.
+    pub unsent_bytes: u32,
+    /// Who may connect, by address: [`Handle::door`](crate::Handle::door). Default: everybody.
+    pub door: Door,
 }
 
 impl Default for ListenerConfig {
@@ -48,6 +62,8 @@ impl Default for ListenerConfig {
             keep_alive: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
             connections: 100_000,
+            unsent_bytes: 32 * 1024,
+            door: Door::default(),
         }
     }
 }
@@ -79,31 +95,36 @@ where
 {
     let speak = |client: Client| {
         let Client { stream, remote, slot } = client;
-        http1::speak(stream, remote, service.clone(), config, stop.clone(), slot)
+        http1::speak(stream, remote, service.clone(), config.clone(), stop.clone(), slot)
     };
-    accept(listener, config, &stop, speak).await;
+    accept(listener, &config, &stop, speak, IN_THE_CLEAR).await;
 }
 
 /// Somebody who has connected.
 struct Client {
     stream: TcpStream,
     remote: Remote,
-    /// Its place among the connections, to be held as long as it is one.
-    slot: OwnedSemaphorePermit,
+    /// Its places among the connections, to be held as long as it is one.
+    slot: Slot,
 }
+
+/// A place among all connections, and one among those of its address.
+type Slot = (OwnedSemaphorePermit, Option<Place>);
 
 /// Accepts until `stop`, and waits until all that was begun has ended. Each connection is spawned as the future that
 /// it is: a block around it would keep it twice.
 async fn accept<F>(
     listener: TcpListener,
-    config: ListenerConfig,
+    config: &ListenerConfig,
     stop: &CancellationToken,
     speak: impl Fn(Client) -> F,
+    is_heard: bool,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
     let slots = Arc::new(Semaphore::new(config.connections));
     let connections = TaskTracker::new();
+    let refusals = Arc::new(Semaphore::new(REFUSALS));
     loop {
         let accepted = stop.run_until_cancelled(async {
             let slot = Arc::clone(&slots).acquire_owned().await.expect("never closed");
@@ -119,15 +140,69 @@ async fn accept<F>(
                 continue;
             }
         };
+        let place = match config.door.admit(remote.ip()) {
+            Ok(place) => place,
+            Err(limit) => {
+                tracing::debug!(limit = limit.as_str(), "a connection is turned away");
+                if let (true, Ok(refusal)) = (is_heard, Arc::clone(&refusals).try_acquire_owned()) {
+                    connections.spawn(turn_away(stream, limit, refusal));
+                }
+                continue;
+            }
+        };
         let _ = stream.set_nodelay(true);
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(config.write_timeout));
-        connections.spawn(speak(Client { stream, remote: Remote(remote), slot }));
+        tune(&stream, config);
+        connections.spawn(speak(Client { stream, remote: Remote(remote), slot: (slot, place) }));
     }
     drop(listener);
     connections.close();
     connections.wait().await;
 }
+
+/// Says what else the system has to know of a connection.
+fn tune(stream: &TcpStream, config: &ListenerConfig) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        let socket = socket2::SockRef::from(stream);
+        let _ = socket.set_tcp_user_timeout(Some(config.write_timeout));
+        if config.unsent_bytes > 0 {
+            let _ = socket.set_tcp_notsent_lowat(config.unsent_bytes);
+        }
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = (stream, config);
+}
+
+/// Tells somebody who may not connect when to come back, and waits a moment until it is read: to close at once would reset
+/// the connection, and the answer might never be seen.
+async fn turn_away(mut stream: TcpStream, limit: Limit, _refusal: OwnedSemaphorePermit) {
+    let goodbye = goodbye(limit);
+    let mut message = BytesMut::new();
+    encode_goodbye(Codec::Json, goodbye, None, &mut message);
+    let retry_after_s = goodbye.retry().map_or(0, |retry| retry.delay_ms.div_ceil(1_000));
+    let head = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: {}\r\ncontent-length: {}\r\n\
+         retry-after: {retry_after_s}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n",
+        Codec::Json.media_type(),
+        message.len(),
+    );
+    let telling = async {
+        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(&message).await?;
+        stream.shutdown().await?;
+        let mut scratch = [0; 1_024];
+        while stream.read(&mut scratch).await? > 0 {}
+        io::Result::Ok(())
+    };
+    let _ = timeout(LAST_WORDS, telling).await;
+}
+
+/// How many who may not connect are told so at once; the others are only closed.
+const REFUSALS: usize = 64;
+/// How long that may take.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Whether a refusal in the clear is understood: not where TLS is spoken, which would cost what is to be saved.
+const IN_THE_CLEAR: bool = true;
 
 /// How many connections may wait to be accepted. The system has a bound of its own (`net.core.somaxconn`).
 const QUEUE: u32 = 4_096;

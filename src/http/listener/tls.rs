@@ -14,8 +14,12 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
-use super::{Body, Client, ListenerConfig, accept, http1, http2};
-use crate::certificates::{CertificateError, Certificates};
+use super::{Body, Client, IN_THE_CLEAR, ListenerConfig, accept, http1, http2};
+use crate::{
+    certificates::{CertificateError, Certificates},
+    gateway::Door,
+    limits::Limit,
+};
 
 /// What a client may cost before it has said anything of HTTP.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,7 +57,7 @@ impl Tls {
     }
 
     /// The connection once it is safe; `None` where the client does not get there, in time or at all.
-    async fn handshake(&self, mut stream: TcpStream) -> Option<Box<TlsStream<TcpStream>>> {
+    async fn handshake(&self, mut stream: TcpStream, door: &Door) -> Option<Box<TlsStream<TcpStream>>> {
         let handshake = async {
             let mut first = [0];
             if stream.peek(&mut first).await? == 0 {
@@ -74,6 +78,7 @@ impl Tls {
             }
             Err(_) => {
                 tracing::debug!("a TLS handshake took too long");
+                door.cut(Limit::HandshakeTime);
                 None
             }
         }
@@ -99,8 +104,8 @@ pub async fn serve_tls<S>(
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    let speak = |client| secure(client, tls.clone(), service.clone(), config, stop.clone());
-    accept(listener, config, &stop, speak).await;
+    let speak = |client| secure(client, tls.clone(), service.clone(), config.clone(), stop.clone());
+    accept(listener, &config, &stop, speak, !IN_THE_CLEAR).await;
 }
 
 async fn secure<S>(client: Client, tls: Tls, service: S, config: ListenerConfig, stop: CancellationToken)
@@ -109,7 +114,9 @@ where
     S::Future: Send,
 {
     let Client { stream, remote, slot } = client;
-    let Some(stream) = stop.run_until_cancelled(tls.handshake(stream)).await.flatten() else { return };
+    let Some(stream) = stop.run_until_cancelled(tls.handshake(stream, &config.door)).await.flatten() else {
+        return;
+    };
     drop(tls);
     if stream.get_ref().1.alpn_protocol() == Some(HTTP2) {
         http2::speak(stream, remote, service, config, stop, slot).await;

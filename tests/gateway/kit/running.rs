@@ -110,7 +110,8 @@ impl Running {
             address
         });
         let admin_service = Admin::new(handle.clone(), plan.admin);
-        tokio::spawn(listener::serve(clients, gateway, plan.listener, stop.clone()));
+        let listener = ListenerConfig { door: handle.door(), ..plan.listener.clone() };
+        tokio::spawn(listener::serve(clients, gateway, listener, stop.clone()));
         tokio::spawn(listener::serve(admin, admin_service, plan.listener, stop.clone()));
         Self { clients: client_address, admin: admin_address, udp, handle, _stop: stop.drop_guard() }
     }

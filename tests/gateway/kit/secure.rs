@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 use throughline::{
     Gateway, Handle,
     certificates::Certificates,
-    gateway::{GatewayConfig, bind_udp},
+    gateway::{GatewayConfig, LimitConfig, bind_udp},
     http::{
         OriginPolicy,
         listener::{self, ListenerConfig, Tls, TlsConfig},
@@ -43,6 +43,15 @@ impl Secure {
     }
 
     pub(crate) async fn with(certificates: &Certificates, listener: ListenerConfig, tls: TlsConfig) -> Self {
+        Self::limited(certificates, listener, tls, LimitConfig::default()).await
+    }
+
+    pub(crate) async fn limited(
+        certificates: &Certificates,
+        listener: ListenerConfig,
+        tls: TlsConfig,
+        limits: LimitConfig,
+    ) -> Self {
         super::panics::watch();
         let (clients, udp) = loop {
             let clients = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -54,8 +63,9 @@ impl Secure {
         let address = clients.local_addr().expect("bound");
         let origins = OriginPolicy { is_loopback: true, ..OriginPolicy::default() };
         let gateway =
-            Gateway::builder().config(GatewayConfig { origins, ..GatewayConfig::default() }).build();
+            Gateway::builder().config(GatewayConfig { origins, limits, ..GatewayConfig::default() }).build();
         let handle = gateway.handle();
+        let listener = ListenerConfig { door: handle.door(), ..listener };
         let stop = CancellationToken::new();
         let webtransport =
             gateway.serve_webtransport(udp, certificates, None, stop.clone()).expect("a usable socket");

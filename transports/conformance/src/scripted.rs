@@ -70,6 +70,7 @@ impl Gate for ScriptedGate {
             datagrams: VecDeque::new(),
             close: opening.close.clone(),
             tag: opening.tag,
+            is_resting: false,
             pulls: 0,
             waker: None,
         };
@@ -126,6 +127,13 @@ impl Script {
         state.wake();
     }
 
+    /// Takes no message until it is told to again.
+    pub fn rest(&self, is_resting: bool) {
+        let mut state = lock(&self.state);
+        state.is_resting = is_resting;
+        state.wake();
+    }
+
     /// What the adapter did next.
     pub async fn next(&mut self) -> Event {
         self.heard.recv().await.expect("the last event is the link's end")
@@ -163,6 +171,8 @@ struct State {
     datagrams: VecDeque<Bytes>,
     close: Option<(Bytes, Advice)>,
     tag: Option<u64>,
+    /// Whether it takes no message at the moment.
+    is_resting: bool,
     pulls: usize,
     waker: Option<Waker>,
 }
@@ -178,6 +188,15 @@ impl State {
 impl Peer for ScriptedPeer {
     fn receive(&mut self, message: &[u8]) {
         let _ = self.events.send(Event::Received(Bytes::copy_from_slice(message)));
+    }
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = lock(&self.state);
+        if !state.is_resting {
+            return Poll::Ready(());
+        }
+        state.waker = Some(context.waker().clone());
+        Poll::Pending
     }
 
     fn receive_datagram(&mut self, datagram: &[u8]) {

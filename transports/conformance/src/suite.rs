@@ -28,6 +28,7 @@ macro_rules! suite {
         a_stalled_reader_that_is_cut_off_loses_its_link_at_once
         a_message_larger_than_the_budget_arrives_whole
         a_close_waits_for_what_was_said_before
+        a_peer_that_rests_is_handed_nothing_and_heard_all_the_same
     ); };
     (@requests $harness:ty) => { $crate::suite!(@tests $harness:
         a_message_that_takes_too_long_is_refused_by_name
@@ -100,6 +101,28 @@ pub async fn every_message_arrives_whole_and_in_order_down<H: Harness>() {
                 script.say(frame);
             }
             hears(&mut client, &expected).await;
+        }
+    }
+}
+
+/// Whoever says too much is not read for a while, and nothing of it is lost. Where nothing more comes up, nothing rests.
+pub async fn a_peer_that_rests_is_handed_nothing_and_heard_all_the_same<H: Harness>() {
+    for &codec in H::CODECS.iter().filter(|_| H::SHAPE == Shape::Duplex) {
+        let (mut client, mut script) = open::<H>(codec, "hello").await;
+        has_opened(&mut script).await;
+        script.rest(true);
+        settle().await;
+        for n in 0..3 {
+            client.send(frame(n, 100).into()).await;
+        }
+        script.say("still here");
+        hears(&mut client, "still here").await;
+        settle().await;
+        assert!(script.is_quiet());
+        script.rest(false);
+        for n in 0..3 {
+            let message = H::arrives(codec, &frame(n, 100).into()).expect("a message that arrives");
+            assert_eq!(script.next().await, Event::Received(message));
         }
     }
 }

@@ -4,7 +4,8 @@
 //! handed a [`Gate`]; for each connection or request it asks the gate for a [`Peer`], the far side of the link as
 //! the adapter sees it, and then only moves bytes:
 //!
-//! 1. every message that arrives goes to [`Peer::receive`]; one that cannot be taken goes to [`Peer::refuse`];
+//! 1. every message that arrives goes to [`Peer::receive`], on a stream once [`Peer::poll_ready`] says so; one that cannot
+//!    be taken goes to [`Peer::refuse`];
 //! 2. when the transport can take more, [`Peer::poll_transmit`] puts the next message into the adapter's buffer.
 //!    The peer is *pulled*: it holds no queue for the adapter, so what comes while a write is under way goes
 //!    out in one batch;
@@ -21,6 +22,8 @@ pub mod answer;
 pub mod buffer;
 
 use std::{
+    any::Any,
+    fmt,
     net::SocketAddr,
     task::{Context, Poll},
 };
@@ -38,12 +41,50 @@ pub trait Gate: Clone + Send + Sync + 'static {
     /// A link that may not be opened gets a peer all the same: one that transmits its refusal and closes, so that
     /// every refusal reaches the client in the one shape of the protocol.
     fn open(&self, link: LinkRequest) -> Self::Peer;
+
+    /// Whether somebody at this address, which is known to be its own, may have a connection; what is given is to be held
+    /// for as long as there is one. For adapters that accept connections themselves, before these cost much.
+    fn admit(&self, remote: SocketAddr) -> Option<Visit> {
+        let _ = remote;
+        Some(Visit::default())
+    }
+
+    /// Takes note of a client that such an adapter cut, since its handshake took too long.
+    fn cut(&self) {}
+}
+
+/// A place for a connection, held until it is dropped.
+#[derive(Default)]
+pub struct Visit {
+    _place: Option<Box<dyn Any + Send + Sync>>,
+}
+
+impl Visit {
+    /// One that holds this.
+    pub fn holding(place: impl Any + Send + Sync) -> Self {
+        Self { _place: Some(Box::new(place)) }
+    }
+}
+
+impl fmt::Debug for Visit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Visit")
+    }
 }
 
 /// The far side of one link, as its adapter sees it. Owned by one task.
 pub trait Peer: Send + Unpin + 'static {
     /// Takes one whole message. Never blocks; an answer, if any, comes by [`poll_transmit`](Self::poll_transmit).
     fn receive(&mut self, message: &[u8]);
+
+    /// Whether another message may be handed over now; registers the task's waker where it may not.
+    ///
+    /// An adapter that reads a stream leaves the client's next message unread meanwhile, so that the network slows it
+    /// down. What goes down goes on, and what the transport says of itself may be left unread too.
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let _ = context;
+        Poll::Ready(())
+    }
 
     /// Takes one datagram: a single frame that the network may have dropped, repeated or overtaken.
     ///

@@ -168,7 +168,7 @@ impl<P: Peer, S: AsyncRead + AsyncWrite + Unpin> Conversation<P, S> {
     /// Hands what has arrived to the peer; says whether anything did that the peer may want to answer.
     fn read(&mut self, context: &mut Context<'_>, moves: &mut u32) -> Result<bool, Over> {
         let mut got_message = false;
-        while *moves > 0 && self.fault.is_none() && self.pings < PONGS_HELD {
+        while *moves > 0 && self.fault.is_none() && self.pings < PONGS_HELD && self.is_peer_ready(context) {
             let Poll::Ready(read) = self.socket.poll_next_unpin(context) else { break };
             *moves -= 1;
             match read.ok_or(Over)? {
@@ -201,6 +201,14 @@ impl<P: Peer, S: AsyncRead + AsyncWrite + Unpin> Conversation<P, S> {
             }
         }
         Ok(got_message)
+    }
+
+    /// Whether the peer takes another message; a link that is closing reads on without it.
+    fn is_peer_ready(&mut self, context: &mut Context<'_>) -> bool {
+        match &mut self.peer {
+            Some(peer) if self.phase == Phase::Open => peer.poll_ready(context).is_ready(),
+            _ => true,
+        }
     }
 
     /// Whether the peer took it or refused it; a link that is closing does neither.

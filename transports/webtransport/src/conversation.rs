@@ -269,7 +269,7 @@ impl<P: Peer> Conversation<'_, P> {
     /// Hands what has arrived to the peer; says whether anything did that the peer may want to answer.
     fn read(&mut self, context: &mut Context<'_>, moves: &mut u32) -> ControlFlow<(), bool> {
         let mut got_frame = false;
-        while *moves > 0 && self.is_reading {
+        while *moves > 0 && self.is_reading && self.is_peer_ready(context) {
             let piece = pin!(self.up.read_chunk(PIECE_BYTES, true)).poll(context);
             let Poll::Ready(piece) = piece else { break };
             *moves -= 1;
@@ -292,6 +292,14 @@ impl<P: Peer> Conversation<'_, P> {
             }
         }
         ControlFlow::Continue(got_frame)
+    }
+
+    /// Whether the peer takes another piece; a link that is closing reads on without it.
+    fn is_peer_ready(&mut self, context: &mut Context<'_>) -> bool {
+        match &mut self.peer {
+            Some(peer) if matches!(self.phase, Phase::Open) => peer.poll_ready(context).is_ready(),
+            _ => true,
+        }
     }
 
     /// Whether the peer took anything or refused it; a link that is closing does neither.

@@ -31,9 +31,18 @@ pub(crate) struct Opened {
     pub(crate) headers: HeaderMap,
 }
 
-/// Sees a client through its handshake; `None` where it does not get there, in time or at all.
-pub(crate) async fn open(incoming: Incoming, config: &Config) -> Option<Opened> {
-    timeout(config.handshake.timeout, async {
+/// Why a client did not get there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Failed {
+    /// It took too long.
+    TooSlow,
+    /// It left, broke a rule, or wanted something else.
+    Otherwise,
+}
+
+/// Sees a client through its handshake.
+pub(crate) async fn open(incoming: Incoming, config: &Config) -> Result<Opened, Failed> {
+    let handshake = async {
         let connection = incoming.accept().ok()?.await.ok()?;
         match ask(&connection, config).await {
             Ok(opened) => opened,
@@ -42,10 +51,9 @@ pub(crate) async fn open(incoming: Incoming, config: &Config) -> Option<Opened> 
                 None
             }
         }
-    })
-    .await
-    .ok()
-    .flatten()
+    };
+    let opened = timeout(config.handshake.timeout, handshake).await.map_err(|_| Failed::TooSlow)?;
+    opened.ok_or(Failed::Otherwise)
 }
 
 async fn ask(connection: &Connection, config: &Config) -> Result<Option<Opened>, http3::Breach> {

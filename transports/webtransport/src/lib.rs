@@ -42,7 +42,7 @@ use std::{
     time::Duration,
 };
 
-use throughline_link::{Gate, LinkRequest, Opening, Shape};
+use throughline_link::{Gate, LinkRequest, Opening, Shape, Visit};
 use throughline_wire::CloseCode;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -51,7 +51,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wtransport::quinn::{self, AsyncUdpSocket, Runtime, TokioRuntime};
 
-use crate::refusals::Refusals;
+use crate::{handshake::Failed, refusals::Refusals};
 
 pub use config::{BufferConfig, Config, HandshakeConfig};
 
@@ -141,7 +141,16 @@ impl<G: Gate> Endpoint<G> {
                 let _ = incoming.retry();
                 continue;
             }
-            links.spawn(link(self.adapter.clone(), incoming, handshake, connection));
+            // An address that anybody may have written on a packet counts for nobody yet.
+            let mut visit = None;
+            if incoming.remote_address_validated() {
+                visit = self.adapter.gate.admit(incoming.remote_address());
+                if visit.is_none() {
+                    incoming.refuse();
+                    continue;
+                }
+            }
+            links.spawn(link(self.adapter.clone(), incoming, visit, handshake, connection));
         }
         if !stop.is_cancelled() {
             tracing::error!("the UDP socket failed: WebTransport is not served any more");
@@ -166,20 +175,29 @@ impl<G: Gate> Endpoint<G> {
 async fn link<G: Gate>(
     adapter: WebTransport<G>,
     incoming: quinn::Incoming,
+    visit: Option<Visit>,
     handshake: OwnedSemaphorePermit,
     _connection: OwnedSemaphorePermit,
 ) {
     let WebTransport { gate, config } = adapter;
     // In a box, so that the link does not keep the room that it took.
-    let Some(mut opened) = Box::pin(handshake::open(incoming, &config)).await else { return };
+    let mut opened = match Box::pin(handshake::open(incoming, &config)).await {
+        Ok(opened) => opened,
+        Err(Failed::TooSlow) => return gate.cut(),
+        Err(Failed::Otherwise) => return,
+    };
     drop(handshake);
+    let remote = opened.connection.remote_address();
+    let Some(_visit) = visit.or_else(|| gate.admit(remote)) else {
+        return opened.connection.close(u32::from(CloseCode::OVERLOAD.0).into(), b"overload");
+    };
     let peer = gate.open(LinkRequest {
         transport: WebTransport::<G>::NAME,
         codec: opened.codec,
         shape: Shape::Duplex,
         datagrams: true,
         opening: Opening::Message,
-        remote: Some(opened.connection.remote_address()),
+        remote: Some(remote),
         headers: mem::take(&mut opened.headers),
     });
     conversation::converse(opened, peer, &config).await;

@@ -115,14 +115,18 @@ error_codes! {
     TooManyChannels = "too_many_channels", true, "the gateway holds as many channels as it may";
     /// One probe, link or post more than a session may have at once.
     TooManyLinks = "too_many_links", true, "the session has as many links as it may";
-    /// One session more than the gateway may hold.
-    TooManySessions = "too_many_sessions", true, "the gateway holds as many sessions as it may";
+    /// One session more than the gateway may hold, or hold of one user or of one address.
+    TooManySessions = "too_many_sessions", true, "there are as many sessions as there may be";
+    /// One connection more than there may be from one address.
+    TooManyConnections = "too_many_connections", true, "there are as many connections from this address as there may be";
     /// One member more than may take part in the presence of a channel.
     TooManyMembers = "too_many_members", true, "as many take part in the presence of this channel as may";
     /// An unsubscribe from a channel that is not held.
     NotSubscribed = "not_subscribed", false, "the session does not hold this channel";
     /// More commands than may run.
     CommandsAhead = "commands_ahead", true, "more than limits.commandsAhead commands are unreplied";
+    /// More was asked for in too short a time.
+    RateLimited = "rate_limited", true, "too much in too short a time";
     /// The handler failed.
     HandlerFailed = "handler_failed", true, "the application failed to handle this";
     /// The gateway cannot take this now.

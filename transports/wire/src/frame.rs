@@ -261,7 +261,7 @@ pub struct Limits {
     pub unacknowledged_bytes: u64,
     /// How many channels a session may hold. Default 256.
     pub subscriptions: u64,
-    /// How many commands a second, sustained. Default 0: unlimited.
+    /// How many commands a second, sustained; 0 for no bound. Default 200.
     pub commands_per_second: u64,
 }
 
@@ -273,7 +273,7 @@ impl Default for Limits {
             unacknowledged_items: 1_024,
             unacknowledged_bytes: 256 * 1024,
             subscriptions: 256,
-            commands_per_second: 0,
+            commands_per_second: 200,
         }
     }
 }

@@ -12,7 +12,7 @@ import type { Outbox } from './outbox.js';
 const IDLE_ANSWERS = 2;
 
 /** Codes of errors after which the same thing may succeed later (docs/protocol.md, Error codes). */
-const RETRYABLE = /^(too_many_(?!sub)|commands_ahead|handler_failed|overloaded|shutting_down|timed_out|internal|incarnation_)/;
+const RETRYABLE = /^(too_many_(?!sub)|commands_ahead|rate_limited|handler_failed|overloaded|shutting_down|timed_out|internal|incarnation_)/;
 
 /** Something came down a link. */
 export function handleFrames(c: Conversation, link: Link, frames: readonly DownFrame[]): void {
