@@ -30,6 +30,12 @@ pub struct GatewayConfig {
     pub admission_burst: u64,
     /// Which pages may connect.
     pub origins: OriginPolicy,
+    /// How long a drain takes at most, if nothing else is said: three quarters of it to tell everybody, the rest for
+    /// clients to leave. Default: 25 seconds.
+    pub drain_deadline: Duration,
+    /// How long a client that is told to leave stays away at least: as long as a successor may take to be there.
+    /// Default: 1 second.
+    pub drain_return_after: Duration,
 }
 
 impl Default for GatewayConfig {
@@ -44,6 +50,8 @@ impl Default for GatewayConfig {
             admission_rate: 2_500,
             admission_burst: 0,
             origins: OriginPolicy::default(),
+            drain_deadline: Duration::from_secs(25),
+            drain_return_after: Duration::from_secs(1),
         }
     }
 }

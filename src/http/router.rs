@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body as HttpBody;
 use http_body_util::Full;
 use pin_project_lite::pin_project;
@@ -77,9 +77,18 @@ impl Router {
             }
             POLL => later(self.adapters.polling.answer(request, remote, Shape::Answer), cross_origin),
             SEND => later(self.adapters.polling.answer(request, remote, Shape::Post), cross_origin),
-            EVENTS => later(self.adapters.sse.answer(request, remote), cross_origin),
+            EVENTS => {
+                // Whoever comes back for the next stream finds whoever takes over: an HTTP/1.1 connection is not used again.
+                let is_last = request.version() == Version::HTTP_11;
+                let stream = self.adapters.sse.answer(request, remote);
+                later(async move { with_close(stream.await.map(Body::from), is_last) }, cross_origin)
+            }
             NEGOTIATE if request.method() == Method::GET => {
                 ready(with_origin(self.negotiate(), cross_origin))
+            }
+            READY if request.method() == Method::GET => {
+                let shared = Arc::clone(&self.shared);
+                Box::pin(async move { Ok(readiness(&shared).await) })
             }
             HEALTH if request.method() == Method::GET => {
                 let shared = Arc::clone(&self.shared);
@@ -89,7 +98,7 @@ impl Router {
             "" | "/" if request.method() == Method::GET => {
                 ready(crate::page::answer(&self.shared.session.transports.now()))
             }
-            NEGOTIATE | HEALTH => ready(method_not_allowed()),
+            NEGOTIATE | HEALTH | READY => ready(method_not_allowed()),
             _ => ready(not_found()),
         }
     }
@@ -188,6 +197,14 @@ fn with_origin(mut response: Response<Body>, cross_origin: Option<HeaderValue>) 
     response
 }
 
+/// Says that an answer is the last on its connection.
+fn with_close(mut response: Response<Body>, is_last: bool) -> Response<Body> {
+    if is_last {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
 /// What a page of an allowed origin may send; asked for only where a poll is in the binary codec.
 fn preflight() -> Response<Body> {
     let mut response = text(StatusCode::NO_CONTENT, "");
@@ -207,6 +224,14 @@ fn health(is_healthy: bool) -> Response<Body> {
     } else {
         text(StatusCode::SERVICE_UNAVAILABLE, "the broker does not take events\n")
     }
+}
+
+/// Whether a balancer should send clients here.
+async fn readiness(shared: &Shared) -> Response<Body> {
+    if shared.is_draining() {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "the gateway drains\n");
+    }
+    health(shared.is_healthy().await)
 }
 
 fn not_found() -> Response<Body> {
@@ -231,3 +256,4 @@ const EVENTS: &str = "/v1/events";
 pub(crate) const WEBTRANSPORT: &str = "/v1/webtransport";
 const NEGOTIATE: &str = "/v1/negotiate";
 const HEALTH: &str = "/healthz";
+const READY: &str = "/readyz";

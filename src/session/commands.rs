@@ -249,6 +249,9 @@ impl Session {
 
     /// Takes what ran ahead and has its turn now.
     pub(super) fn take_ahead(&mut self) {
+        if self.is_leaving() {
+            return self.wake_active(); // what it waits for may have come
+        }
         while self.may_take() {
             let next = self.commands.received + 1;
             let Some(index) = self.commands.ahead.iter().position(|(number, _)| *number == next) else {
@@ -285,6 +288,9 @@ impl Session {
             let mut refusal = error(ErrorCode::SendInOpening); // C5
             refusal.command = Some(commands.first + index as u64);
             return Err(refusal);
+        }
+        if self.is_leaving() {
+            return Ok(()); // its client has them still, for whoever takes over
         }
         let mut ran_ahead = false;
         for (number, command) in (commands.first..).zip(commands.items) {
@@ -334,7 +340,7 @@ impl Session {
         let limits = &self.config.limits;
         let crowded = self.config.crowded.is_set();
         let reserve = if crowded { limits.commands_ahead as usize } else { self.config.reserve_items };
-        running < limits.commands_ahead && outstanding + (running as usize) < reserve
+        running < limits.commands_ahead && outstanding + (running as usize) < reserve && !self.is_leaving()
     }
 
     /// Whether a link is another client object's probe (L4): until it attaches, what it says would be counted among the

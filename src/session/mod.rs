@@ -23,6 +23,7 @@ mod config;
 mod credentials;
 mod history;
 mod journal;
+mod leave;
 mod link;
 mod presence;
 mod subscription;

@@ -59,7 +59,8 @@ impl Session {
             self.end(Ending::Exhausted); // G5
         }
         if self.links[index].outbox.goodbye.is_some() {
-            return self.transmit_goodbye(now, index, buffer);
+            let slot = self.slot_of(index);
+            return self.transmit_goodbye(now, index, slot, buffer);
         }
         self.transmit_outbox(now, index, buffer);
         let mut flow = match self.links[index].standing {
@@ -68,7 +69,7 @@ impl Session {
         };
         if self.journal.is_exhausted() {
             self.end(Ending::Exhausted);
-            return self.transmit_goodbye(now, index, buffer);
+            return self.transmit_goodbye(now, index, None, buffer);
         }
         let LinkSpec { kind, datagrams, .. } = self.links[index].spec;
         if flow == Flow::Done && !datagrams {
@@ -82,6 +83,10 @@ impl Session {
             link.spec.codec.encode_down(&DownFrame::Ack { up_to }, buffer);
             silent = false;
         }
+        if flow == Flow::Done && link.standing == Standing::Active && self.may_leave() {
+            return self.transmit_leave(now, index, buffer);
+        }
+        let link = &mut self.links[index];
         if kind != LinkKind::Answer {
             link.outbox.answer = false;
             if datagrams && flow == Flow::Done && link.standing == Standing::Active && self.has_volatiles() {
@@ -100,7 +105,13 @@ impl Session {
         Output::Message { more: false }
     }
 
-    fn transmit_goodbye(&mut self, now: Now, index: usize, buffer: &mut BytesMut) -> Output {
+    pub(super) fn transmit_goodbye(
+        &mut self,
+        now: Now,
+        index: usize,
+        slot: Option<Box<str>>,
+        buffer: &mut BytesMut,
+    ) -> Output {
         let link = &mut self.links[index];
         let codec = link.spec.codec;
         let goodbye = link.outbox.goodbye.unwrap_or(Goodbye::Gone);
@@ -110,7 +121,7 @@ impl Session {
             codec.encode_down(&DownFrame::Error(error), buffer);
         }
         if !is_told {
-            encode_goodbye(codec, goodbye, None, buffer);
+            encode_goodbye(codec, goodbye, slot, buffer);
         } else if let Some(retry) = goodbye.retry() {
             codec.encode_down(&DownFrame::Retry(retry), buffer); // the error, with its detail, came before
         }

@@ -65,6 +65,8 @@ pub(super) fn gateway(settings: &Settings, is_loopback: bool) -> anyhow::Result<
         sessions: limits.sessions as usize,
         admission_rate: session.admission_rate,
         admission_burst: session.admission_burst,
+        drain_deadline: ms(settings.drain.deadline_ms),
+        drain_return_after: ms(settings.drain.return_ms),
         origins: OriginPolicy { allowed: clients.origins.clone(), is_loopback },
     };
     let sessions = SessionConfig {

@@ -1,11 +1,16 @@
-//! `throughline serve`: a gateway with its listeners, until a signal.
+//! `throughline serve`: a gateway with its listeners, until a signal or a successor.
 //!
-//! `gateway` makes one of the settings, `sockets` binds what it listens on and says where that is.
+//! `gateway` makes one of the settings, `sockets` binds what it listens on and says where that is. Sockets may be there
+//! before it, `inherited` from a supervisor or from the process before, which hands them over by `handover`.
 
 mod gateway;
+#[cfg(unix)]
+mod handover;
+mod inherited;
 mod sockets;
 
 use std::{
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -17,40 +22,47 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::sockets::Sockets;
+use self::{inherited::Inherited, sockets::Sockets};
 use super::{config::Settings, logs};
 use crate::{
-    Handle,
+    Gateway, Handle,
+    certificates::Certificates,
     http::{
         admin::Admin,
-        listener::{self, ListenerConfig, Tls, TlsConfig},
+        listener::{self, ListenerConfig, Stop, Tls, TlsConfig},
     },
 };
 
 /// Runs until a signal, then says goodbye.
 pub(super) fn run(settings: &Settings) -> anyhow::Result<()> {
     logs::init(&settings.log.format, &settings.log.filter)?;
+    // While this is the only thread: it takes its sockets out of the environment.
+    let inherited = Inherited::from_supervisor()?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.enable_all().thread_name("throughline");
     if let threads @ 1.. = settings.runtime.worker_threads as usize {
         runtime.worker_threads(threads);
     }
     let runtime = runtime.build().context("the runtime does not start")?;
-    let served = runtime.block_on(serve(settings));
+    let served = runtime.block_on(serve(settings, inherited));
     // What is still running has had its time.
     runtime.shutdown_background();
     served
 }
 
-async fn serve(settings: &Settings) -> anyhow::Result<()> {
+async fn serve(settings: &Settings, inherited: Inherited) -> anyhow::Result<()> {
     let mut signals = signals()?;
     // Heard before anybody is told that there is somebody to signal.
     let nudge = reload_signal(settings)?;
-    let mut sockets = Sockets::bind(settings).await?;
+    let is_supervised = inherited.clients.is_some();
+    let (predecessor, inherited) = before(settings, inherited).await?;
+    let mut sockets = Sockets::bind(settings, inherited, predecessor.is_some()).await?;
     let certificates = gateway::certificates(settings, &sockets)?;
     let gateway = gateway::gateway(settings, sockets.clients_address.ip().is_loopback())?;
     let handle = gateway.handle();
-    let admin_config = gateway::admin_config(settings, sockets.admin_address)?;
+    let admin = Admin::new(handle.clone(), gateway::admin_config(settings, sockets.admin_address)?);
+    let tls = certificates.as_ref().filter(|_| !settings.tls.certificate_file.is_empty());
+    let tls = tls.map(|certificates| Tls::new(certificates, tls_limits(settings))).transpose()?;
 
     let connections = ListenerConfig {
         header_timeout: ms(settings.http.header_timeout_ms),
@@ -58,55 +70,192 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
         connections: settings.http.connections as usize,
         ..ListenerConfig::default()
     };
-    let stop = CancellationToken::new();
+    let stops = Stops::new(&handle);
     let mut listeners = Vec::new();
     let url = sockets.webtransport_url(settings);
-    if let (Some(socket), Some(certificates)) = (sockets.webtransport.take(), &certificates) {
+    if let (Some(address), Some(certificates)) = (sockets.webtransport_address, &certificates) {
         let url = url.as_ref().and_then(|url| url.to_tell());
-        let serving = gateway.serve_webtransport(socket, certificates, url, stop.clone());
-        listeners.push(tokio::spawn(serving.context("WebTransport cannot be served")?));
+        let stop = stops.webtransport.clone();
+        listeners.push(match sockets.webtransport.take() {
+            Some(socket) => {
+                let serving = gateway.serve_webtransport(socket, certificates, url, stop);
+                tokio::spawn(serving.context("WebTransport cannot be served")?)
+            }
+            None => {
+                let (gateway, certificates) = (gateway.clone(), certificates.clone());
+                tokio::spawn(serve_udp_later(gateway, certificates, address, url.map(Into::into), stop))
+            }
+        });
+    }
+    take_over(predecessor, &handle).await?;
+    let handed_over = wait_for_successor(settings, &sockets, &handle, &stops)?;
+    if is_supervised {
+        // Whoever connects while this process drains waits for the next one, in the queue that the supervisor keeps.
+        let (retiring, accept) = (handle.retiring(), stops.clients.accept.clone());
+        tokio::spawn(async move {
+            retiring.cancelled().await;
+            accept.cancel();
+        });
     }
     sockets.announce(settings)?;
-    let admin = Admin::new(handle.clone(), admin_config);
+    tell_supervisor(Progress::Ready);
     let clients = sockets.clients;
-    listeners.push(match certificates.as_ref().filter(|_| !settings.tls.certificate_file.is_empty()) {
-        Some(certificates) => {
-            let limits = TlsConfig {
-                handshake_timeout: ms(settings.tls.handshake_timeout_ms),
-                handshakes: settings.tls.handshakes as usize,
-            };
-            let tls = Tls::new(certificates, limits)?;
-            tokio::spawn(listener::serve_tls(clients, tls, gateway, connections, stop.clone()))
+    listeners.push(match tls {
+        Some(tls) => {
+            tokio::spawn(listener::serve_tls(clients, tls, gateway, connections, stops.clients.clone()))
         }
-        None => tokio::spawn(listener::serve(clients, gateway, connections, stop.clone())),
+        None => tokio::spawn(listener::serve(clients, gateway, connections, stops.clients.clone())),
     });
-    listeners.push(tokio::spawn(listener::serve(sockets.admin, admin, connections, stop.clone())));
+    listeners.push(tokio::spawn(listener::serve(sockets.admin, admin, connections, stops.admin.clone())));
     if let Some(certificates) = certificates {
         let handle = handle.clone();
         tokio::spawn(async move { handle.keep_certificates(certificates, SystemTime::now, nudge).await });
     }
-    let signal = signals.recv().await;
-    tracing::info!(signal, "stopping");
     tokio::select! {
-        () = stop_politely(&handle, ms(settings.clients.shutdown_ms), &stop, listeners) => tracing::info!("stopped"),
+        signal = signals.recv() => {
+            tracing::info!(signal, "stopping");
+            handle.drain(None);
+        }
+        () = handed_over.cancelled() => tracing::info!("stopping: a successor has taken over"),
+    }
+    tell_supervisor(Progress::Stopping);
+    tokio::select! {
+        () = stop_politely(&handle, &stops, listeners) => tracing::info!("stopped"),
         _ = signals.recv() => tracing::warn!("stopped at once: a second signal came"),
     }
     Ok(())
 }
 
-/// Says goodbye on every link, then ends the connections. Until then whoever connects is told to come back later.
-async fn stop_politely(
-    handle: &Handle,
-    deadline: Duration,
-    stop: &CancellationToken,
-    listeners: Vec<JoinHandle<()>>,
-) {
-    if !handle.shutdown(deadline).await {
-        tracing::warn!(deadline_ms = deadline.as_millis() as u64, "some clients did not take their goodbye");
+/// When each listener ends.
+struct Stops {
+    clients: Stop,
+    admin: Stop,
+    webtransport: CancellationToken,
+}
+
+impl Stops {
+    fn new(handle: &Handle) -> Self {
+        let clients = Stop { retire: handle.retiring(), ..Stop::default() };
+        // The admin API is there while the gateway drains; a successor's is another.
+        let accept = CancellationToken::new();
+        let admin = Stop { retire: accept.clone(), accept, all: clients.all.clone() };
+        let webtransport = clients.all.child_token();
+        Self { clients, admin, webtransport }
     }
-    stop.cancel();
+}
+
+/// Tells every session when to leave, waits until all have left or the deadline is over, then ends the connections. Until
+/// then whoever connects is told to come back later.
+async fn stop_politely(handle: &Handle, stops: &Stops, listeners: Vec<JoinHandle<()>>) {
+    if !handle.drained().await {
+        tracing::warn!("some clients did not take their goodbye");
+    }
+    stops.clients.all.cancel();
     for listener in listeners {
         let _ = tokio::time::timeout(LINGER, listener).await;
+    }
+}
+
+fn tls_limits(settings: &Settings) -> TlsConfig {
+    TlsConfig {
+        handshake_timeout: ms(settings.tls.handshake_timeout_ms),
+        handshakes: settings.tls.handshakes as usize,
+    }
+}
+
+/// WebTransport, once the process before lets go of its port.
+async fn serve_udp_later(
+    gateway: Gateway,
+    certificates: Certificates,
+    address: SocketAddr,
+    url: Option<String>,
+    stop: CancellationToken,
+) {
+    let socket = match stop.run_until_cancelled(Sockets::await_udp(address)).await {
+        Some(Ok(socket)) => socket,
+        Some(Err(error)) => return tracing::error!(%error, "WebTransport cannot be served"),
+        None => return,
+    };
+    match gateway.serve_webtransport(socket, &certificates, url.as_deref(), stop) {
+        Ok(serving) => serving.await,
+        Err(error) => tracing::error!(%error, "WebTransport cannot be served"),
+    }
+}
+
+/// The process before this one, if there is one that hands over, and the sockets that are there already.
+#[cfg(unix)]
+async fn before(
+    settings: &Settings,
+    inherited: Inherited,
+) -> anyhow::Result<(Option<handover::Predecessor>, Inherited)> {
+    let path = &settings.handover.socket;
+    if path.is_empty() || !inherited.is_empty() {
+        return Ok((None, inherited)); // a supervisor's sockets are there whoever was before
+    }
+    Ok(match handover::ask(path.as_ref()).await? {
+        Some((predecessor, inherited)) => (Some(predecessor), inherited),
+        None => (None, inherited),
+    })
+}
+
+/// From here on this process serves, and the one before accepts nobody any more.
+#[cfg(unix)]
+async fn take_over(predecessor: Option<handover::Predecessor>, handle: &Handle) -> anyhow::Result<()> {
+    let Some(predecessor) = predecessor else { return Ok(()) };
+    anyhow::ensure!(handle.is_ready().await, "the gateway is not ready: the process before goes on");
+    predecessor.take_over().await?;
+    tracing::info!("took over from the process before");
+    Ok(())
+}
+
+/// Waits beside all else for a process that takes over. What is given back is cancelled then.
+#[cfg(unix)]
+fn wait_for_successor(
+    settings: &Settings,
+    sockets: &Sockets,
+    handle: &Handle,
+    stops: &Stops,
+) -> anyhow::Result<CancellationToken> {
+    let handed_over = CancellationToken::new();
+    let path = &settings.handover.socket;
+    if path.is_empty() {
+        return Ok(handed_over);
+    }
+    let waiting = handover::Handover::bind(path.as_ref(), &sockets.clients, &sockets.admin)
+        .with_context(|| format!("cannot wait for a successor at {path}"))?;
+    let (handle, told) = (handle.clone(), handed_over.clone());
+    let accepting = [stops.clients.accept.clone(), stops.admin.accept.clone()];
+    let webtransport = stops.webtransport.clone();
+    tokio::spawn(async move {
+        let successor = waiting.successor().await;
+        accepting.iter().for_each(CancellationToken::cancel);
+        handle.hand_over();
+        successor.go_ahead().await;
+        told.cancel();
+        // Its UDP port is the last that the successor waits for.
+        handle.vacated("webtransport").await;
+        webtransport.cancel();
+    });
+    Ok(handed_over)
+}
+
+/// Where a process is in its life.
+#[derive(Clone, Copy)]
+enum Progress {
+    Ready,
+    Stopping,
+}
+
+/// Tells a supervisor that asked to be told (sd_notify(3)). One that follows another says whose process counts now.
+#[cfg(unix)]
+fn tell_supervisor(progress: Progress) {
+    use sd_notify::NotifyState;
+    let told = match progress {
+        Progress::Ready => sd_notify::notify(&[NotifyState::Ready, NotifyState::MainPid(std::process::id())]),
+        Progress::Stopping => sd_notify::notify(&[NotifyState::Stopping]),
+    };
+    if let Err(error) = told {
+        tracing::warn!(%error, "the supervisor could not be told");
     }
 }
 
