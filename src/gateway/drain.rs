@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Shared, cell::Cell, clock};
 use crate::{
     admission::{Admission, Class, Holder, Verdict},
-    session::{Goodbye, LinkKind, LinkSpec},
+    session::{Goodbye, Leave, LinkKind, LinkSpec},
 };
 
 /// A drain, as it was when it was looked at.
@@ -52,6 +52,7 @@ pub(super) struct Drain {
     deadline: Duration,
     /// How long whoever leaves stays away at least.
     return_after: Duration,
+    is_handed_over: bool,
     spread: Duration,
     sessions: usize,
     told: AtomicU64,
@@ -77,7 +78,7 @@ impl Shared {
                 deadline_ms = drain.deadline.as_millis() as u64,
                 "draining"
             );
-            tokio::spawn(run(Arc::clone(self), order));
+            tokio::spawn(run(Arc::clone(self)));
         }
         drain
     }
@@ -128,21 +129,18 @@ impl Shared {
     pub(super) fn send_away(&self, drain: &Drain, cell: &Arc<Cell>) {
         let Some((_, spec)) = cell.look(|session| session.active()) else { return };
         let holder = Some(Holder::Session(cell.id()));
-        let after =
-            if is_by_udp(spec) && drain.return_after < UDP_MOVES { UDP_MOVES } else { drain.return_after };
-        let verdict = drain.places.lock().appoint(
-            clock::now(),
-            &self.session.keys,
-            Class::Resume,
-            holder,
-            after.as_millis() as u64,
-        );
+        let verdict = self.turn_away(drain, Class::Resume, holder);
         let Some(wait) = verdict.wait(spec.kind == LinkKind::PlainStream) else { return };
         let goodbye = Goodbye::Drain { delay_ms: wait.delay_ms, spread_ms: wait.spread_ms };
         let slot = wait.slot.map(|slot| slot.to_string().into());
         drain.told.fetch_add(1, Ordering::Relaxed);
         self.metrics.count_told(spec.transport);
-        cell.change(|session| session.leave(goodbye, slot));
+        // The port moves once the last of them has left, and with it the certificate that they know.
+        let transports = (drain.is_handed_over && is_by_udp(spec)).then(|| {
+            let offers = self.session.transports.now();
+            offers.iter().filter(|offer| &*offer.name != spec.transport).cloned().collect()
+        });
+        cell.change(|session| session.leave(Leave { goodbye, slot, transports }));
     }
 }
 
@@ -164,6 +162,7 @@ impl Drain {
             began: Instant::now(),
             deadline: order.deadline,
             return_after: order.return_after,
+            is_handed_over: order.is_handed_over,
             spread: natural.min(telling_time(order.deadline)),
             sessions,
             told: AtomicU64::new(0),
@@ -171,6 +170,13 @@ impl Drain {
             is_empty: AtomicBool::new(false),
             over: CancellationToken::new(),
         }
+    }
+
+    /// Whether a session is told with the first, since its next request may reach the successor before its time, or its
+    /// port is waited for.
+    const fn leaves_at_once(&self, spec: LinkSpec) -> bool {
+        matches!(spec.kind, LinkKind::Answer | LinkKind::DownStream)
+            || (self.is_handed_over && is_by_udp(spec))
     }
 
     /// How far ahead the next place is.
@@ -185,11 +191,11 @@ impl Drain {
     }
 }
 
-async fn run(shared: Arc<Shared>, order: DrainOrder) {
+async fn run(shared: Arc<Shared>) {
     let Some(drain) = shared.drain() else { return };
     // First, so that the answers that tell them to leave are the last on their connections.
     shared.retire.cancel();
-    let ended = tokio::time::timeout(drain.deadline, empty(&shared, drain, order)).await;
+    let ended = tokio::time::timeout(drain.deadline, empty(&shared, drain)).await;
     if ended.is_err() {
         let left: Vec<_> = shared.registry.all();
         let left = left.iter().filter(|cell| cell.look(|session| session.active().is_some()));
@@ -215,15 +221,12 @@ async fn run(shared: Arc<Shared>, order: DrainOrder) {
 }
 
 /// Tells everybody, and waits until all have left.
-async fn empty(shared: &Shared, drain: &Drain, order: DrainOrder) {
+async fn empty(shared: &Shared, drain: &Drain) {
     let attended = || shared.registry.all().into_iter().filter(|cell| cell.look(|s| s.is_attended()));
     let (now, in_turn): (Vec<_>, Vec<_>) = attended().partition(|cell| {
-        cell.look(|session| session.active()).is_some_and(|(_, spec)| leaves_at_once(spec, order))
+        cell.look(|session| session.active()).is_some_and(|(_, spec)| drain.leaves_at_once(spec))
     });
-    // UDP last: their places are later, and nobody else's should be behind them.
-    let (udp, requests): (Vec<_>, Vec<_>) =
-        now.into_iter().partition(|cell| cell.look(|s| s.active().is_some_and(|(_, spec)| is_by_udp(spec))));
-    for (count, cell) in requests.iter().chain(&udp).enumerate() {
+    for (count, cell) in now.iter().enumerate() {
         shared.send_away(drain, cell);
         if count % TOGETHER == TOGETHER - 1 {
             tokio::task::yield_now().await;
@@ -270,12 +273,7 @@ async fn gone(shared: &Shared) {
     }
 }
 
-/// Whether a session is told with the first, since its next request may reach the successor before its time.
-fn leaves_at_once(spec: LinkSpec, order: DrainOrder) -> bool {
-    matches!(spec.kind, LinkKind::Answer | LinkKind::DownStream) || (order.is_handed_over && is_by_udp(spec))
-}
-
-fn is_by_udp(spec: LinkSpec) -> bool {
+const fn is_by_udp(spec: LinkSpec) -> bool {
     spec.datagrams
 }
 
@@ -294,7 +292,5 @@ const TICK: Duration = Duration::from_millis(1);
 const LOOK: Duration = Duration::from_millis(10);
 /// How many are told before others have a turn.
 const TOGETHER: usize = 256;
-/// How long clients by UDP stay away at least: the port goes to the successor once the last of them has left.
-const UDP_MOVES: Duration = Duration::from_secs(1);
 /// How long goodbyes may take once the deadline is over.
 const LAST_WORDS: Duration = Duration::from_millis(500);

@@ -249,7 +249,7 @@ impl Session {
 
     /// Takes what ran ahead and has its turn now.
     pub(super) fn take_ahead(&mut self) {
-        if self.is_leaving() {
+        if self.leaving().is_some() {
             return self.wake_active(); // what it waits for may have come
         }
         while self.may_take() {
@@ -289,7 +289,7 @@ impl Session {
             refusal.command = Some(commands.first + index as u64);
             return Err(refusal);
         }
-        if self.is_leaving() {
+        if self.leaving().is_some() {
             return Ok(()); // its client has them still, for whoever takes over
         }
         let mut ran_ahead = false;
@@ -340,7 +340,9 @@ impl Session {
         let limits = &self.config.limits;
         let crowded = self.config.crowded.is_set();
         let reserve = if crowded { limits.commands_ahead as usize } else { self.config.reserve_items };
-        running < limits.commands_ahead && outstanding + (running as usize) < reserve && !self.is_leaving()
+        running < limits.commands_ahead
+            && outstanding + (running as usize) < reserve
+            && self.leaving().is_none()
     }
 
     /// Whether a link is another client object's probe (L4): until it attaches, what it says would be counted among the

@@ -5,30 +5,33 @@
 //! Who leaves when, and what it is told, is the gateway's to say.
 
 use bytes::BytesMut;
+use throughline_wire::{Codec, DownFrame, frame::TransportOffer};
 
 use super::{Goodbye, Now, Output, Session, link::Standing};
 
 /// What a client is told when it leaves.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Leave {
-    goodbye: Goodbye,
-    /// What it shows when it comes back.
-    slot: Option<Box<str>>,
+pub struct Leave {
+    /// Why, and when to come back.
+    pub goodbye: Goodbye,
+    /// What it shows then.
+    pub slot: Option<Box<str>>,
+    /// By what it is to come back, in order of preference; `None` for what it had.
+    pub transports: Option<Vec<TransportOffer>>,
 }
 
 impl Session {
     /// Takes no more commands, and ends the link that items flow on once those that were taken have their replies and
-    /// what is ready has gone down. Its probes are told the same, without the slot. The newest word counts.
-    pub fn leave(&mut self, goodbye: Goodbye, slot: Option<Box<str>>) {
-        self.aside().leave = Some(Leave { goodbye, slot });
+    /// what is ready has gone down. Its probes are told the same, but for the slot. The newest word counts.
+    pub fn leave(&mut self, leave: Leave) {
+        self.aside().leave = Some(leave);
         self.wake_active();
     }
 
     /// Ends the link of a session that [leaves](Self::leave), whatever is under way.
     pub fn leave_now(&mut self) {
         let Some(index) = self.active_link().and_then(|link| self.link_index(link.id)) else { return };
-        if let Some(leave) = self.aside.as_ref().and_then(|aside| aside.leave.as_ref()) {
-            let goodbye = leave.goodbye;
+        if let Some(goodbye) = self.leaving().map(|leave| leave.goodbye) {
             self.say_goodbye(index, goodbye);
         }
     }
@@ -36,39 +39,44 @@ impl Session {
     /// Whether items flow on a link, and nobody has asked for its end yet.
     pub fn is_attended(&self) -> bool {
         let stays = |link: &super::Link| link.outbox.goodbye.is_none();
-        self.active_link().is_some_and(stays) && !self.is_leaving()
+        self.active_link().is_some_and(stays) && self.leaving().is_none()
     }
 
-    /// Whether it was told to [leave](Self::leave), or has left.
-    pub(super) fn is_leaving(&self) -> bool {
-        self.aside.as_ref().is_some_and(|aside| aside.leave.is_some())
+    /// What it was told to [leave](Self::leave) with, also once it has left.
+    pub(super) fn leaving(&self) -> Option<&Leave> {
+        self.aside.as_ref()?.leave.as_ref()
     }
 
     /// Whether nothing is under way that its client waits for.
     pub(super) fn may_leave(&self) -> bool {
-        self.is_leaving() && self.commands.sending.is_empty() && self.commands.subscribing == 0
+        self.leaving().is_some() && self.commands.sending.is_empty() && self.commands.subscribing == 0
     }
 
-    /// What the client of a link is to show when it comes back, if that is why it ends.
-    pub(super) fn slot_of(&self, index: usize) -> Option<Box<str>> {
+    /// What the client of a link is told beside the goodbye, if it is told to leave.
+    pub(super) fn leave_of(&self, index: usize) -> Option<&Leave> {
         let link = &self.links[index];
-        let leave = self.aside.as_ref()?.leave.as_ref()?;
-        let is_told = link.standing == Standing::Active && link.outbox.goodbye == Some(leave.goodbye);
-        leave.slot.clone().filter(|_| is_told)
+        let is_told = |leave: &&Leave| link.outbox.goodbye == Some(leave.goodbye);
+        self.leaving().filter(is_told).filter(|_| link.standing == Standing::Active)
     }
 
     /// The last words on the link that items flow on, behind what is in `buffer`.
     pub(super) fn transmit_leave(&mut self, now: Now, index: usize, buffer: &mut BytesMut) -> Output {
-        let Some(goodbye) = self.aside().leave.as_ref().map(|leave| leave.goodbye) else {
-            return Output::Idle;
-        };
+        let Some(goodbye) = self.leaving().map(|leave| leave.goodbye) else { return Output::Idle };
         for other in 0..self.links.len() {
             if self.links[other].standing == Standing::Probe {
                 self.say_goodbye(other, goodbye);
             }
         }
         self.links[index].outbox.goodbye = Some(goodbye);
-        let slot = self.slot_of(index);
-        self.transmit_goodbye(now, index, slot, buffer)
+        self.transmit_goodbye(now, index, buffer)
+    }
+}
+
+impl Leave {
+    pub(super) fn encode(&self, codec: Codec, buffer: &mut BytesMut) {
+        let Some(mut retry) = self.goodbye.retry() else { return };
+        retry.slot.clone_from(&self.slot);
+        retry.transports.clone_from(&self.transports);
+        codec.encode_down(&DownFrame::Retry(retry), buffer);
     }
 }

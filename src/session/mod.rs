@@ -42,6 +42,7 @@ use hashbrown::HashSet;
 use history::Aside;
 pub use history::{Attached, Attempt, OTHER, Parting, TRANSPORTS, TransportHistory, Witness};
 use journal::Journal;
+pub use leave::Leave;
 pub use link::{Goodbye, LinkId, LinkKind, LinkSpec, Via};
 use link::{Link, Migration};
 use presence::Presence;

@@ -59,8 +59,7 @@ impl Session {
             self.end(Ending::Exhausted); // G5
         }
         if self.links[index].outbox.goodbye.is_some() {
-            let slot = self.slot_of(index);
-            return self.transmit_goodbye(now, index, slot, buffer);
+            return self.transmit_goodbye(now, index, buffer);
         }
         self.transmit_outbox(now, index, buffer);
         let mut flow = match self.links[index].standing {
@@ -69,7 +68,7 @@ impl Session {
         };
         if self.journal.is_exhausted() {
             self.end(Ending::Exhausted);
-            return self.transmit_goodbye(now, index, None, buffer);
+            return self.transmit_goodbye(now, index, buffer);
         }
         let LinkSpec { kind, datagrams, .. } = self.links[index].spec;
         if flow == Flow::Done && !datagrams {
@@ -105,13 +104,7 @@ impl Session {
         Output::Message { more: false }
     }
 
-    pub(super) fn transmit_goodbye(
-        &mut self,
-        now: Now,
-        index: usize,
-        slot: Option<Box<str>>,
-        buffer: &mut BytesMut,
-    ) -> Output {
+    pub(super) fn transmit_goodbye(&mut self, now: Now, index: usize, buffer: &mut BytesMut) -> Output {
         let link = &mut self.links[index];
         let codec = link.spec.codec;
         let goodbye = link.outbox.goodbye.unwrap_or(Goodbye::Gone);
@@ -120,8 +113,10 @@ impl Session {
             is_told |= error.fatal && Some(error.code) == goodbye.error();
             codec.encode_down(&DownFrame::Error(error), buffer);
         }
-        if !is_told {
-            encode_goodbye(codec, goodbye, slot, buffer);
+        if let Some(leave) = self.leave_of(index) {
+            leave.encode(codec, buffer);
+        } else if !is_told {
+            encode_goodbye(codec, goodbye, None, buffer);
         } else if let Some(retry) = goodbye.retry() {
             codec.encode_down(&DownFrame::Retry(retry), buffer); // the error, with its detail, came before
         }

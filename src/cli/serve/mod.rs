@@ -8,6 +8,11 @@ mod gateway;
 mod handover;
 mod inherited;
 mod sockets;
+#[cfg(unix)]
+mod succession;
+#[cfg(not(unix))]
+#[path = "no_succession.rs"]
+mod succession;
 
 use std::{
     net::SocketAddr,
@@ -55,7 +60,7 @@ async fn serve(settings: &Settings, inherited: Inherited) -> anyhow::Result<()> 
     // Heard before anybody is told that there is somebody to signal.
     let nudge = reload_signal(settings)?;
     let is_supervised = inherited.clients.is_some();
-    let (predecessor, inherited) = before(settings, inherited).await?;
+    let (predecessor, inherited) = succession::before(settings, inherited).await?;
     let mut sockets = Sockets::bind(settings, inherited, predecessor.is_some()).await?;
     let certificates = gateway::certificates(settings, &sockets)?;
     let gateway = gateway::gateway(settings, sockets.clients_address.ip().is_loopback())?;
@@ -87,8 +92,8 @@ async fn serve(settings: &Settings, inherited: Inherited) -> anyhow::Result<()> 
             }
         });
     }
-    take_over(predecessor, &handle).await?;
-    let handed_over = wait_for_successor(settings, &sockets, &handle, &stops)?;
+    succession::take_over(predecessor, &handle).await?;
+    let handed_over = succession::wait_for_successor(settings, &sockets, &handle, &stops)?;
     if is_supervised {
         // Whoever connects while this process drains waits for the next one, in the queue that the supervisor keeps.
         let (retiring, accept) = (handle.retiring(), stops.clients.accept.clone());
@@ -98,7 +103,7 @@ async fn serve(settings: &Settings, inherited: Inherited) -> anyhow::Result<()> 
         });
     }
     sockets.announce(settings)?;
-    tell_supervisor(Progress::Ready);
+    succession::tell_supervisor(Progress::Ready);
     let clients = sockets.clients;
     listeners.push(match tls {
         Some(tls) => {
@@ -118,7 +123,7 @@ async fn serve(settings: &Settings, inherited: Inherited) -> anyhow::Result<()> 
         }
         () = handed_over.cancelled() => tracing::info!("stopping: a successor has taken over"),
     }
-    tell_supervisor(Progress::Stopping);
+    succession::tell_supervisor(Progress::Stopping);
     tokio::select! {
         () = stop_politely(&handle, &stops, listeners) => tracing::info!("stopped"),
         _ = signals.recv() => tracing::warn!("stopped at once: a second signal came"),
@@ -182,81 +187,11 @@ async fn serve_udp_later(
     }
 }
 
-/// The process before this one, if there is one that hands over, and the sockets that are there already.
-#[cfg(unix)]
-async fn before(
-    settings: &Settings,
-    inherited: Inherited,
-) -> anyhow::Result<(Option<handover::Predecessor>, Inherited)> {
-    let path = &settings.handover.socket;
-    if path.is_empty() || !inherited.is_empty() {
-        return Ok((None, inherited)); // a supervisor's sockets are there whoever was before
-    }
-    Ok(match handover::ask(path.as_ref()).await? {
-        Some((predecessor, inherited)) => (Some(predecessor), inherited),
-        None => (None, inherited),
-    })
-}
-
-/// From here on this process serves, and the one before accepts nobody any more.
-#[cfg(unix)]
-async fn take_over(predecessor: Option<handover::Predecessor>, handle: &Handle) -> anyhow::Result<()> {
-    let Some(predecessor) = predecessor else { return Ok(()) };
-    anyhow::ensure!(handle.is_ready().await, "the gateway is not ready: the process before goes on");
-    predecessor.take_over().await?;
-    tracing::info!("took over from the process before");
-    Ok(())
-}
-
-/// Waits beside all else for a process that takes over. What is given back is cancelled then.
-#[cfg(unix)]
-fn wait_for_successor(
-    settings: &Settings,
-    sockets: &Sockets,
-    handle: &Handle,
-    stops: &Stops,
-) -> anyhow::Result<CancellationToken> {
-    let handed_over = CancellationToken::new();
-    let path = &settings.handover.socket;
-    if path.is_empty() {
-        return Ok(handed_over);
-    }
-    let waiting = handover::Handover::bind(path.as_ref(), &sockets.clients, &sockets.admin)
-        .with_context(|| format!("cannot wait for a successor at {path}"))?;
-    let (handle, told) = (handle.clone(), handed_over.clone());
-    let accepting = [stops.clients.accept.clone(), stops.admin.accept.clone()];
-    let webtransport = stops.webtransport.clone();
-    tokio::spawn(async move {
-        let successor = waiting.successor().await;
-        accepting.iter().for_each(CancellationToken::cancel);
-        handle.hand_over();
-        successor.go_ahead().await;
-        told.cancel();
-        // Its UDP port is the last that the successor waits for.
-        handle.vacated("webtransport").await;
-        webtransport.cancel();
-    });
-    Ok(handed_over)
-}
-
 /// Where a process is in its life.
 #[derive(Clone, Copy)]
 enum Progress {
     Ready,
     Stopping,
-}
-
-/// Tells a supervisor that asked to be told (sd_notify(3)). One that follows another says whose process counts now.
-#[cfg(unix)]
-fn tell_supervisor(progress: Progress) {
-    use sd_notify::NotifyState;
-    let told = match progress {
-        Progress::Ready => sd_notify::notify(&[NotifyState::Ready, NotifyState::MainPid(std::process::id())]),
-        Progress::Stopping => sd_notify::notify(&[NotifyState::Stopping]),
-    };
-    if let Err(error) = told {
-        tracing::warn!(%error, "the supervisor could not be told");
-    }
 }
 
 /// The signals that end the process, by name, as they come.
