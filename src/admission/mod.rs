@@ -95,6 +95,19 @@ impl Verdict {
     /// Every word of [`as_str`](Self::as_str).
     pub const WORDS: [&'static str; 4] = ["admitted", "kept", "appointed", "windowed"];
 
+    /// How long its caller has to wait; `None` for whoever may come in. A plain client knows no spread and can show no
+    /// slot: it is sent to the middle of its window.
+    pub const fn wait(&self, plain: bool) -> Option<Wait> {
+        let (delay_ms, spread_ms, slot) = match *self {
+            Self::Admitted | Self::Kept => return None,
+            Self::Appointed { delay_ms, .. } if plain => (delay_ms, 0, None),
+            Self::Appointed { delay_ms, slot } => (delay_ms, 0, Some(slot)),
+            Self::Windowed { delay_ms, spread_ms } if plain => (delay_ms + spread_ms / 2, 0, None),
+            Self::Windowed { delay_ms, spread_ms } => (delay_ms, spread_ms, None),
+        };
+        Some(Wait { delay_ms, spread_ms, slot })
+    }
+
     /// The word for metrics.
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -104,6 +117,17 @@ impl Verdict {
             Self::Windowed { .. } => "windowed",
         }
     }
+}
+
+/// How long a caller has to wait, as it is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Wait {
+    /// When to come back.
+    pub delay_ms: u64,
+    /// And a random part of this.
+    pub spread_ms: u64,
+    /// What to show then.
+    pub slot: Option<Slot>,
 }
 
 /// A queue: when its next place is free, in nanoseconds of the clock that never goes back.
@@ -179,15 +203,47 @@ impl Admission {
             self.take(class, now_ns);
             return (Verdict::Admitted, fault);
         }
-        let verdict = match holder {
+        (self.place(now, keys, class, holder, now_ns, wait_ms), fault)
+    }
+
+    /// Gives a caller a place `after_ms` from now or later, though there may be one now: for whoever is to come back to
+    /// the gateway that takes over from this one. Nobody is let in by it.
+    pub fn appoint(
+        &mut self,
+        now: Now,
+        keys: &TokenKeys,
+        class: Class,
+        holder: Option<Holder<'_>>,
+        after_ms: u64,
+    ) -> Verdict {
+        let there_ns = now.mono_ms.saturating_add(after_ms).saturating_mul(NS);
+        let wait_ms = after_ms + self.queue(class).ahead_ns(there_ns).div_ceil(NS);
+        self.place(now, keys, class, holder, there_ns, wait_ms)
+    }
+
+    /// The next place of a queue, `wait_ms` from now, counted from `from_ns` on; a window where it cannot be had.
+    fn place(
+        &mut self,
+        now: Now,
+        keys: &TokenKeys,
+        class: Class,
+        holder: Option<Holder<'_>>,
+        from_ns: u64,
+        wait_ms: u64,
+    ) -> Verdict {
+        match holder {
             Some(holder) if wait_ms <= HORIZON_MS => {
-                self.take(class, now_ns);
+                self.take(class, from_ns);
                 let slot = Slot::sign(keys, class, holder, now.wall_ms + wait_ms);
                 Verdict::Appointed { delay_ms: wait_ms, slot }
             }
-            _ => self.send_away(class, now_ns, wait_ms),
-        };
-        (verdict, fault)
+            _ => self.send_away(class, now.mono_ms.saturating_mul(NS), wait_ms),
+        }
+    }
+
+    /// How far away the next place of a class is, in milliseconds.
+    pub fn ahead_ms(&self, now: Now, class: Class) -> u64 {
+        self.queue(class).ahead_ns(now.mono_ms.saturating_mul(NS)) / NS
     }
 
     /// The window for a newcomer whom nothing but its credentials could tell from others, where no credentials can get

@@ -283,3 +283,32 @@ fn where_every_place_is_given_away_newcomers_are_refused_unseen() {
     windowed(door.refuse_unseen(at(0)).unwrap());
     assert_eq!(door.refuse_unseen(at(1_000)), None);
 }
+
+#[test]
+fn whoever_is_appointed_to_a_successor_is_let_in_there_at_the_rate_and_no_sooner() {
+    let (mut places, keys) = (Admission::new(100, 1), keys());
+    let mut successor = Admission::new(100, 1);
+    for n in 0..200 {
+        let verdict = places.appoint(at(5), &keys, RESUME, Some(session(n)), 1_000);
+        let (delay_ms, slot) = appointed((verdict, None));
+        assert_eq!(delay_ms, 1_000 + n * 10, "one place after the other, from the time on when it is there");
+        let come = at(5 + delay_ms);
+        assert_eq!(
+            successor.ask(come, &keys, RESUME, Some(session(n)), Some(&slot)),
+            (Verdict::Kept, None),
+            "a slot of one gateway is good at another"
+        );
+    }
+}
+
+#[test]
+fn an_appointment_beyond_the_horizon_is_a_window_and_strangers_have_nothing_else() {
+    let (mut places, keys) = (Admission::new(1, 1), keys());
+    for n in 0..=HORIZON_MS / 1_000 {
+        appointed((places.appoint(at(0), &keys, RESUME, Some(session(n)), 0), None));
+    }
+    let (delay_ms, spread_ms) = windowed(places.appoint(at(0), &keys, RESUME, Some(session(99)), 0));
+    assert!(delay_ms + spread_ms > HORIZON_MS, "{delay_ms} {spread_ms}");
+    let (_, spread_ms) = windowed(Admission::new(1, 1).appoint(at(0), &keys, NEWCOMER, None, 0));
+    assert!(spread_ms > 0);
+}

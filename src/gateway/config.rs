@@ -38,6 +38,12 @@ pub struct GatewayConfig {
     pub proxies: TrustedProxies,
     /// What clients, users and addresses may have, and when the gateway sheds.
     pub limits: LimitConfig,
+    /// How long a drain takes at most, if nothing else is said: three quarters of it to tell everybody, the rest for
+    /// clients to leave. Default: 25 seconds.
+    pub drain_deadline: Duration,
+    /// How long a client that is told to leave stays away at least: as long as a successor may take to be there.
+    /// Default: 1 second.
+    pub drain_return_after: Duration,
 }
 
 impl Default for GatewayConfig {
@@ -54,6 +60,8 @@ impl Default for GatewayConfig {
             origins: OriginPolicy::default(),
             proxies: TrustedProxies::default(),
             limits: LimitConfig::default(),
+            drain_deadline: Duration::from_secs(25),
+            drain_return_after: Duration::from_secs(1),
         }
     }
 }

@@ -8,11 +8,15 @@ use throughline_wire::{
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Identity, Shared, Ticket, TicketError, clock, limits::Door};
+use super::{
+    Identity, Shared, Ticket, TicketError, clock,
+    drain::{DrainOrder, DrainProgress},
+    limits::Door,
+};
 use crate::{
     broker::Recall,
     channel::{NewEvent, NewVolatile},
-    session::{Ending, Goodbye, Session, TransportHistory},
+    session::{Ending, Session, TransportHistory},
 };
 
 /// What an application does with its gateway. Cheap to clone.
@@ -302,29 +306,81 @@ impl Handle {
         self.shared.metrics.encode(&self.shared)
     }
 
-    /// Stops politely: opens nothing new, tells every link goodbye and when to come back, and waits until all have
-    /// gone or the deadline is over. Says whether all had.
-    pub async fn shutdown(&self, deadline: Duration) -> bool {
-        use std::sync::atomic::Ordering;
-        self.shared.is_draining.store(true, Ordering::Release);
-        let spread_ms = self.shared.session.window.ms().max(1_000);
-        for cell in self.shared.registry.all() {
-            cell.change(|session| session.dismiss(Goodbye::Drain { spread_ms }));
+    /// Whether sessions are taken: not while it drains, nor while no event goes through the broker.
+    pub async fn is_ready(&self) -> bool {
+        self.shared.is_ready().await
+    }
+
+    /// Begins to drain: opens nothing new, and tells each session when to leave and when to come back, spread as a
+    /// successor with the same admission rate can take them, within the deadline, or the [configured one]. Asked again it
+    /// says how far the drain is that has begun; nothing ends one but its end.
+    ///
+    /// Whoever serves the gateway's connections finds in [`retiring`](Self::retiring) when they take no further request.
+    ///
+    /// [configured one]: super::GatewayConfig::drain_deadline
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn drain(&self, deadline: Option<Duration>) -> DrainProgress {
+        let config = &self.shared.config;
+        self.begin(DrainOrder {
+            deadline: deadline.unwrap_or(config.drain_deadline),
+            return_after: config.drain_return_after,
+            is_handed_over: false,
+        })
+    }
+
+    /// Begins to drain for a successor that serves already, on the same listeners, and waits for the UDP port: whoever
+    /// leaves may come back at once, and WebTransport ends first.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn hand_over(&self) -> DrainProgress {
+        let deadline = self.shared.config.drain_deadline;
+        self.begin(DrainOrder { deadline, return_after: Duration::ZERO, is_handed_over: true })
+    }
+
+    fn begin(&self, order: DrainOrder) -> DrainProgress {
+        self.shared.progress_of(self.shared.begin_drain(order))
+    }
+
+    /// How far the drain is, once one has begun.
+    pub fn drain_progress(&self) -> Option<DrainProgress> {
+        self.shared.drain_progress()
+    }
+
+    /// Cancelled as soon as the gateway drains: connections take no further request then, so that their clients come
+    /// back on others. See [`Stop`](crate::http::listener::Stop).
+    pub fn retiring(&self) -> CancellationToken {
+        self.shared.retire.clone()
+    }
+
+    /// Waits until no session is on this transport any more, or the drain that has begun has ended.
+    #[cfg(feature = "cli")]
+    pub(crate) async fn vacated(&self, transport: &str) {
+        let Some(drain) = self.shared.drain() else { return };
+        tokio::select! {
+            () = self.shared.vacated(transport) => {}
+            _ = drain.ended() => {}
         }
-        self.shared.links.close();
-        let gone = async {
-            self.shared.links.wait().await;
-            while self
-                .shared
-                .registry
-                .all()
-                .iter()
-                .any(|cell| cell.look(|session| session.active().is_some()))
-            {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        tokio::time::timeout(deadline, gone).await.is_ok()
+    }
+
+    /// Waits until a drain has ended; says whether all had left by its deadline.
+    ///
+    /// # Cancel safety
+    /// It only waits.
+    pub async fn drained(&self) -> bool {
+        self.shared.retire.cancelled().await;
+        match self.shared.drain() {
+            Some(drain) => drain.ended().await,
+            None => false,
+        }
+    }
+
+    /// [Drains](Self::drain), and waits for the end. Says whether all had left.
+    pub async fn shutdown(&self, deadline: Duration) -> bool {
+        self.drain(Some(deadline));
+        self.drained().await
     }
 }
 

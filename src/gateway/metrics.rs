@@ -96,6 +96,9 @@ pub(crate) struct Metrics {
     sessions_ended: Family<ReasonLabel, Counter>,
     admissions: Family<AdmissionLabels, Counter>,
     slots_ignored: Family<ReasonLabel, Counter>,
+    draining: Gauge,
+    sessions_to_leave: Gauge,
+    sessions_told: Family<TransportLabel, Counter>,
     links_opened: Family<TransportLabel, Counter>,
     links_ended: Family<LinkEndLabels, Counter>,
     attempts: Family<AttemptLabels, Counter>,
@@ -132,6 +135,9 @@ impl Metrics {
             sessions_ended: Family::default(),
             admissions: Family::default(),
             slots_ignored: Family::default(),
+            draining: Gauge::default(),
+            sessions_to_leave: Gauge::default(),
+            sessions_told: Family::default(),
             links_opened: Family::default(),
             links_ended: Family::default(),
             attempts: Family::default(),
@@ -170,6 +176,7 @@ impl Metrics {
             drop(self.slots_ignored.get_or_create(&ReasonLabel { reason: fault.as_str() }));
         }
         for transport in TRANSPORTS {
+            drop(self.sessions_told.get_or_create(&TransportLabel { transport }));
             drop(self.links_opened.get_or_create(&TransportLabel { transport }));
             let ends = LinkEnd::ALL.iter().map(|end| end.as_str());
             for reason in ends.chain(Goodbye::WORDS.iter().copied()) {
@@ -231,6 +238,17 @@ impl Metrics {
             self.admissions.clone(),
         );
         r.register("slots_ignored", "Slots that count for nothing, by reason", self.slots_ignored.clone());
+        r.register("draining", "1 while the gateway drains, and after", self.draining.clone());
+        r.register(
+            "sessions_to_leave",
+            "Sessions with a link while the gateway drains",
+            self.sessions_to_leave.clone(),
+        );
+        r.register(
+            "sessions_told",
+            "Sessions that a drain has told to leave, by the transport they were on",
+            self.sessions_told.clone(),
+        );
         r.register("links_opened", "Links opened, by transport", self.links_opened.clone());
         r.register("links_ended", "Links ended, by transport and reason", self.links_ended.clone());
         r.register(
@@ -298,6 +316,11 @@ impl Metrics {
     /// A slot was shown that counts for nothing.
     pub(crate) fn count_slot_fault(&self, fault: SlotFault) {
         self.slots_ignored.get_or_create(&ReasonLabel { reason: fault.as_str() }).inc();
+    }
+
+    /// A session was told to leave.
+    pub(crate) fn count_told(&self, transport: &'static str) {
+        self.sessions_told.get_or_create(&TransportLabel { transport }).inc();
     }
 
     /// A link was opened.
@@ -389,6 +412,9 @@ impl Metrics {
                 *count += 1;
             }
         }
+        let progress = shared.drain_progress();
+        self.draining.set(progress.is_some().into());
+        self.sessions_to_leave.set(progress.map_or(0, |progress| progress.attached as i64));
         for ((state, transport), count) in sessions {
             self.sessions.get_or_create(&SessionLabels { state, transport }).set(count);
         }

@@ -14,6 +14,7 @@ mod cell;
 mod certificates;
 pub(crate) mod clock;
 mod config;
+mod drain;
 mod grants;
 mod handle;
 mod hub;
@@ -38,10 +39,7 @@ use std::{
     error::Error,
     future::Future,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
     time::Duration,
 };
@@ -51,6 +49,7 @@ pub use authority::{
 };
 use bytes::Bytes;
 pub use config::GatewayConfig;
+pub use drain::DrainProgress;
 pub use grants::{Action, Grants};
 pub use handle::{Handle, History, MigrateError, Page, Publication, PublishError, Published, SessionInfo};
 use http::{Request, Response};
@@ -70,6 +69,7 @@ use tower::Service;
 pub use webtransport::bind_udp;
 
 use self::{
+    drain::Drain,
     hub::Hub,
     limits::{Limits, Machine},
     metrics::Metrics,
@@ -86,7 +86,7 @@ use crate::{
     channel::{NewEvent, NewVolatile},
     http::{Body, Busy, Router},
     limits::Usage,
-    session::{Dropped, Goodbye, SendResult, SessionConfig, TokenKeys},
+    session::{Dropped, SendResult, SessionConfig, TokenKeys},
     upstream::{Handler, Intent, Publish},
 };
 
@@ -112,18 +112,15 @@ pub(crate) struct Shared {
     pub(crate) recent_sends: Recent<(Box<str>, Box<str>), SendResult>,
     /// What was published under which idempotency key.
     pub(crate) recent_publishes: Recent<Box<str>, Vec<Vec<Published>>>,
-    is_draining: AtomicBool,
+    /// There once the gateway drains.
+    drain: OnceLock<Drain>,
+    /// Cancelled then: from there on an answer is the last on its connection.
+    pub(crate) retire: CancellationToken,
     /// Links that run in tasks of their own.
     links: TaskTracker,
 }
 
 impl Shared {
-    /// Why no link may be opened now.
-    pub(crate) fn refusal(&self) -> Option<Goodbye> {
-        let draining = self.is_draining.load(Ordering::Acquire);
-        draining.then(|| Goodbye::Drain { spread_ms: self.session.window.ms().max(1_000) })
-    }
-
     /// Who a client is, said in time.
     async fn authenticate(&self, credentials: &Credentials) -> Result<Identity, Denied> {
         let identity = self.authenticate.authenticate(credentials);
@@ -162,6 +159,16 @@ impl Shared {
         let Ok(channel) = ChannelName::parse("$health") else { return false };
         let probe = self.broker.publish(&channel, NewEvent::default());
         matches!(tokio::time::timeout(HEALTH, probe).await, Ok(Ok(_)))
+    }
+
+    /// Whether it drains, or has.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.drain.get().is_some()
+    }
+
+    /// Whether sessions are taken: an event goes through the broker, and the gateway does not drain.
+    pub(crate) async fn is_ready(&self) -> bool {
+        !self.is_draining() && self.is_healthy().await
     }
 
     /// Sizes the reconnect window: near zero for few sessions, sessions over rate for many.
@@ -356,7 +363,8 @@ impl Builder {
             metrics,
             recent_sends: Recent::new(RECENT_MS, RECENT_KEYS),
             recent_publishes: Recent::new(RECENT_MS, RECENT_KEYS),
-            is_draining: AtomicBool::new(false),
+            drain: OnceLock::new(),
+            retire: CancellationToken::new(),
             links: TaskTracker::new(),
         });
         let stop = CancellationToken::new();

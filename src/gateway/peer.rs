@@ -158,9 +158,7 @@ impl Gate for GatewayGate {
             goodbye: None,
             is_over: false,
         };
-        if let Some(goodbye) = peer.shared.refusal() {
-            peer.close(goodbye);
-        } else if plain {
+        if plain {
             peer.open_by_address();
         }
         peer

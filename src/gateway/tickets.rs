@@ -25,7 +25,10 @@ use super::{
     grants::{Action, Grants},
     peer::windowed,
 };
-use crate::session::{Goodbye, MAC_BYTES, ResumeTag, TokenKeys};
+use crate::{
+    admission::{Class, Wait},
+    session::{Goodbye, MAC_BYTES, ResumeTag, TokenKeys},
+};
 
 /// What a client puts into the address of its stream.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -96,8 +99,10 @@ struct Statement {
 impl Shared {
     /// A ticket for whoever these credentials show.
     pub(crate) async fn give_ticket(&self, credentials: &Credentials) -> Result<Ticket, Goodbye> {
-        if let Some(goodbye) = self.refusal() {
-            return Err(goodbye);
+        // Whoever is new comes to the successor, which will ask.
+        let away = self.drain().and_then(|drain| self.turn_away(drain, Class::Newcomer, None).wait(true));
+        if let Some(Wait { delay_ms, spread_ms, .. }) = away {
+            return Err(Goodbye::Drain { delay_ms, spread_ms });
         }
         // Where no credentials get anybody a place any more, none are checked: a ticket would end before it could be used.
         let verdict = self.admission.lock().refuse_unseen(clock::now());

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body as HttpBody;
 use http_body_util::Full;
 use pin_project_lite::pin_project;
@@ -91,11 +91,20 @@ impl Router {
             }
             POLL => later(self.adapters.polling.answer(request, remote, Shape::Answer), cors),
             SEND => later(self.adapters.polling.answer(request, remote, Shape::Post), cors),
-            EVENTS => later(self.adapters.sse.answer(request, remote), cors),
+            EVENTS => {
+                // Whoever comes back for the next stream finds whoever takes over: an HTTP/1.1 connection is not used again.
+                let is_last = request.version() == Version::HTTP_11;
+                let stream = self.adapters.sse.answer(request, remote);
+                later(async move { with_close(stream.await.map(Body::from), is_last) }, cors)
+            }
             TICKETS if request.method() == Method::POST => {
                 later(tickets::answer(Arc::clone(&self.shared), request, remote), cors)
             }
             NEGOTIATE if request.method() == Method::GET => ready(self.negotiate(), cors),
+            READY if request.method() == Method::GET => {
+                let shared = Arc::clone(&self.shared);
+                later(async move { readiness(&shared).await }, cors)
+            }
             HEALTH if request.method() == Method::GET => {
                 let shared = Arc::clone(&self.shared);
                 later(async move { health(shared.is_healthy().await) }, cors)
@@ -104,7 +113,7 @@ impl Router {
             "" | "/" if request.method() == Method::GET => {
                 ready(crate::page::answer(&self.shared.session.transports.now()), cors)
             }
-            NEGOTIATE | HEALTH => ready(method_not_allowed("GET"), cors),
+            NEGOTIATE | HEALTH | READY => ready(method_not_allowed("GET"), cors),
             TICKETS => ready(method_not_allowed("POST"), cors),
             _ => ready(not_found(), cors),
         }
@@ -199,11 +208,19 @@ fn methods(path: &str) -> Option<&'static str> {
     match path {
         POLL | SEND | TICKETS => Some("POST"),
         EVENTS => Some("GET, POST"),
-        WEBSOCKET | NEGOTIATE | HEALTH => Some("GET"),
+        WEBSOCKET | NEGOTIATE | HEALTH | READY => Some("GET"),
         #[cfg(feature = "page")]
         "" | "/" => Some("GET"),
         _ => None,
     }
+}
+
+/// Says that an answer is the last on its connection.
+fn with_close(mut response: Response<Body>, is_last: bool) -> Response<Body> {
+    if is_last {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// What may be asked of an address; to a page of an allowed origin, what of that it may ask.
@@ -223,6 +240,14 @@ fn health(is_healthy: bool) -> Response<Body> {
     } else {
         text(StatusCode::SERVICE_UNAVAILABLE, "the broker does not take events\n")
     }
+}
+
+/// Whether a balancer should send clients here.
+async fn readiness(shared: &Shared) -> Response<Body> {
+    if shared.is_draining() {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "the gateway drains\n");
+    }
+    health(shared.is_healthy().await)
 }
 
 fn not_found() -> Response<Body> {
@@ -248,3 +273,4 @@ pub(crate) const WEBTRANSPORT: &str = "/v1/webtransport";
 const TICKETS: &str = "/v1/tickets";
 const NEGOTIATE: &str = "/v1/negotiate";
 const HEALTH: &str = "/healthz";
+const READY: &str = "/readyz";

@@ -253,6 +253,9 @@ impl Session {
 
     /// Takes what ran ahead and has its turn now.
     pub(super) fn take_ahead(&mut self) {
+        if self.leaving().is_some() {
+            return self.wake_active(); // what it waits for may have come
+        }
         while self.may_take() {
             let next = self.commands.received + 1;
             let Some(index) = self.commands.ahead.iter().position(|(number, _)| *number == next) else {
@@ -289,6 +292,9 @@ impl Session {
             let mut refusal = error(ErrorCode::SendInOpening); // C5
             refusal.command = Some(commands.first + index as u64);
             return Err(refusal);
+        }
+        if self.leaving().is_some() {
+            return Ok(()); // its client has them still, for whoever takes over
         }
         let mut ran_ahead = false;
         for (number, command) in (commands.first..).zip(commands.items) {
@@ -338,7 +344,9 @@ impl Session {
         let limits = &self.config.limits;
         let crowded = self.config.crowded.is_set();
         let reserve = if crowded { limits.commands_ahead as usize } else { self.config.reserve_items };
-        running < limits.commands_ahead && outstanding + (running as usize) < reserve
+        running < limits.commands_ahead
+            && outstanding + (running as usize) < reserve
+            && self.leaving().is_none()
     }
 
     /// Whether a link is another client object's probe (L4): until it attaches, what it says would be counted among the

@@ -9,7 +9,7 @@
 
 use throughline_wire::{AttemptOutcome, Codec, frame::Tried};
 
-use super::{Dropped, Effect, Goodbye, Link, Now, Session};
+use super::{Dropped, Effect, Goodbye, Link, Now, Session, leave::Leave};
 
 /// The most entries: enough for a bad hour, few enough to read.
 const ENTRIES: usize = 16;
@@ -111,6 +111,8 @@ pub(super) struct Aside {
     entries: Vec<Entry>,
     tried: Rate,
     pub(super) volatiles: Rate,
+    /// What its client is told once nothing of what it said is under way any more.
+    pub(super) leave: Option<Leave>,
 }
 
 /// An [`Attempt`], in 24 bytes.

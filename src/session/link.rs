@@ -81,9 +81,11 @@ pub enum Goodbye {
     Gone,
     /// The application ended the session.
     Disconnected,
-    /// The gateway is stopping; clients return spread over this many milliseconds.
+    /// The gateway is stopping: whoever takes over is there then.
     Drain {
-        /// Over how long.
+        /// When to come back.
+        delay_ms: u64,
+        /// And a random part of this.
         spread_ms: u64,
     },
     /// The gateway cannot take this now.
@@ -135,7 +137,7 @@ impl Goodbye {
             Self::Ended => None,
             Self::Gone => retry(RetryReason::Ended, 0, 0, false),
             Self::Disconnected => retry(RetryReason::Disconnected, 0, 0, true),
-            Self::Drain { spread_ms } => retry(RetryReason::Drain, 0, spread_ms, false),
+            Self::Drain { delay_ms, spread_ms } => retry(RetryReason::Drain, delay_ms, spread_ms, false),
             Self::Overload { delay_ms, spread_ms, .. } => {
                 retry(RetryReason::Overload, delay_ms, spread_ms, false)
             }

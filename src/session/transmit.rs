@@ -83,6 +83,10 @@ impl Session {
             link.spec.codec.encode_down(&DownFrame::Ack { up_to }, buffer);
             silent = false;
         }
+        if flow == Flow::Done && link.standing == Standing::Active && self.may_leave() {
+            return self.transmit_leave(now, index, buffer);
+        }
+        let link = &mut self.links[index];
         if kind != LinkKind::Answer {
             link.outbox.answer = false;
             if datagrams && flow == Flow::Done && link.standing == Standing::Active && self.has_volatiles() {
@@ -101,7 +105,7 @@ impl Session {
         Output::Message { more: false }
     }
 
-    fn transmit_goodbye(&mut self, now: Now, index: usize, buffer: &mut BytesMut) -> Output {
+    pub(super) fn transmit_goodbye(&mut self, now: Now, index: usize, buffer: &mut BytesMut) -> Output {
         let link = &mut self.links[index];
         let codec = link.spec.codec;
         let goodbye = link.outbox.goodbye.unwrap_or(Goodbye::Gone);
@@ -110,7 +114,9 @@ impl Session {
             is_told |= error.fatal && Some(error.code) == goodbye.error();
             codec.encode_down(&DownFrame::Error(error), buffer);
         }
-        if !is_told {
+        if let Some(leave) = self.leave_of(index) {
+            leave.encode(codec, buffer);
+        } else if !is_told {
             encode_goodbye(codec, goodbye, None, buffer);
         } else if let Some(retry) = goodbye.retry() {
             codec.encode_down(&DownFrame::Retry(retry), buffer); // the error, with its detail, came before

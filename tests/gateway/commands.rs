@@ -76,7 +76,7 @@ fn a_stop_says_goodbye_on_every_link() {
 
 #[test]
 fn a_second_signal_ends_at_once() {
-    let mut serve = Serve::start(&["--set", "shutdown_ms=3600000"]);
+    let mut serve = Serve::start(&["--set", "drain.deadline_ms=3600000"]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     // A link whose client never takes its goodbye: it is not driven any more once it stands.
     let mut socket = runtime.block_on(Socket::open(serve.client_address(), Codec::Json));

@@ -9,6 +9,7 @@ mod certificates;
 mod client_transports;
 mod commands;
 mod config;
+mod drain;
 mod flood;
 mod kit;
 mod limits;

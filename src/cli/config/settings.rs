@@ -104,8 +104,6 @@ settings! {
         origins: Vec<String> = Vec::new(), "origins";
         /// Where the gateway is mounted, behind a proxy that passes the path on: "" or "/realtime".
         base_path: String = String::new(), "path";
-        /// How long a stop waits for clients to take their goodbye.
-        shutdown_ms: u64 = 10_000, "milliseconds";
     }
     /// Who clients are, by JSON web tokens. Counts where there are `[[auth.keys]]`, or a `jwks_url`.
     auth: Auth in "auth." {
@@ -234,6 +232,21 @@ settings! {
         admission_burst: u64 = 0, "sessions";
         /// How long the application may take for what a client sends, before the client is told `timed_out`.
         handler_timeout_ms: u64 = 30_000, "milliseconds";
+    }
+    /// How the gateway empties itself on SIGTERM, by `POST /api/v1/drain`, or for a successor.
+    drain: Drain in "drain." {
+        /// How long it may take: three quarters of it to tell everybody when to leave, the rest for them to leave. Less than the
+        /// supervisor's patience (systemd 90 s, Kubernetes 30 s).
+        deadline_ms: u64 = 25_000, "milliseconds";
+        /// How long a client that leaves stays away at least: as long as it takes until the next gateway is there. Nothing
+        /// where it takes the sockets over (`handover.socket`).
+        return_ms: u64 = 1_000, "milliseconds";
+    }
+    /// The hand-over of the listening sockets to the process that is to follow, so that no connection is refused.
+    handover: Handover in "handover." {
+        /// A socket in the file system. A process that starts asks here for the listeners of the one before, which drains once
+        /// the new one is ready; then it waits here for the one after. Empty for none.
+        socket: String = String::new(), "path";
     }
     /// How much of what there may be.
     limits: Limits in "limits." {

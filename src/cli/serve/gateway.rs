@@ -74,6 +74,8 @@ pub(super) fn gateway(
         sessions: limits.sessions as usize,
         admission_rate: session.admission_rate,
         admission_burst: session.admission_burst,
+        drain_deadline: ms(settings.drain.deadline_ms),
+        drain_return_after: ms(settings.drain.return_ms),
         origins: OriginPolicy {
             public_url: Some(clients.public_url.clone()).filter(|url| !url.is_empty()),
             allowed: clients.origins.clone(),

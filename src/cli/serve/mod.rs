@@ -1,12 +1,22 @@
-//! `throughline serve`: a gateway with its listeners, until a signal.
+//! `throughline serve`: a gateway with its listeners, until a signal or a successor.
 //!
-//! `gateway` makes one of the settings, `sockets` binds what it listens on and says where that is.
+//! `gateway` makes one of the settings, `sockets` binds what it listens on and says where that is. Sockets may be there
+//! before it, `inherited` from a supervisor or from the process before, which hands them over by `handover`.
 
 mod gateway;
+#[cfg(unix)]
+mod handover;
+mod inherited;
 mod secrets;
 mod sockets;
+#[cfg(unix)]
+mod succession;
+#[cfg(not(unix))]
+#[path = "no_succession.rs"]
+mod succession;
 
 use std::{
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -18,14 +28,15 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{secrets::Secrets, sockets::Sockets};
+use self::{inherited::Inherited, secrets::Secrets, sockets::Sockets};
 use super::{config::Settings, logs};
 use crate::{
-    Handle,
+    Gateway, Handle,
+    certificates::Certificates,
     gateway::Door,
     http::{
         admin::Admin,
-        listener::{self, ListenerConfig, Tls, TlsConfig},
+        listener::{self, ListenerConfig, Stop, Tls, TlsConfig},
     },
 };
 
@@ -33,29 +44,36 @@ use crate::{
 pub(super) fn run(settings: &Settings) -> anyhow::Result<()> {
     logs::init(&settings.log.format, &settings.log.filter)?;
     raise_open_files();
+    // While this is the only thread: it takes its sockets out of the environment.
+    let inherited = Inherited::from_supervisor()?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.enable_all().thread_name("throughline");
     if let threads @ 1.. = settings.runtime.worker_threads as usize {
         runtime.worker_threads(threads);
     }
     let runtime = runtime.build().context("the runtime does not start")?;
-    let served = runtime.block_on(serve(settings));
+    let served = runtime.block_on(serve(settings, inherited));
     // What is still running has had its time.
     runtime.shutdown_background();
     served
 }
 
-async fn serve(settings: &Settings) -> anyhow::Result<()> {
+async fn serve(settings: &Settings, inherited: Inherited) -> anyhow::Result<()> {
     let mut signals = signals()?;
     // Heard before anybody is told that there is somebody to signal.
     let nudges = reload_signal(settings)?;
-    let mut sockets = Sockets::bind(settings).await?;
+    let is_supervised = inherited.clients.is_some();
+    let (predecessor, inherited) = succession::before(settings, inherited).await?;
+    let mut sockets = Sockets::bind(settings, inherited, predecessor.is_some()).await?;
     let certificates = gateway::certificates(settings, &sockets)?;
     let mut secrets = Secrets::new(settings);
     let is_loopback = sockets.clients_address.ip().is_loopback();
     let (gateway, key_set) = gateway::gateway(settings, &mut secrets, is_loopback)?;
     let handle = gateway.handle();
     let admin_config = gateway::admin_config(settings, &mut secrets, sockets.admin_address)?;
+    let admin = Admin::new(handle.clone(), admin_config);
+    let tls = certificates.as_ref().filter(|_| !settings.tls.certificate_file.is_empty());
+    let tls = tls.map(|certificates| Tls::new(certificates, tls_limits(settings))).transpose()?;
 
     let connections = ListenerConfig {
         header_timeout: ms(settings.http.header_timeout_ms),
@@ -67,29 +85,43 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     };
     // Operators are counted nowhere: they have to get in when nobody else does.
     let operators = ListenerConfig { door: Door::default(), ..connections.clone() };
-    let stop = CancellationToken::new();
+    let stops = Stops::new(&handle);
     let mut listeners = Vec::new();
     let url = sockets.webtransport_url(settings);
-    if let (Some(socket), Some(certificates)) = (sockets.webtransport.take(), &certificates) {
+    if let (Some(address), Some(certificates)) = (sockets.webtransport_address, &certificates) {
         let url = url.as_ref().and_then(|url| url.to_tell());
-        let serving = gateway.serve_webtransport(socket, certificates, url, stop.clone());
-        listeners.push(tokio::spawn(serving.context("WebTransport cannot be served")?));
+        let stop = stops.webtransport.clone();
+        listeners.push(match sockets.webtransport.take() {
+            Some(socket) => {
+                let serving = gateway.serve_webtransport(socket, certificates, url, stop);
+                tokio::spawn(serving.context("WebTransport cannot be served")?)
+            }
+            None => {
+                let (gateway, certificates) = (gateway.clone(), certificates.clone());
+                tokio::spawn(serve_udp_later(gateway, certificates, address, url.map(Into::into), stop))
+            }
+        });
+    }
+    succession::take_over(predecessor, &handle).await?;
+    let handed_over = succession::wait_for_successor(settings, &sockets, &handle, &stops)?;
+    if is_supervised {
+        // Whoever connects while this process drains waits for the next one, in the queue that the supervisor keeps.
+        let (retiring, accept) = (handle.retiring(), stops.clients.accept.clone());
+        tokio::spawn(async move {
+            retiring.cancelled().await;
+            accept.cancel();
+        });
     }
     sockets.announce(settings)?;
-    let admin = Admin::new(handle.clone(), admin_config);
+    succession::tell_supervisor(Progress::Ready);
     let clients = sockets.clients;
-    listeners.push(match certificates.as_ref().filter(|_| !settings.tls.certificate_file.is_empty()) {
-        Some(certificates) => {
-            let limits = TlsConfig {
-                handshake_timeout: ms(settings.tls.handshake_timeout_ms),
-                handshakes: settings.tls.handshakes as usize,
-            };
-            let tls = Tls::new(certificates, limits)?;
-            tokio::spawn(listener::serve_tls(clients, tls, gateway, connections, stop.clone()))
+    listeners.push(match tls {
+        Some(tls) => {
+            tokio::spawn(listener::serve_tls(clients, tls, gateway, connections, stops.clients.clone()))
         }
-        None => tokio::spawn(listener::serve(clients, gateway, connections, stop.clone())),
+        None => tokio::spawn(listener::serve(clients, gateway, connections, stops.clients.clone())),
     });
-    listeners.push(tokio::spawn(listener::serve(sockets.admin, admin, operators, stop.clone())));
+    listeners.push(tokio::spawn(listener::serve(sockets.admin, admin, operators, stops.admin.clone())));
     let Nudges { certificates: of_certificates, secrets: of_secrets } = nudges;
     if let Some(certificates) = certificates {
         let handle = handle.clone();
@@ -106,10 +138,16 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
         let handle = handle.clone();
         tokio::spawn(async move { handle.keep_key_set(key_set).await });
     }
-    let signal = signals.recv().await;
-    tracing::info!(signal, "stopping");
     tokio::select! {
-        () = stop_politely(&handle, ms(settings.clients.shutdown_ms), &stop, listeners) => tracing::info!("stopped"),
+        signal = signals.recv() => {
+            tracing::info!(signal, "stopping");
+            handle.drain(None);
+        }
+        () = handed_over.cancelled() => tracing::info!("stopping: a successor has taken over"),
+    }
+    succession::tell_supervisor(Progress::Stopping);
+    tokio::select! {
+        () = stop_politely(&handle, &stops, listeners) => tracing::info!("stopped"),
         _ = signals.recv() => tracing::warn!("stopped at once: a second signal came"),
     }
     Ok(())
@@ -123,20 +161,67 @@ fn raise_open_files() {
     }
 }
 
-/// Says goodbye on every link, then ends the connections. Until then whoever connects is told to come back later.
-async fn stop_politely(
-    handle: &Handle,
-    deadline: Duration,
-    stop: &CancellationToken,
-    listeners: Vec<JoinHandle<()>>,
-) {
-    if !handle.shutdown(deadline).await {
-        tracing::warn!(deadline_ms = deadline.as_millis() as u64, "some clients did not take their goodbye");
+/// When each listener ends.
+struct Stops {
+    clients: Stop,
+    admin: Stop,
+    webtransport: CancellationToken,
+}
+
+impl Stops {
+    fn new(handle: &Handle) -> Self {
+        let clients = Stop { retire: handle.retiring(), ..Stop::default() };
+        // The admin API is there while the gateway drains; a successor's is another.
+        let accept = CancellationToken::new();
+        let admin = Stop { retire: accept.clone(), accept, all: clients.all.clone() };
+        let webtransport = clients.all.child_token();
+        Self { clients, admin, webtransport }
     }
-    stop.cancel();
+}
+
+/// Tells every session when to leave, waits until all have left or the deadline is over, then ends the connections. Until
+/// then whoever connects is told to come back later.
+async fn stop_politely(handle: &Handle, stops: &Stops, listeners: Vec<JoinHandle<()>>) {
+    if !handle.drained().await {
+        tracing::warn!("some clients did not take their goodbye");
+    }
+    stops.clients.all.cancel();
     for listener in listeners {
         let _ = tokio::time::timeout(LINGER, listener).await;
     }
+}
+
+fn tls_limits(settings: &Settings) -> TlsConfig {
+    TlsConfig {
+        handshake_timeout: ms(settings.tls.handshake_timeout_ms),
+        handshakes: settings.tls.handshakes as usize,
+    }
+}
+
+/// WebTransport, once the process before lets go of its port.
+async fn serve_udp_later(
+    gateway: Gateway,
+    certificates: Certificates,
+    address: SocketAddr,
+    url: Option<String>,
+    stop: CancellationToken,
+) {
+    let socket = match stop.run_until_cancelled(Sockets::await_udp(address)).await {
+        Some(Ok(socket)) => socket,
+        Some(Err(error)) => return tracing::error!(%error, "WebTransport cannot be served"),
+        None => return,
+    };
+    match gateway.serve_webtransport(socket, &certificates, url.as_deref(), stop) {
+        Ok(serving) => serving.await,
+        Err(error) => tracing::error!(%error, "WebTransport cannot be served"),
+    }
+}
+
+/// Where a process is in its life.
+#[derive(Clone, Copy)]
+enum Progress {
+    Ready,
+    Stopping,
 }
 
 /// The signals that end the process, by name, as they come.

@@ -8,6 +8,7 @@ use std::{
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
+use super::inherited::{Inherited, adopt};
 use crate::{cli::config::Settings, gateway::bind_udp, http::listener};
 
 /// Everything that was bound.
@@ -46,17 +47,52 @@ impl WebTransportUrl {
 }
 
 impl Sockets {
-    pub(super) async fn bind(settings: &Settings) -> anyhow::Result<Self> {
-        let (clients, webtransport) = clients_side(settings).await?;
-        let admin = tcp(&settings.admin.listen).await?;
+    /// Binds what was not inherited. A UDP port that the process before still has is left to
+    /// [`await_udp`](Self::await_udp).
+    pub(super) async fn bind(
+        settings: &Settings,
+        inherited: Inherited,
+        is_successor: bool,
+    ) -> anyhow::Result<Self> {
+        let inherited_clients = adopt(inherited.clients, &settings.clients.listen)?;
+        let admin = adopt(inherited.admin, &settings.admin.listen)?;
+        let (clients, webtransport_address, webtransport) = match inherited_clients {
+            Some(clients) => {
+                let address = udp_address(settings, clients.local_addr()?)?;
+                let socket = address.map(bind_udp).transpose();
+                let socket = match socket {
+                    Err(error) if is_successor && error.kind() == io::ErrorKind::AddrInUse => None,
+                    other => other.with_context(|| no_udp(address))?,
+                };
+                (clients, address, socket)
+            }
+            None => {
+                let (clients, socket) = clients_side(settings).await?;
+                (clients, socket.as_ref().map(UdpSocket::local_addr).transpose()?, socket)
+            }
+        };
+        let admin = match admin {
+            Some(admin) => admin,
+            None => tcp(&settings.admin.listen).await?,
+        };
         Ok(Self {
             clients_address: clients.local_addr()?,
             admin_address: admin.local_addr()?,
-            webtransport_address: webtransport.as_ref().map(UdpSocket::local_addr).transpose()?,
+            webtransport_address,
             clients,
             admin,
             webtransport,
         })
+    }
+
+    /// The UDP socket, once it can be had: the process before has it until its last link by WebTransport has ended.
+    pub(super) async fn await_udp(address: SocketAddr) -> io::Result<UdpSocket> {
+        loop {
+            match bind_udp(address) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => tokio::time::sleep(AGAIN).await,
+                other => return other,
+            }
+        }
     }
 
     /// Where clients find WebTransport, if they do.
@@ -100,12 +136,8 @@ async fn clients_side(settings: &Settings) -> anyhow::Result<(TcpListener, Optio
     loop {
         tries += 1;
         let clients = tcp(listen).await?;
-        if !settings.webtransport.enabled {
-            return Ok((clients, None));
-        }
-        let beside = clients.local_addr()?;
         let told = &settings.webtransport.listen;
-        let address = if told.is_empty() { beside } else { told.parse()? };
+        let Some(address) = udp_address(settings, clients.local_addr()?)? else { return Ok((clients, None)) };
         match bind_udp(address) {
             Ok(socket) => return Ok((clients, Some(socket))),
             // A port that the system chose for TCP may be taken for UDP: let it choose another.
@@ -115,15 +147,25 @@ async fn clients_side(settings: &Settings) -> anyhow::Result<(TcpListener, Optio
                     && listen.ends_with(":0")
                     && tries < TRIES => {}
             Err(error) => {
-                return Err(error).with_context(|| {
-                    format!(
-                        "cannot listen on {address} by UDP, for WebTransport (`webtransport.listen` is another place for \
-                         it, `webtransport.enabled = false` goes without it)"
-                    )
-                });
+                return Err(error).with_context(|| no_udp(Some(address)));
             }
         }
     }
+}
+
+/// Where WebTransport listens, beside the clients' listener or elsewhere.
+fn udp_address(settings: &Settings, beside: SocketAddr) -> anyhow::Result<Option<SocketAddr>> {
+    let told = &settings.webtransport.listen;
+    let address = if told.is_empty() { beside } else { told.parse()? };
+    Ok(settings.webtransport.enabled.then_some(address))
+}
+
+fn no_udp(address: Option<SocketAddr>) -> String {
+    let address = address.map(|address| address.to_string()).unwrap_or_default();
+    format!(
+        "cannot listen on {address} by UDP, for WebTransport (`webtransport.listen` is another place for it, \
+         `webtransport.enabled = false` goes without it)"
+    )
 }
 
 async fn tcp(address: &str) -> anyhow::Result<TcpListener> {
@@ -132,3 +174,5 @@ async fn tcp(address: &str) -> anyhow::Result<TcpListener> {
 
 /// How many ports are tried where any will do.
 const TRIES: u32 = 16;
+/// How often it is tried whether the UDP port is free.
+const AGAIN: std::time::Duration = std::time::Duration::from_millis(50);

@@ -12,7 +12,7 @@ use throughline_wire::{
 
 use super::{Authenticating, GatewayPeer, Last, Refusal, Stage, error_frame, weight};
 use crate::{
-    admission::{Class, Holder, Verdict},
+    admission::{Class, HORIZON_MS, Holder, Verdict, Wait},
     gateway::{
         authority::{Credentials, Denied, Identity},
         cell::Cell,
@@ -33,6 +33,11 @@ impl GatewayPeer {
         named: Vec<ChannelName>,
         opening_bytes: usize,
     ) {
+        // Whoever is new comes to the successor, which will ask.
+        if let Some(drain) = self.shared.drain().filter(|_| hello.resume.is_none()) {
+            let verdict = self.shared.turn_away(drain, Class::Newcomer, None);
+            return self.turn_away(verdict, self.is_plain());
+        }
         // Where no credentials get anybody a place any more, none are checked.
         let is_seen = hello.resume.is_some() || hello.slot.is_some();
         let verdict = if is_seen { None } else { self.shared.admission.lock().refuse_unseen(clock::now()) };
@@ -127,8 +132,9 @@ impl GatewayPeer {
             Ok(identity) => identity,
             Err(denied) => return self.close(denied.goodbye()),
         };
-        let Authenticating { request, hello, opening, named, place, later, opening_bytes, later_bytes, .. } =
-            *waiting;
+        let Authenticating {
+            request, hello, opening, named, place, later, opening_bytes, later_bytes, ..
+        } = *waiting;
         let (bytes, remote) = (opening_bytes + later_bytes, request.remote);
         let plain = request.opening != LinkOpening::Message;
         let kind = match request.shape {
@@ -146,7 +152,12 @@ impl GatewayPeer {
                     if let Some(goodbye) = self.overdue(&cell) {
                         return self.close(goodbye);
                     }
-                    if cell.look(|session| session.takes_up(&hello, resume, spec)) {
+                    let is_draining = self.shared.is_draining();
+                    if is_draining && hello.attach.is_none() && !plain {
+                        let (delay_ms, spread_ms) = (HORIZON_MS, 0); // what stands is told its own time
+                        return self.close(Goodbye::Drain { delay_ms, spread_ms });
+                    }
+                    if !is_draining && cell.look(|session| session.takes_up(&hello, resume, spec)) {
                         let holder = Some(Holder::Session(cell.id()));
                         if let Err(refusal) = self.admit(Class::Resume, holder, &hello, plain) {
                             return self.close(refusal);
@@ -176,9 +187,15 @@ impl GatewayPeer {
                     reason = Some(code);
                 }
             }
-            if resume.positions.is_none() && !plain {
+            if resume.positions.is_none() && !plain && !self.shared.is_draining() {
                 return self.close(Goodbye::Positions); // asked for, so that the new session takes them up
             }
+        }
+        if let Some(drain) = self.shared.drain() {
+            let holder = self.genuine(&hello, reason, plain).map(Holder::Session);
+            let class = if holder.is_some() { Class::Resume } else { Class::Newcomer };
+            let verdict = self.shared.turn_away(drain, class, holder);
+            return self.turn_away(verdict, plain);
         }
         // C7: what lies behind a resume that failed means the old session.
         let opening = if reason.is_some() && !plain { Vec::new() } else { opening };
@@ -293,6 +310,10 @@ impl GatewayPeer {
         for frame in later {
             self.pass_on(&cell, link, Ok(frame), false);
         }
+        // While the gateway drains whoever comes back gets what there is for it, and is told to leave behind that.
+        if let Some(drain) = self.shared.drain() {
+            self.shared.send_away(drain, &cell);
+        }
         let tag_first = cell.look(|session| session.is_plain(link));
         self.stage = Stage::Bound { cell, link, more: true, tag_first };
     }
@@ -321,8 +342,7 @@ impl GatewayPeer {
             }
         };
         // Genuine, and its session is gone: after a crash these are the many.
-        let resumed = hello.resume.as_ref().filter(|_| reason == Some(ErrorCode::SessionUnknown));
-        let resumed = resumed.and_then(|resume| claimed(resume, spec.kind == LinkKind::PlainStream));
+        let resumed = self.genuine(hello, reason, spec.kind == LinkKind::PlainStream);
         let (class, holder) = match (resumed, identity.user.as_deref()) {
             (Some(session), _) => (Class::Resume, Some(Holder::Session(session))),
             (None, Some(user)) => (Class::Newcomer, Some(Holder::User { user, instance: &hello.instance })),
@@ -347,6 +367,18 @@ impl GatewayPeer {
         self.shared.size_window();
         cell.change(|_| ()); // schedules its deadline and takes up its positions
         Ok((cell, link))
+    }
+
+    /// The session of a token that is genuine, and which is not held any more.
+    fn genuine(&self, hello: &Hello, reason: Option<ErrorCode>, plain: bool) -> Option<SessionId> {
+        let resume = hello.resume.as_ref().filter(|_| reason == Some(ErrorCode::SessionUnknown));
+        resume.and_then(|resume| claimed(resume, plain))
+    }
+
+    /// Sends somebody away who may not come in while the gateway drains.
+    fn turn_away(&mut self, verdict: Verdict, plain: bool) {
+        let Some(Wait { delay_ms, spread_ms, slot }) = verdict.wait(plain) else { return };
+        self.close(Refusal { goodbye: Goodbye::Drain { delay_ms, spread_ms }, slot });
     }
 
     /// Asks for a place for what a session costs to open or to take up again.
@@ -428,14 +460,9 @@ pub(crate) fn windowed(verdict: Verdict) -> Option<Goodbye> {
     refusal(verdict, true).map(|refusal| refusal.goodbye)
 }
 
-/// What a caller is told who has to wait. A plain client knows no spread: it is sent to the middle of its window.
-const fn refusal(verdict: Verdict, plain: bool) -> Option<Refusal> {
-    let (delay_ms, spread_ms, slot) = match verdict {
-        Verdict::Admitted | Verdict::Kept => return None,
-        Verdict::Appointed { delay_ms, slot } => (delay_ms, 0, Some(slot)),
-        Verdict::Windowed { delay_ms, spread_ms } if plain => (delay_ms + spread_ms / 2, 0, None),
-        Verdict::Windowed { delay_ms, spread_ms } => (delay_ms, spread_ms, None),
-    };
+/// What a caller is told who has to wait.
+fn refusal(verdict: Verdict, plain: bool) -> Option<Refusal> {
+    let Wait { delay_ms, spread_ms, slot } = verdict.wait(plain)?;
     let goodbye = Goodbye::Overload { delay_ms, spread_ms, code: ErrorCode::Overloaded };
     Some(Refusal { goodbye, slot })
 }

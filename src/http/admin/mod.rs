@@ -2,11 +2,12 @@
 //!
 //! [`Admin`] is a service of its own for a listener of its own; clients never reach it. It takes and gives JSON,
 //! refuses pages of any other origin (`guard`), and says what is wrong in one shape (`refusal`). Beside it,
-//! for operators, are `/metrics` and `/healthz`.
+//! for operators, are `/metrics`, `/healthz` and `/readyz`.
 //!
 //! What is left out: TLS and users. A listener beyond loopback wants a key and a proxy that encrypts.
 //! The addresses, their members and their errors are in docs/operations.md.
 
+mod drain;
 mod guard;
 mod members;
 mod publish;
@@ -101,6 +102,10 @@ impl Admin {
             only(&head, &Method::GET)?;
             return Ok(self.health().await); // without a key: load balancers have none
         }
+        if path == ["readyz"] {
+            only(&head, &Method::GET)?;
+            return Ok(self.readiness().await);
+        }
         guard.check_key(&head.headers)?;
         match path[..] {
             ["metrics"] => {
@@ -129,6 +134,12 @@ impl Admin {
             ["api", "v1", "channels", channel, "presence"] => {
                 only(&head, &Method::GET)?;
                 self.presence(channel, head.uri.query()).await
+            }
+            ["api", "v1", "drain"] if head.method == Method::GET => Ok(self.drain_progress()),
+            ["api", "v1", "drain"] => {
+                only(&head, &Method::POST)?;
+                let body = self.json_body(&head.headers, body).await?;
+                self.drain(&body)
             }
             ["api", "v1", "sessions"] => {
                 only(&head, &Method::GET)?;

@@ -136,6 +136,18 @@ impl Admin {
         let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         json(status, &Answer { healthy })
     }
+
+    /// `GET /readyz`
+    pub(super) async fn readiness(&self) -> Response<Body> {
+        #[derive(Serialize)]
+        struct Answer {
+            ready: bool,
+            draining: bool,
+        }
+        let (ready, draining) = (self.handle.is_ready().await, self.handle.drain_progress().is_some());
+        let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        json(status, &Answer { ready, draining })
+    }
 }
 
 /// An event as the text codec writes it, so that whoever reads history needs no second shape.

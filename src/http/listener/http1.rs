@@ -18,7 +18,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -30,7 +30,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
 
-use super::{Body, ListenerConfig, Remote, Slot};
+use super::{Body, ListenerConfig, Remote, Slot, Stop};
 use crate::limits::Limit;
 
 /// Speaks on one connection.
@@ -39,7 +39,7 @@ pub(super) async fn speak<S, T>(
     remote: Remote,
     service: S,
     config: ListenerConfig,
-    stop: CancellationToken,
+    stop: Stop,
     slot: Slot,
 ) where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
@@ -51,10 +51,12 @@ pub(super) async fn speak<S, T>(
     let due = Some(Instant::now() + config.header_timeout);
     let stream =
         Watched { stream, phase: Arc::clone(&phase), config, seen: 0, due, alarm: None, _slot: slot };
+    let Stop { retire, all, .. } = stop;
     let service = service_fn(move |mut request: Request<Incoming>| {
         phase.enter(BUSY);
         request.extensions_mut().insert(remote);
-        Answer { answer: service.clone().oneshot(request), phase: Some(Arc::clone(&phase)) }
+        let (answer, retire) = (service.clone().oneshot(request), retire.clone());
+        Answer { answer, phase: Some(Arc::clone(&phase)), retire }
     });
     let connection = http1::Builder::new()
         // One buffer, one write: an answer is small, and to gather its parts costs more than to copy them.
@@ -64,7 +66,7 @@ pub(super) async fn speak<S, T>(
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
-    let ended = stop.run_until_cancelled(connection.as_mut()).await;
+    let ended = all.run_until_cancelled(connection.as_mut()).await;
     if ended.is_none() {
         connection.as_mut().graceful_shutdown();
         let _ = connection.await;
@@ -207,6 +209,7 @@ pin_project! {
         answer: F,
         // Until the answer is there.
         phase: Option<Arc<Phase>>,
+        retire: CancellationToken,
     }
 }
 
@@ -215,10 +218,12 @@ impl<F: Future<Output = Result<Response<Body>, Infallible>>> Future for Answer<F
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = ready!(this.answer.poll(context))?;
+        let mut response = ready!(this.answer.poll(context))?;
         let phase = this.phase.take().unwrap_or_default();
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             phase.enter(GIVEN_AWAY);
+        } else if this.retire.is_cancelled() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         Poll::Ready(Ok(response.map(|body| Answering { body, phase })))
     }

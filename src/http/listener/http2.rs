@@ -28,10 +28,9 @@ use tokio::{
     sync::Notify,
     time::{sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
 
-use super::{Body, ListenerConfig, Remote, Slot};
+use super::{Body, ListenerConfig, Remote, Slot, Stop};
 use crate::{http::Busy, limits::Limit};
 
 /// Speaks on one connection.
@@ -40,7 +39,7 @@ pub(super) async fn speak<S, T>(
     remote: Remote,
     service: S,
     config: ListenerConfig,
-    stop: CancellationToken,
+    stop: Stop,
     _slot: Slot,
 ) where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
@@ -79,17 +78,27 @@ pub(super) async fn speak<S, T>(
         .keep_alive_timeout(PONG)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        () = streams.stalled(config.write_timeout) => return,
-        limit = streams.idle(config.header_timeout, config.keep_alive) => {
-            config.door.cut(limit);
-            connection.as_mut().graceful_shutdown();
-            // What its streams left behind has to be taken, and the goodbye.
-            let _ = timeout(config.write_timeout, connection.as_mut()).await;
-            return;
+    let mut idle = pin!(streams.idle(config.header_timeout, config.keep_alive));
+    let mut stalled = pin!(streams.stalled(config.write_timeout));
+    let mut is_retired = false;
+    loop {
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = &mut stalled => return,
+            limit = &mut idle => {
+                config.door.cut(limit);
+                connection.as_mut().graceful_shutdown();
+                // What its streams left behind has to be taken, and the goodbye.
+                let _ = timeout(config.write_timeout, connection.as_mut()).await;
+                return;
+            }
+            // GOAWAY: its streams go on, the next request comes on another connection.
+            () = stop.retire.cancelled(), if !is_retired => {
+                is_retired = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = stop.all.cancelled() => break,
         }
-        () = stop.cancelled() => {}
     }
     connection.as_mut().graceful_shutdown();
     tokio::select! {

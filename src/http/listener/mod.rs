@@ -68,6 +68,24 @@ impl Default for ListenerConfig {
     }
 }
 
+/// When a listener ends, in three steps. Any of them may be left out: a [`CancellationToken`] is the last alone.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    /// No connection takes another request: an answer says `connection: close`, HTTP/2 says GOAWAY. What is open goes on.
+    pub retire: CancellationToken,
+    /// Nobody is accepted any more: whoever connects is another process's, which holds the socket too. What is accepted
+    /// goes on.
+    pub accept: CancellationToken,
+    /// The end: requests that are under way have it yet.
+    pub all: CancellationToken,
+}
+
+impl From<CancellationToken> for Stop {
+    fn from(all: CancellationToken) -> Self {
+        Self { all, ..Self::default() }
+    }
+}
+
 /// Listens on an address, with room for thousands of clients who connect at once: one that finds the system's queue
 /// full tries again a second later.
 ///
@@ -88,11 +106,12 @@ pub async fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
 }
 
 /// Serves connections until `stop`; then lets requests that are under way end.
-pub async fn serve<S>(listener: TcpListener, service: S, config: ListenerConfig, stop: CancellationToken)
+pub async fn serve<S>(listener: TcpListener, service: S, config: ListenerConfig, stop: impl Into<Stop>)
 where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
+    let stop = stop.into();
     let speak = |client: Client| {
         let Client { stream, remote, slot } = client;
         http1::speak(stream, remote, service.clone(), config.clone(), stop.clone(), slot)
@@ -116,7 +135,7 @@ type Slot = (OwnedSemaphorePermit, Option<Place>);
 async fn accept<F>(
     listener: TcpListener,
     config: &ListenerConfig,
-    stop: &CancellationToken,
+    stop: &Stop,
     speak: impl Fn(Client) -> F,
     is_heard: bool,
 ) where
@@ -126,11 +145,11 @@ async fn accept<F>(
     let connections = TaskTracker::new();
     let refusals = Arc::new(Semaphore::new(REFUSALS));
     loop {
-        let accepted = stop.run_until_cancelled(async {
+        let accepted = stop.accept.run_until_cancelled(stop.all.run_until_cancelled(async {
             let slot = Arc::clone(&slots).acquire_owned().await.expect("never closed");
             (listener.accept().await, slot)
-        });
-        let (stream, remote, slot) = match accepted.await {
+        }));
+        let (stream, remote, slot) = match accepted.await.flatten() {
             None => break,
             Some((Ok((stream, remote)), slot)) => (stream, remote, slot),
             Some((Err(error), _)) => {

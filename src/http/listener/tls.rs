@@ -11,10 +11,9 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
-use tokio_util::sync::CancellationToken;
 use tower::Service;
 
-use super::{Body, Client, IN_THE_CLEAR, ListenerConfig, accept, http1, http2};
+use super::{Body, Client, IN_THE_CLEAR, ListenerConfig, Stop, accept, http1, http2};
 use crate::{
     certificates::{CertificateError, Certificates},
     gateway::Door,
@@ -99,24 +98,24 @@ pub async fn serve_tls<S>(
     tls: Tls,
     service: S,
     config: ListenerConfig,
-    stop: CancellationToken,
+    stop: impl Into<Stop>,
 ) where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
+    let stop = stop.into();
     let speak = |client| secure(client, tls.clone(), service.clone(), config.clone(), stop.clone());
     accept(listener, &config, &stop, speak, !IN_THE_CLEAR).await;
 }
 
-async fn secure<S>(client: Client, tls: Tls, service: S, config: ListenerConfig, stop: CancellationToken)
+async fn secure<S>(client: Client, tls: Tls, service: S, config: ListenerConfig, stop: Stop)
 where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
     let Client { stream, remote, slot } = client;
-    let Some(stream) = stop.run_until_cancelled(tls.handshake(stream, &config.door)).await.flatten() else {
-        return;
-    };
+    let handshake = tls.handshake(stream, &config.door);
+    let Some(stream) = stop.all.run_until_cancelled(handshake).await.flatten() else { return };
     drop(tls);
     if stream.get_ref().1.alpn_protocol() == Some(HTTP2) {
         http2::speak(stream, remote, service, config, stop, slot).await;

@@ -120,7 +120,11 @@ pub(crate) struct Serve {
 impl Serve {
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let ports = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
-        let mut process = Process::start(throughline(&[&ports, arguments].concat()));
+        Self::of(Process::start(throughline(&[&ports, arguments].concat())))
+    }
+
+    /// A process that is a gateway, once it serves.
+    pub(crate) fn of(mut process: Process) -> Self {
         let address = |line: String| {
             line.split_whitespace().nth(1).expect("an address").trim_end_matches('/').to_owned()
         };

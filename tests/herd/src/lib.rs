@@ -14,4 +14,4 @@ mod random;
 pub mod report;
 mod world;
 
-pub use world::{Plan, play};
+pub use world::{Plan, play, play_drain, section};

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use throughline_herd::{
-    Plan, formulas, play,
+    Plan, formulas, play, play_drain,
     report::{Scene, document, plot},
+    section,
 };
 
 fn main() -> anyhow::Result<()> {
@@ -14,7 +15,8 @@ fn main() -> anyhow::Result<()> {
             let others = formulas::ALL.iter().map(|formula| (formula.name, formula.play(plan)));
             Scene { plan, runs: std::iter::once(("Throughline", play(plan))).chain(others).collect() }
         });
-    let text = document(&scenes);
+    let drains = [1_000, 100_000].map(|clients| play_drain(Plan { clients, ..scenes[0].plan }));
+    let text = document(&scenes) + &section(&drains);
     match std::env::args().nth(1) {
         Some(folder) => {
             std::fs::write(Path::new(&folder).join("herd.md"), text)?;

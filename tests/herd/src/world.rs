@@ -3,6 +3,8 @@
 //! The gateway here binds links to sessions as `src/gateway/peer/bind.rs` does, without sockets, lanes and timers: no run
 //! is long enough for a session to expire, and its heartbeats are further apart than a run is long.
 
+mod drain;
+
 use std::{
     cmp::{Ordering, Reverse},
     collections::{BTreeMap, BinaryHeap, HashMap},
@@ -11,6 +13,7 @@ use std::{
 };
 
 use bytes::BytesMut;
+pub use drain::{play_drain, section};
 use throughline::{
     admission::{Admission, Class, Holder, Verdict},
     channel::Listener,
@@ -58,9 +61,12 @@ const TRIPS_TO_CONNECT: u64 = 5;
 
 /// Plays a crash.
 pub fn play(plan: Plan) -> Run {
-    let mut world = World::new(plan);
+    run(World::new(plan))
+}
+
+fn run(mut world: World) -> Run {
     while let Some(Reverse(next)) = world.queue.pop() {
-        if next.at_ms > CRASH_MS + plan.down_ms + WATCH_MS {
+        if next.at_ms > CRASH_MS + world.plan.down_ms + WATCH_MS {
             break;
         }
         world.now_ms = next.at_ms;
@@ -76,6 +82,7 @@ enum Event {
     Down { client: usize, link: u32, news: News },
     Crash,
     Restart,
+    Leave(SessionId),
 }
 
 /// What reaches the gateway on a link.
@@ -164,6 +171,8 @@ struct World {
     config: Arc<SessionConfig>,
     sessions: HashMap<SessionId, (Session, usize)>,
     run: Run,
+    /// There if it drains, and does not crash: the places at the successor's door.
+    places: Option<Admission>,
 }
 
 impl World {
@@ -202,6 +211,7 @@ impl World {
             config: Arc::new(config),
             sessions: HashMap::new(),
             run: Run { clients: plan.clients, down_ms: plan.down_ms, ..Run::default() },
+            places: None,
         };
         for client in 0..plan.clients {
             let at_ms = world.random.between(0, BEGIN_MS);
@@ -234,6 +244,9 @@ impl World {
             Event::Crash => {
                 let up = self.members.iter().filter(|member| !member.connections.is_empty()).count();
                 assert_eq!(up, self.plan.clients, "all are up when it crashes");
+                if self.places.is_some() {
+                    return self.drain();
+                }
                 self.is_up = false;
                 self.sessions.clear();
                 for client in 0..self.members.len() {
@@ -242,6 +255,7 @@ impl World {
                     }
                 }
             }
+            Event::Leave(id) => self.leave(id),
             Event::Restart => {
                 self.is_up = true;
                 self.admission = Admission::new(self.plan.rate, 0);

@@ -1,6 +1,6 @@
 //! Small herds: that they are played at all, and that a run repeats itself.
 
-use throughline_herd::{Plan, formulas, play};
+use throughline_herd::{Plan, formulas, play, play_drain};
 
 const PLAN: Plan = Plan { clients: 300, down_ms: 2_000, rate: 100, window_ms: None, seed: 1 };
 
@@ -39,4 +39,18 @@ fn the_others_come_back_too_unless_they_give_up() {
     let long = Plan { down_ms: 300_000, ..PLAN };
     let back = formulas::ALL.map(|formula| (formula.name, formula.play(long).back.len()));
     assert_eq!(back.map(|(_, count)| count), [300, 300, 0, 300], "{back:?}");
+}
+
+#[test]
+fn in_an_announced_drain_each_client_knocks_once_and_is_let_in() {
+    for clients in [300, 1_000] {
+        let run = play_drain(Plan { clients, ..PLAN });
+        assert_eq!((run.attempts.len(), run.back.len()), (clients, clients));
+        let longest = clients as u64 * 1_000 / PLAN.rate + 1_000;
+        assert!(
+            run.back.iter().all(|at| *at < longest),
+            "no later than its place: {:?}",
+            run.back.iter().max()
+        );
+    }
 }

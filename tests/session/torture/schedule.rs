@@ -497,7 +497,7 @@ impl World {
         if self.random.chance(1, 8) {
             self.gateway.sessions[index].session.end(Ending::Disconnected);
         } else {
-            self.gateway.sessions[index].session.dismiss(Goodbye::Drain { spread_ms: 100 });
+            self.gateway.sessions[index].session.dismiss(Goodbye::Drain { delay_ms: 0, spread_ms: 100 });
         }
         self.settle(index);
     }

@@ -315,8 +315,8 @@ function handleRetry(c: Conversation, link: Link, { delayMs, spreadMs, reason, s
   if (final) return stop(c, reason);
   if (reason === 'protocol_error') return refused(c, link, reason, waitMs);
   if (reason !== 'positions') {
-    // A session that has ended is asked for its positions: they may as well go along.
-    c.positionsWanted ||= reason === 'ended';
+    // Where the session has ended, or another gateway answers, positions are asked for: they may as well go along.
+    c.positionsWanted ||= reason === 'ended' || reason === 'drain';
     return comeBack(c, link, reason, waitMs);
   }
   c.positionsWanted = true;

@@ -463,8 +463,8 @@ impl Core {
             }
             RetryReason::ProtocolError => self.refused(now, key, "protocol_error", Some(wait)),
             reason => {
-                // A session that has ended is asked for its positions: they may as well go along.
-                self.positions_wanted |= reason == RetryReason::Ended;
+                // Where the session has ended, or another gateway answers, positions are asked for: they may as well go along.
+                self.positions_wanted |= matches!(reason, RetryReason::Ended | RetryReason::Drain);
                 self.come_back(now, key, reason.as_str(), Some(wait));
             }
         }

@@ -1,0 +1,38 @@
+//! Where sockets cannot be handed over: nobody was before this process, and nobody comes after it.
+
+use std::convert::Infallible;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Progress, Stops, inherited::Inherited, sockets::Sockets};
+use crate::{Handle, cli::config::Settings};
+
+/// Nobody.
+pub(super) async fn before(
+    settings: &Settings,
+    inherited: Inherited,
+) -> anyhow::Result<(Option<Infallible>, Inherited)> {
+    anyhow::ensure!(
+        settings.handover.socket.is_empty(),
+        "`handover.socket`: this system hands no sockets over"
+    );
+    Ok((None, inherited))
+}
+
+/// From nobody.
+pub(super) async fn take_over(_: Option<Infallible>, _: &Handle) -> anyhow::Result<()> {
+    Ok(())
+}
+
+/// For ever.
+pub(super) fn wait_for_successor(
+    _: &Settings,
+    _: &Sockets,
+    _: &Handle,
+    _: &Stops,
+) -> anyhow::Result<CancellationToken> {
+    Ok(CancellationToken::new())
+}
+
+/// Nothing.
+pub(super) fn tell_supervisor(_: Progress) {}

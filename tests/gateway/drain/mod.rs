@@ -1,0 +1,6 @@
+//! A gateway that stops: who is told what and when, and who takes over.
+
+mod admin;
+#[cfg(unix)]
+mod handover;
+mod told;
