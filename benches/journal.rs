@@ -1,15 +1,24 @@
-//! What does an event cost: to append it to its channel's log, and to pull it from there into one session's message?
+//! What does an event cost: to append it to its channel's log, and to pull it from there into one session's message? And
+//! what does a session cost that fell behind?
 //!
 //! A pull is the whole of what the session core does for a delivery: cursor, number, journal, and the copy into the
-//! buffer; one event at a time and sixteen together. Acknowledgements, each for 40 deliveries, are in it.
+//! buffer; one event at a time and sixteen together. Acknowledgements, each for 40 deliveries, are in it. Who fell behind by
+//! all that the channel holds is sent everything, or the newest of each of a hundred keys, or the newest.
 
-use std::{hint::black_box, sync::Arc};
+use std::{
+    hint::black_box,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::BytesMut;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use throughline::{
     channel::{Channel, Listener, NewEvent, Retention},
-    session::{Effect, LinkKind, LinkSpec, Now, Opening, Session, SessionConfig, TokenKeys, Via},
+    session::{
+        Effect, LinkKind, LinkSpec, Now, Opening, Output, Session, SessionConfig, SlowPolicy, SlowRule,
+        SlowRules, TokenKeys, Via,
+    },
 };
 use throughline_wire::{
     ChannelName, Codec, Command, Epoch, Json, Payload, SessionId, SubscribeFrom, UpFrame,
@@ -34,13 +43,17 @@ fn event() -> NewEvent {
 }
 
 /// A session on a WebSocket that holds the channel.
-fn session(channel: &Arc<Channel>) -> (Session, throughline::session::LinkId) {
+fn session(channel: &Arc<Channel>, slow: SlowPolicy) -> (Session, throughline::session::LinkId) {
+    let config = SessionConfig {
+        slow: SlowRules::new([("*", SlowRule::new(slow))]),
+        ..SessionConfig::new(TokenKeys::from_random([1; 32]))
+    };
     let opening = Opening {
         id: SessionId::from_random([2; 16]),
         user: None,
         info: None,
         credentials_end_at_ms: None,
-        config: Arc::new(SessionConfig::new(TokenKeys::from_random([1; 32]))),
+        config: Arc::new(config),
         listener: Arc::new(Nobody),
         reason: None,
     };
@@ -79,7 +92,7 @@ fn pull(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("session");
     for together in [1, 16] {
         let (channel, event, retention) = (channel(), event(), Retention::default());
-        let (mut session, link) = session(&channel);
+        let (mut session, link) = session(&channel, SlowPolicy::Replay);
         let mut buffer = BytesMut::with_capacity(64 * 1024);
         let mut sent = 1; // `subscribed`
         group.throughput(Throughput::Elements(together));
@@ -102,5 +115,40 @@ fn pull(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, append, pull);
+fn catch_up(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("behind by 1000 of 100 keys");
+    for policy in SlowPolicy::ALL {
+        let (channel, retention) = (channel(), Retention::default());
+        let (mut session, link) = session(&channel, *policy);
+        let mut buffer = BytesMut::with_capacity(1 << 20);
+        group.bench_function(policy.as_str(), |bencher| {
+            bencher.iter_custom(|rounds| {
+                let mut took = Duration::ZERO;
+                for _ in 0..rounds {
+                    for number in 0..1_000 {
+                        let key = Some(format!("k{}", number % 100).into());
+                        channel.append(NewEvent { key, ..event() }, NOW.wall_ms, &retention);
+                    }
+                    let began = Instant::now();
+                    loop {
+                        buffer.clear();
+                        let output = session.transmit(NOW, link, 64 * 1024, &mut buffer);
+                        if output == Output::Idle {
+                            break;
+                        }
+                    }
+                    took += began.elapsed();
+                    let up_to = session.acknowledged() + session.unacknowledged();
+                    let ack = UpFrame::Ack { up_to };
+                    session.handle_frame(NOW, Via::Link(link), ack, false).expect("what was sent");
+                    session.take_effects();
+                }
+                took
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, append, pull, catch_up);
 criterion_main!(benches);

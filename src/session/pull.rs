@@ -162,7 +162,7 @@ impl Pull<'_, '_> {
 fn left_out(channel: &ChannelName, from: Position, next: Offset, reason: GapReason) -> Option<Gap> {
     let to = Position { offset: before(next), ..from };
     let channel = Some(channel.clone());
-    (to.offset > from.offset).then(|| Gap { channel, from: Some(from), to, exact: true, reason })
+    (to.offset > from.offset).then_some(Gap { channel, from: Some(from), to, exact: true, reason })
 }
 
 fn before(offset: Offset) -> Offset {

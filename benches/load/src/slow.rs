@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use socket2::{Domain, Socket, Type};
 
@@ -22,16 +22,36 @@ use crate::{
 
 /// A second in so many parts, each with its share of the clients: no burst of reads.
 const PARTS: usize = 100;
-/// How many seconds pass between two pings. Less than a gateway waits before it takes a silent link for lost.
-const PING_SECONDS: usize = 5;
+/// How often each says something: more often than a gateway takes a silent link for lost, also while others open.
+const PING: Duration = Duration::from_secs(5);
 /// How long an opening may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// One that is open.
+struct Link {
+    stream: TcpStream,
+    pinged: Instant,
+}
+
+impl Link {
+    /// Says a ping, if it is time.
+    fn keep(&mut self) -> Result<()> {
+        if self.pinged.elapsed() >= PING {
+            self.pinged = Instant::now();
+            let mut ping = Vec::new();
+            frame(br#"{"type":"ping"}"#, &mut ping);
+            self.stream.write_all(&ping).context("the server closed the link of a slow client")?;
+        }
+        Ok(())
+    }
+}
+
 /// Opens them, says so, and reads slowly until the standard input ends.
 pub(crate) fn run(server: &Server, clients: usize) -> Result<()> {
-    let mut links = Vec::new();
+    let mut links: Vec<Link> = Vec::new();
     for name in 0..clients {
-        links.push(open(server.address, name)?);
+        links.push(Link { stream: open(server.address, name)?, pinged: Instant::now() });
+        links.iter_mut().try_for_each(Link::keep)?;
     }
     println!("{}", json!({ "open": links.len() }));
     let (open, ended) = channel::<()>();
@@ -39,8 +59,6 @@ pub(crate) fn run(server: &Server, clients: usize) -> Result<()> {
         let _ = io::stdin().read_to_end(&mut Vec::new());
         drop(open);
     });
-    let mut ping = Vec::new();
-    frame(br#"{"type":"ping"}"#, &mut ping);
     let (began, mut turn, mut read) = (Instant::now(), 0_usize, 0_u64);
     loop {
         turn += 1;
@@ -50,17 +68,15 @@ pub(crate) fn run(server: &Server, clients: usize) -> Result<()> {
             _ => break,
         }
         for (at, link) in links.iter_mut().enumerate().skip(turn % PARTS).step_by(PARTS) {
-            match link.read(&mut [0]) {
+            match link.stream.read(&mut [0]) {
                 Ok(length) => {
-                    ensure!(length > 0, "the server closed the link of slow client {at} after {turn} turns");
+                    ensure!(length > 0, "the server closed the link of slow client {at}");
                     read += 1;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error).with_context(|| format!("the link of slow client {at}")),
             }
-            if (turn / PARTS + at / PARTS).is_multiple_of(PING_SECONDS) {
-                link.write_all(&ping)?;
-            }
+            link.keep()?;
         }
     }
     println!("{}", json!({ "bytesRead": read }));

@@ -146,10 +146,7 @@ export class FakeGateway {
     this.#flush();
   }
 
-  /**
-   * So many events of a channel were, and cannot be had: whoever holds it is told a gap. With `newEpoch` it begins anew.
-   * With `conflated` they are left out, as for a client that fell behind: what is published next stands for them.
-   */
+  /** So many events of a channel cannot be had: a gap. With `newEpoch` it begins anew; `conflated`: what is published next stands for them. */
   gap(channel: string, how: { readonly events?: number; readonly newEpoch?: boolean; readonly conflated?: boolean } = {}): void {
     const { events = 1, newEpoch = false, conflated = false } = how;
     const log = this.#channel(channel);
