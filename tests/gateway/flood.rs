@@ -131,8 +131,8 @@ async fn forged_hellos_beside_honest_resumes() {
 
     let forged = Arc::new(AtomicU64::new(0));
     let mut flood = JoinSet::new();
-    for forger in 0..AT_ONCE {
-        let (forged, own) = (Arc::clone(&forged), sessions[forger].clone());
+    for own in sessions.iter().take(AT_ONCE) {
+        let (forged, own) = (Arc::clone(&forged), own.clone());
         flood.spawn(async move {
             let mut line = Line::open(address).await;
             let mut hello = hello_of("user 0", "another secret, which is long enough too");
