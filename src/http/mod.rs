@@ -4,7 +4,7 @@ pub mod admin;
 mod body;
 pub mod listener;
 pub(crate) mod origin;
-#[cfg(feature = "https")]
+#[cfg(any(feature = "jwt", feature = "webhook"))]
 pub(crate) mod outgoing;
 mod router;
 
