@@ -45,8 +45,11 @@ impl SecretName {
 pub struct SecretFiles {
     name: SecretName,
     watched: Watched,
-    take: Box<dyn Fn(&Contents) -> Result<(), String> + Send>,
+    take: Take,
 }
+
+/// Takes a secret from what its files hold.
+type Take = Box<dyn Fn(&Contents) -> Result<(), String> + Send>;
 
 impl SecretFiles {
     /// Files that held `contents` when their secret was first taken. `take` takes it again from what they hold then, or

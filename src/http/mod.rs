@@ -5,7 +5,7 @@ mod body;
 mod cors;
 pub mod listener;
 pub(crate) mod origin;
-#[cfg(feature = "https")]
+#[cfg(any(feature = "jwt", feature = "webhook"))]
 pub(crate) mod outgoing;
 pub(crate) mod proxies;
 mod router;

@@ -18,6 +18,7 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     task::JoinSet,
+    time::interval,
 };
 
 use crate::kit::{
@@ -29,7 +30,9 @@ use crate::kit::{
 
 const FORGED: u64 = 100_000;
 const HONEST: usize = 1_000;
-/// How many forge at once, and how many come back at once.
+/// From one honest resume to the next.
+const PACE: Duration = Duration::from_millis(2);
+/// How many forge at once.
 const AT_ONCE: usize = 16;
 const SECRET: &str = "a secret of the tests, and of nobody else";
 
@@ -80,25 +83,23 @@ fn hello_of(user: &str, secret: &str) -> Value {
     hello
 }
 
-/// Has every session come back once, at this attach number; gives how long each took, in order.
+/// Has every session come back once, at this attach number, one every [`PACE`]; gives how long each took, in order.
 async fn come_back(address: SocketAddr, sessions: &[Value], attach: u64) -> Vec<Duration> {
-    let mut tasks = JoinSet::new();
-    for some in sessions.chunks(HONEST.div_ceil(AT_ONCE)) {
-        let some = some.to_vec();
+    let (mut tasks, mut every) = (JoinSet::new(), interval(PACE));
+    for hello in sessions {
+        every.tick().await;
+        let mut hello = hello.clone();
+        hello["attach"] = attach.into();
         tasks.spawn(async move {
-            let mut took = Vec::new();
-            for mut hello in some {
-                hello["attach"] = attach.into();
-                let began = Instant::now();
-                let heard = Line::open(address).await.poll(&hello).await;
-                took.push(began.elapsed());
-                let welcome = heard.first("welcome").unwrap_or_else(|| panic!("sent away: {heard:?}"));
-                assert_eq!(welcome["resumed"], true, "{heard:?}");
-            }
+            let began = Instant::now();
+            let heard = Line::open(address).await.poll(&hello).await;
+            let took = began.elapsed();
+            let welcome = heard.first("welcome").unwrap_or_else(|| panic!("sent away: {heard:?}"));
+            assert_eq!(welcome["resumed"], true, "{heard:?}");
             took
         });
     }
-    let mut took = tasks.join_all().await.concat();
+    let mut took = tasks.join_all().await;
     took.sort_unstable();
     took
 }
@@ -130,8 +131,8 @@ async fn forged_hellos_beside_honest_resumes() {
 
     let forged = Arc::new(AtomicU64::new(0));
     let mut flood = JoinSet::new();
-    for forger in 0..AT_ONCE {
-        let (forged, own) = (Arc::clone(&forged), sessions[forger].clone());
+    for own in sessions.iter().take(AT_ONCE) {
+        let (forged, own) = (Arc::clone(&forged), own.clone());
         flood.spawn(async move {
             let mut line = Line::open(address).await;
             let mut hello = hello_of("user 0", "another secret, which is long enough too");
@@ -159,9 +160,8 @@ async fn forged_hellos_beside_honest_resumes() {
         );
     }
     let ms = |took: &[Duration], part: usize| took[took.len() * part / 100].as_secs_f64() * 1_000.0;
-    println!(
-        "{HONEST} honest resumes, {AT_ONCE} at once; {at_their_end} forged hellos by their end, {FORGED} in all"
-    );
+    let beside_it = at_their_end.min(FORGED);
+    println!("{HONEST} honest resumes, one every {PACE:?}, beside {beside_it} of {FORGED} forged hellos");
     for part in [50, 99] {
         let (alone, beside) = (ms(&alone, part), ms(&beside, part));
         println!("{part} %: {alone:.2} ms alone, {beside:.2} ms beside the flood, x {:.2}", beside / alone);
