@@ -104,7 +104,10 @@ pub(crate) fn channel_of(number: usize) -> String {
 }
 
 async fn post(address: SocketAddr, path: &str, body: &str) -> Result<()> {
-    let head = format!("POST {path} HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: {}\r\n", body.len());
+    let head = format!(
+        "POST {path} HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: {}\r\n",
+        body.len()
+    );
     ask(address, &head, body).await.map(|_| ())
 }
 

@@ -135,7 +135,7 @@ async fn run(
                 answered += 1;
                 match outcome {
                     Ok(_) => ledger.accepted.push(key),
-                    Err(SendError::Unknown) => ledger.unknown += 1,
+                    Err(SendError::OutcomeUnknown) => ledger.unknown += 1,
                     Err(error) => ledger.refused.push(SendError::to_string(&error)),
                 }
                 continue;

@@ -94,9 +94,18 @@ async fn main() -> Result<()> {
     println!("connections made: {}", network.made.load(Ordering::Relaxed));
     println!("connections refused or reset, links lost without a word: {}", problems.len());
     println!("sessions told when to return, once: {told} of {}", ledgers.len());
-    println!("knocks at the successor: {:.3} of a session ({admissions:?})", knocks as f64 / ledgers.len() as f64);
-    let at = |percent: usize| late.get((late.len() * percent / 100).min(late.len().saturating_sub(1))).copied();
-    println!("back after their time by: {:?} (half), {:?} (99 of 100), {:?} (the last)", at(50), at(99), late.last());
+    println!(
+        "knocks at the successor: {:.3} of a session ({admissions:?})",
+        knocks as f64 / ledgers.len() as f64
+    );
+    let at =
+        |percent: usize| late.get((late.len() * percent / 100).min(late.len().saturating_sub(1))).copied();
+    println!(
+        "back after their time by: {:?} (half), {:?} (99 of 100), {:?} (the last)",
+        at(50),
+        at(99),
+        late.last()
+    );
     println!("sessions that were told a gap: {gaps}; events missed in silence: {silent}");
     println!(
         "intents: {} applied, {} twice, {} accepted and never seen; {unknown} with an outcome that is told as unknown",
