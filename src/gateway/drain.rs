@@ -251,16 +251,24 @@ async fn empty(shared: &Shared, drain: &Drain) {
     gone_or_told(shared, drain).await;
 }
 
-/// Waits until nobody has a link; whoever came in while the drain began is told too.
+/// Waits until nobody has a link, nor is on the way to its next poll; whoever came in while the drain began is told too.
 async fn gone_or_told(shared: &Shared, drain: &Drain) {
     loop {
-        let attached: Vec<_> = shared.registry.all();
-        let attached: Vec<_> = attached.iter().filter(|cell| cell.look(|s| s.active().is_some())).collect();
-        if attached.is_empty() && shared.links.is_empty() {
-            return;
+        let all = shared.registry.all();
+        let (mut attached, mut between) = (0_usize, 0_usize);
+        for cell in &all {
+            let is_attended = cell.look(|session| {
+                attached += usize::from(session.active().is_some());
+                between += usize::from(session.is_between_polls());
+                session.is_attended()
+            });
+            if is_attended {
+                shared.send_away(drain, cell);
+            }
         }
-        for cell in attached.into_iter().filter(|cell| cell.look(|session| session.is_attended())) {
-            shared.send_away(drain, cell);
+        let is_waited_for = between > 0 && drain.began.elapsed() < BETWEEN_POLLS;
+        if attached == 0 && shared.links.is_empty() && !is_waited_for {
+            return;
         }
         tokio::time::sleep(LOOK).await;
     }
@@ -290,6 +298,8 @@ fn fraction(elapsed: Duration, of: Duration) -> f64 {
 const TICK: Duration = Duration::from_millis(1);
 /// How often it is looked whether all have left.
 const LOOK: Duration = Duration::from_millis(10);
+/// How long those are waited for whose last poll was answered: a trip, and what a slow client makes of it.
+const BETWEEN_POLLS: Duration = Duration::from_secs(2);
 /// How many are told before others have a turn.
 const TOGETHER: usize = 256;
 /// How long goodbyes may take once the deadline is over.

@@ -42,6 +42,12 @@ impl Session {
         self.active_link().is_some_and(stays) && self.leaving().is_none()
     }
 
+    /// Whether it has no link because its last poll was answered, and has not been told to leave: its client is most likely
+    /// on its way.
+    pub fn is_between_polls(&self) -> bool {
+        self.is_between_polls && self.active_link().is_none() && self.leaving().is_none() && !self.is_ended()
+    }
+
     /// What it was told to [leave](Self::leave) with, also once it has left.
     pub(super) fn leaving(&self) -> Option<&Leave> {
         self.aside.as_ref()?.leave.as_ref()

@@ -4,7 +4,7 @@
 //! calls nothing else. `check` is its quick part, for between two edits. `torture` plays the session core's hostile
 //! schedules for as long as one likes, `faults` sees them find what is planted. `client` bundles the TypeScript client for the
 //! page at `/`. `bench` measures whole processes, `slow` what slow clients do to fast ones, `networks` what a client makes of hostile networks, `herd`
-//! what a gateway meets when all its clients come back.
+//! what a gateway meets when all its clients come back, `drain` what becomes of clients when one process follows another.
 //!
 //! Read on in [`gate`] for the list of checks, in [`needs`] for what they need beyond Rust and how it is found or
 //! installed, and in [`steps`] for how a check runs and is timed.
@@ -12,6 +12,7 @@
 mod bench;
 mod cargo;
 mod client;
+mod drain;
 mod faults;
 mod gate;
 mod herd;
@@ -69,6 +70,11 @@ fn main() -> ExitCode {
         Task::Herd => {
             let mut steps = Steps::begin();
             let outcome = herd::herd(&mut steps);
+            (steps, outcome)
+        }
+        Task::Drain { sessions } => {
+            let mut steps = Steps::begin();
+            let outcome = drain::drain(&mut steps, sessions);
             (steps, outcome)
         }
         Task::Networks(play) => {
@@ -134,6 +140,13 @@ enum Task {
         /// Once, and less of everything: shows that it runs, not what it costs.
         #[arg(long)]
         quick: bool,
+    },
+    /// Sessions over all transports under load, drained to a successor that takes the listening sockets over: no connection
+    /// refused or reset, everybody told when to return, every gap told, no intent applied twice.
+    Drain {
+        /// How many sessions; each takes two descriptors at most here, and one of the gateway's.
+        #[arg(long, default_value_t = 5_000)]
+        sessions: usize,
     },
     /// Hostile networks and real proxies, and what a client makes of them: writes docs/networks.md. Wants two idle cores.
     Networks(networks::Play),
