@@ -354,7 +354,6 @@ impl Door {
     }
 
     /// Somebody took too long, and was cut.
-    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "HTTP/1.1 in the clear cuts less"))]
     pub(crate) fn cut(&self, limit: Limit) {
         if let Some(limits) = &self.0 {
             limits.count(limit);

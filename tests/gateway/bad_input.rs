@@ -469,7 +469,10 @@ async fn a_hundred_thousand_channel_names_by_one_client_cost_no_more_than_may_be
     let build = |builder: throughline::Builder| {
         builder.memory(MemoryConfig { channels: CHANNELS as usize, ..Default::default() })
     };
-    let gateway = Running::with(Plan { build, ..Plan::default() }).await;
+    let mut plan = Plan { build, ..Plan::default() };
+    plan.session.limits.commands_per_second = 0; // it is to be as fast as it can
+    plan.gateway.limits.bytes_per_second = 0;
+    let gateway = Running::with(plan).await;
     let mut socket = Socket::open(gateway.clients, Codec::Json).await;
     socket.say_frames(&[hello()]).await;
     assert!(socket.hear(|frame| frame["type"] == "welcome").await);

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use throughline::{
     cli::config::{Layers, Settings, describe},
+    limits::Limit,
     session::{SlowPolicy, SlowRule},
 };
 
@@ -141,6 +142,44 @@ fn every_key_is_in_the_operators_document() {
         let is_there = [format!("`{path}`"), format!("`{path} ")].iter().any(|key| document.contains(key));
         assert!(is_there, "{path} is not in docs/operations.md");
     }
+}
+
+#[test]
+fn every_limit_is_in_the_table_of_limits_by_its_key_and_by_its_word() {
+    let document =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md")).unwrap();
+    let (_, section) = document.split_once("\n## Limits\n").unwrap();
+    let rows: Vec<Vec<&str>> = section
+        .lines()
+        .skip_while(|line| !line.starts_with('|'))
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| line.split('|').map(str::trim).collect())
+        .collect();
+    for (path, _) in keys(&describe().parse().unwrap(), "") {
+        if path.starts_with("limits.") {
+            assert!(rows.iter().any(|row| row[2] == format!("`{path}`")), "{path} is in no row");
+        }
+    }
+    for limit in Limit::ALL.iter().map(|limit| limit.as_str()) {
+        assert!(rows.iter().any(|row| row[5] == format!("`{limit}`")), "{limit} is in no row");
+    }
+}
+
+#[test]
+fn limits_without_sense_are_refused() {
+    refused(
+        layers("", &[], &[("limits.address_exempt", "everybody")]),
+        &["`limits.address_exempt`", "everybody"],
+    );
+    refused(layers("", &[], &[("limits.commands_per_second", "1")]), &["`limits.commands_ahead`"]);
+    settings("", &[], &[("limits.commands_per_second", "1"), ("limits.commands_ahead", "10")]);
+    settings(
+        "",
+        &[],
+        &[("limits.commands_per_second", "0"), ("limits.address_exempt", "192.0.2.7,2001:db8::/32")],
+    );
+    refused(layers("", &[], &[("limits.shed_at_percent", "100")]), &["`limits.shed_at_percent`"]);
+    refused(layers("", &[], &[("limits.address_prefix", "129")]), &["`limits.address_prefix`"]);
 }
 
 #[test]
