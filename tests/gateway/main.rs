@@ -9,6 +9,7 @@ mod certificates;
 mod client_transports;
 mod commands;
 mod config;
+mod fronts;
 mod kit;
 mod metrics;
 mod origins;
