@@ -10,10 +10,14 @@
 //!
 //! The PROXY protocol, which says the same before the first byte of a connection, is not spoken.
 
+mod forwarded;
+
 use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderName, header, uri::Authority};
 use ipnet::IpNet;
+
+use self::forwarded::{Element, elements};
 
 /// Which proxies are believed. Default: none.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -175,76 +179,6 @@ pub(crate) fn forget(headers: &mut HeaderMap) {
 fn texts(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let texts: Option<Vec<&str>> = headers.get_all(name).iter().map(|value| value.to_str().ok()).collect();
     texts.unwrap_or_default().into_iter().rev()
-}
-
-/// One element of `Forwarded`.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-struct Element {
-    client: Option<String>,
-    host: Option<String>,
-    scheme: Option<String>,
-}
-
-/// The elements of one header, the last one first; none unless all of it is as RFC 7239 has it.
-///
-/// A proxy that writes its element behind the client's into one header makes one text of both. A quote that the client
-/// has left open then swallows what the proxy wrote, up to the proxy's own first quote, and what the client wrote before
-/// would be the whole element. But what follows such a quote is no separator: it is enough to be strict.
-fn elements(header: &str) -> Option<Vec<Element>> {
-    let (mut elements, mut element) = (Vec::new(), Element::default());
-    let mut rest = header.trim();
-    while !rest.is_empty() {
-        let (name, behind) = rest.split_once('=')?;
-        let (value, behind) = value(behind)?;
-        let place = match name.to_ascii_lowercase().as_str() {
-            "for" => Some(&mut element.client),
-            "host" => Some(&mut element.host),
-            "proto" => Some(&mut element.scheme),
-            other if !other.is_empty() && other.bytes().all(is_of_token) => None,
-            _ => return None,
-        };
-        if place.is_some_and(|place| place.replace(value).is_some()) {
-            return None; // twice in one element
-        }
-        let behind = behind.trim_start();
-        if behind.is_empty() {
-            break;
-        }
-        if let Some(next) = behind.strip_prefix(',') {
-            elements.push(std::mem::take(&mut element));
-            rest = next.trim_start();
-        } else {
-            rest = behind.strip_prefix(';')?.trim_start();
-        }
-        if rest.is_empty() {
-            return None; // a separator with nothing behind it
-        }
-    }
-    elements.push(element);
-    elements.reverse();
-    Some(elements)
-}
-
-/// The value that a text begins with, and what follows it.
-fn value(text: &str) -> Option<(String, &str)> {
-    let Some(quoted) = text.strip_prefix('"') else {
-        let end = text.find([',', ';', '"', '\\', ' ', '\t']).unwrap_or(text.len());
-        return (end > 0).then(|| (text[..end].to_owned(), &text[end..]));
-    };
-    let mut plain = String::new();
-    let mut characters = quoted.char_indices();
-    loop {
-        match characters.next()? {
-            (at, '"') => return Some((plain, &quoted[at + 1..])),
-            (_, '\\') => plain.push(characters.next()?.1),
-            (_, character) => plain.push(character),
-        }
-    }
-}
-
-const fn is_of_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
 }
 
 /// An address with or without a port; an IPv6 address in brackets or without them. The port is 0 where it is not said.
