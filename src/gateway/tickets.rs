@@ -4,8 +4,8 @@
 //! session, which it opens within moments, and once. From then on it counts only together with the resume tag of
 //! that session (`Last-Event-ID`), which is no part of the address; and no longer than the session.
 //!
-//! It is signed and holds whom it was given to, so none has to be remembered, and any gateway with the same keys can take it. What
-//! is remembered are those that were used, until they would have ended anyway.
+//! It is signed and holds whom it was given to, so none has to be remembered, and any gateway with the same keys can take it.
+//! What is remembered are those that were used, until they would have ended anyway.
 //!
 //! What is left out: asking the application again when the stream comes back. A ticket says when the credential behind
 //! it ends; to put somebody out before, end the session.

@@ -178,22 +178,31 @@ mod tests {
 
     use super::*;
 
+    fn may_connect(told: &OriginPolicy, socket: &str, host: &'static str, origin: &'static str) -> bool {
+        let headers = HeaderMap::from_iter([
+            (header::HOST, HeaderValue::from_static(host)),
+            (header::ORIGIN, HeaderValue::from_static(origin)),
+        ]);
+        let policy = policy_at(socket.parse().expect("an address"), told);
+        policy.check(&headers, &Uri::default(), None).is_ok()
+    }
+
     #[test]
     fn a_socket_that_is_reached_from_afar_has_a_host_of_its_own_and_no_loopback_pages() {
         let told = OriginPolicy { is_loopback: true, ..OriginPolicy::default() };
-        let may_connect = |socket: &str, host: &'static str, origin: &'static str| {
-            let headers = HeaderMap::from_iter([
-                (header::HOST, HeaderValue::from_static(host)),
-                (header::ORIGIN, HeaderValue::from_static(origin)),
-            ]);
-            policy_at(socket.parse().expect("an address"), &told)
-                .check(&headers, &Uri::default(), None)
-                .is_ok()
-        };
         let (near, afar) = ("127.0.0.1:7080", "0.0.0.0:7080");
-        assert!(may_connect(near, near, "http://localhost:3000"));
-        assert!(!may_connect(near, "rt.example.com:7080", "https://rt.example.com:7080"));
-        assert!(may_connect(afar, "rt.example.com:7080", "https://rt.example.com:7080"));
-        assert!(!may_connect(afar, "rt.example.com:7080", "http://localhost:3000"));
+        assert!(may_connect(&told, near, near, "http://localhost:3000"));
+        assert!(!may_connect(&told, near, "rt.example.com:7080", "https://rt.example.com:7080"));
+        assert!(may_connect(&told, afar, "rt.example.com:7080", "https://rt.example.com:7080"));
+        assert!(!may_connect(&told, afar, "rt.example.com:7080", "http://localhost:3000"));
+    }
+
+    #[test]
+    fn pages_of_the_public_address_may_connect_although_the_port_is_another() {
+        let (afar, host, page) = ("0.0.0.0:7080", "rt.example.com:7080", "https://rt.example.com");
+        assert!(!may_connect(&OriginPolicy::default(), afar, host, page));
+        let told = OriginPolicy { public_url: Some(page.into()), ..OriginPolicy::default() };
+        assert!(may_connect(&told, afar, host, page));
+        assert!(!may_connect(&told, afar, host, "https://rt.example.com:7080"));
     }
 }

@@ -10,10 +10,14 @@
 //!
 //! The PROXY protocol, which says the same before the first byte of a connection, is not spoken.
 
+mod forwarded;
+
 use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderName, header, uri::Authority};
 use ipnet::IpNet;
+
+use self::forwarded::{Element, elements};
 
 /// Which proxies are believed. Default: none.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -145,9 +149,11 @@ impl TrustedProxies {
 
     /// Host and scheme are those of the element that names the client: whoever wrote it spoke with the client.
     fn by_elements(&self, headers: &HeaderMap) -> Way {
-        let elements: Vec<Element> = texts(headers, header::FORWARDED).flat_map(elements).collect();
-        let entries =
-            elements.into_iter().map(|element| (element.client.as_deref().and_then(address), element));
+        // One that cannot be read is an element that names nobody.
+        let unreadable = || vec![Element::default()];
+        let headers = texts(headers, header::FORWARDED);
+        let elements = headers.flat_map(|header| elements(header).unwrap_or_else(unreadable));
+        let entries = elements.map(|element| (element.client.as_deref().and_then(address), element));
         let Some((client, element)) = self.first_client(entries) else { return Way::default() };
         let scheme = element.scheme.as_deref().and_then(scheme);
         let host = element.host.as_deref().and_then(authority);
@@ -173,69 +179,6 @@ pub(crate) fn forget(headers: &mut HeaderMap) {
 fn texts(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let texts: Option<Vec<&str>> = headers.get_all(name).iter().map(|value| value.to_str().ok()).collect();
     texts.unwrap_or_default().into_iter().rev()
-}
-
-/// One element of `Forwarded`.
-#[derive(Debug, Default)]
-struct Element {
-    client: Option<String>,
-    host: Option<String>,
-    scheme: Option<String>,
-}
-
-/// The elements of one header, the last one first.
-fn elements(header: &str) -> Vec<Element> {
-    let mut elements: Vec<Element> = pieces(header, ',')
-        .into_iter()
-        .map(|element| {
-            let mut read = Element::default();
-            for pair in pieces(element, ';') {
-                let Some((name, value)) = pair.split_once('=') else { continue };
-                let place = match name.trim().to_ascii_lowercase().as_str() {
-                    "for" => &mut read.client,
-                    "host" => &mut read.host,
-                    "proto" => &mut read.scheme,
-                    _ => continue,
-                };
-                *place = Some(unquote(value.trim()));
-            }
-            read
-        })
-        .collect();
-    elements.reverse();
-    elements
-}
-
-/// What lies between separators that are not in quotes.
-fn pieces(text: &str, separator: char) -> Vec<&str> {
-    let (mut pieces, mut begin) = (Vec::new(), 0);
-    let (mut is_quoted, mut is_escaped) = (false, false);
-    for (at, character) in text.char_indices() {
-        match character {
-            _ if is_escaped => is_escaped = false,
-            '\\' if is_quoted => is_escaped = true,
-            '"' => is_quoted = !is_quoted,
-            _ if character == separator && !is_quoted => {
-                pieces.push(&text[begin..at]);
-                begin = at + character.len_utf8();
-            }
-            _ => {}
-        }
-    }
-    pieces.push(&text[begin..]);
-    pieces
-}
-
-fn unquote(value: &str) -> String {
-    let Some(inner) = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')) else {
-        return value.to_owned();
-    };
-    let mut plain = String::with_capacity(inner.len());
-    let mut characters = inner.chars();
-    while let Some(character) = characters.next() {
-        plain.extend(if character == '\\' { characters.next() } else { Some(character) });
-    }
-    plain
 }
 
 /// An address with or without a port; an IPv6 address in brackets or without them. The port is 0 where it is not said.
@@ -387,10 +330,90 @@ mod tests {
         );
         assert_eq!(chain.client, Some("203.0.113.7:0".parse().unwrap()));
         assert_eq!(chain.host, told(None, "a.example"), "said by whoever spoke with the client");
-        for bad in ["for=unknown;host=a.example", "for=_hidden", "host=a.example", "for=\"", "=", "", ";;,,"]
-        {
+        for bad in [
+            "for=unknown;host=a.example",
+            "for=_hidden",
+            "host=a.example",
+            "for=\"",
+            "=",
+            "",
+            ";;,,",
+            "for=203.0.113.7,",
+            "for=203.0.113.7;",
+            "for=203.0.113.7;for=6.6.6.6",
+            "for=203.0.113.7 x",
+            "f r=1, for=203.0.113.7",
+        ] {
             let way = by_elements(bad);
             assert_eq!(way, Way { client: Some("10.0.0.1:80".parse().unwrap()), host: None }, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_quote_that_a_client_leaves_open_does_not_put_its_word_in_the_place_of_the_proxys() {
+        let by_proxy = [
+            r#"for=203.0.113.7;host="rt.example.com";proto=https"#,
+            r#"for="[2001:db8::7]""#,
+            "for=203.0.113.7",
+        ];
+        let by_client = [
+            r#"for=6.6.6.6;x=""#,
+            r#"for=6.6.6.6;host=evil.example;x="\"#,
+            r#"for="6.6.6.6"#,
+            r#"for=6.6.6.6;x="a";y=""#,
+            r#"for=6.6.6.6;x="a\""#,
+        ];
+        let told = |headers: &[&str]| {
+            let mut map = HeaderMap::new();
+            for header in headers {
+                map.append(header::FORWARDED, header.parse().unwrap());
+            }
+            proxies(ForwardedHeader::Forwarded).read(Some("10.0.0.1:80".parse().unwrap()), &mut map)
+        };
+        let nobody = Way { client: Some("10.0.0.1:80".parse().unwrap()), host: None };
+        for (client, proxy) in by_client.into_iter().flat_map(|client| by_proxy.map(|proxy| (client, proxy)))
+        {
+            assert_eq!(told(&[&format!("{client}, {proxy}")]), nobody, "{client}, {proxy}");
+            // In a header of its own the proxy's word stands by itself.
+            assert_eq!(told(&[client, proxy]), told(&[proxy]), "{client} and {proxy}");
+            assert_ne!(told(&[proxy]), nobody);
+        }
+    }
+
+    #[test]
+    fn no_header_makes_it_panic_and_none_makes_an_address_that_is_not_in_it() {
+        let alphabet = [
+            ",",
+            ";",
+            "=",
+            "\"",
+            "\\",
+            " ",
+            "for",
+            "for=",
+            "host",
+            "proto",
+            "203.0.113.7",
+            "10.0.0.2",
+            "[::1]",
+            ":80",
+            "ä",
+            "x",
+        ];
+        let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = |below: usize| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) as usize % below
+        };
+        let peer: SocketAddr = "10.0.0.1:80".parse().unwrap();
+        for _ in 0..20_000 {
+            let text: String = (0..next(16)).map(|_| alphabet[next(alphabet.len())]).collect();
+            for header in ForwardedHeader::ALL {
+                let mut headers = HeaderMap::new();
+                headers.insert(header.as_str(), http::HeaderValue::from_bytes(text.as_bytes()).unwrap());
+                let client = proxies(*header).read(Some(peer), &mut headers).client.unwrap();
+                assert!(client == peer || text.contains(&client.ip().to_string()), "{text} {client}");
+            }
         }
     }
 

@@ -58,11 +58,10 @@ async fn ask<B: HttpBody<Data = Bytes>>(
         Ok(Err(Unread::Lost)) => return Err(Goodbye::ProtocolError(ErrorCode::MalformedFrame)),
         Err(_) => return Err(Goodbye::ProtocolError(ErrorCode::TimedOut)),
     };
-    let asked: Asked = match body.is_empty() {
-        true => Asked::default(),
-        false => {
-            serde_json::from_slice(&body).map_err(|_| Goodbye::ProtocolError(ErrorCode::MalformedFrame))?
-        }
+    let asked = if body.is_empty() {
+        Asked::default()
+    } else {
+        serde_json::from_slice(&body).map_err(|_| Goodbye::ProtocolError(ErrorCode::MalformedFrame))?
     };
     let token = asked.auth.or_else(|| bearer(&head.headers)).map(Token::new);
     shared.give_ticket(&Credentials { token, headers: head.headers, remote }).await

@@ -110,6 +110,8 @@ fn what_is_printed_is_a_file_that_says_the_defaults_key_by_key() {
                 "webtransport.listen" => "127.0.0.1:3".into(),
                 "webtransport.url" => "https://rt.example.com/v1/webtransport".into(),
                 "base_path" => "/rt".into(),
+                "public_url" => "https://rt.example".into(),
+                "http.forwarded_header" => "forwarded".into(),
                 "log.format" => "json".into(),
                 "admin.key" => "0123456789abcdef".into(),
                 "admin.key_file" => concat!(env!("CARGO_MANIFEST_DIR"), "/LICENSE-MIT").into(),
@@ -120,6 +122,7 @@ fn what_is_printed_is_a_file_that_says_the_defaults_key_by_key() {
             "admin.hosts" => "gateway.internal".into(),
             "auth.jwks_url" => "http://127.0.0.1:1/keys".into(),
             "limits.address_exempt" => "192.0.2.0/24".into(),
+            "http.trusted_proxies" => "10.0.0.0/8".into(),
             "webhook.events" => "intent".into(),
             "webhook.ordered_by" => "game=channel".into(),
             "webhook.forward_headers" => "x-request-id".into(),
@@ -257,6 +260,33 @@ fn everything_that_is_wrong_is_said_at_once() {
             "`limits.channels`",
         ],
     );
+}
+
+#[test]
+fn what_is_said_of_proxies_and_of_the_public_address_has_to_be_right() {
+    for url in [
+        "rt.example",
+        "https://rt.example/",
+        "https://rt.example/live",
+        "wss://rt.example",
+        "null",
+        "https://",
+    ] {
+        refused(layers("", &[], &[("public_url", url)]), &["`public_url`", url, "`base_path`"]);
+    }
+    for origin in ["https://app.example/", "*", "null", "https://user@app.example"] {
+        refused(layers("", &[], &[("origins", origin)]), &["`origins`", origin]);
+    }
+    for network in ["proxy.internal", "10.0.0.0/33", "10.1.2.3/8"] {
+        refused(layers("", &[], &[("http.trusted_proxies", network)]), &["`http.trusted_proxies`", network]);
+    }
+    refused(
+        layers("", &[], &[("http.forwarded_header", "via")]),
+        &["`http.forwarded_header`", "via", "x-forwarded-for"],
+    );
+    let file = "public_url = \"https://rt.example:8443\"\n[http]\ntrusted_proxies = [\"10.0.0.0/8\", \"fd00::/8\", \"::1\"]\n\
+                forwarded_header = \"forwarded\"";
+    assert_eq!(settings(file, &[], &[]).http.trusted_proxies.len(), 3);
 }
 
 #[test]

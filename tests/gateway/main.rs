@@ -11,6 +11,7 @@ mod commands;
 mod config;
 mod drain;
 mod flood;
+mod fronts;
 mod kit;
 mod limits;
 mod metrics;

@@ -12,7 +12,7 @@ use crate::kit::{
 };
 
 /// Calls each client by the address that it is taken to come from.
-struct ByAddress;
+pub(crate) struct ByAddress;
 
 impl Authenticate for ByAddress {
     fn authenticate<'a>(

@@ -26,20 +26,22 @@ const EVERYTHING = [
 let served;
 let chromium;
 let evil; // a site of its own
+let friend; // another, whose pages the gateway lets in
 let hashes;
 
 before(async () => {
-  served = await gateway();
-  evil = await site();
+  evil = await site('evil.test');
+  friend = await site('friend.test');
+  served = await gateway({ set: { origins: friend.origin } });
   const { transports } = await (await fetch(new URL('v1/negotiate', served.page))).json();
   ({ certificateHashes: hashes } = transports.find(({ name }) => name === 'webtransport'));
   const { port } = new URL(served.page);
   chromium = await browser({
     args: [
-      // Both are names of the attacker's, and both lead to this machine: one to its site, one to the gateway.
-      '--host-resolver-rules=MAP evil.test 127.0.0.1, MAP rebound.test 127.0.0.1',
+      // Names lead to this machine, as others lead to sites. Two are the attacker's: one of its site, one for the gateway.
+      '--host-resolver-rules=MAP evil.test 127.0.0.1, MAP rebound.test 127.0.0.1, MAP friend.test 127.0.0.1',
       // So that the browser does not keep WebTransport from them.
-      `--unsafely-treat-insecure-origin-as-secure=${evil.url.slice(0, -1)},http://rebound.test:${port}`,
+      `--unsafely-treat-insecure-origin-as-secure=${evil.origin},${friend.origin},http://rebound.test:${port}`,
       // The gateway has to refuse by itself: not every browser asks before a page reaches this machine.
       '--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests,PrivateNetworkAccessSendPreflights',
     ],
@@ -49,6 +51,7 @@ before(async () => {
 after(async () => {
   await chromium?.close();
   await evil?.close();
+  await friend?.close();
   await served?.stop();
 }, LIMIT);
 
@@ -93,6 +96,49 @@ test('a page whose name was pointed at the gateway is refused, although it is of
     page: own.href,
     admin: admin.href,
   });
+});
+
+test('a page of a site that is listed comes by every transport, reads what it is told, and reaches no admin API', LIMIT, async () => {
+  const page = await chromium.newPage();
+  await page.goto(friend.url);
+  const had = await page.evaluate(async ({ base, hashes }) => {
+    const at = (path) => new URL(path, base).href;
+    const hello = '{"type":"hello","version":0,"instance":"friend","attach":1}';
+    const post = { method: 'POST', headers: { 'content-type': 'text/plain' }, body: hello };
+    const first = async (readable) => (await readable.pipeThrough(new TextDecoderStream()).getReader().read()).value;
+    const bytes = (hex) => Uint8Array.from(hex.match(/../g), (byte) => parseInt(byte, 16));
+    const transport = async () => {
+      const url = at('v1/webtransport').replace('http:', 'https:');
+      const serverCertificateHashes = hashes.map((hash) => ({ algorithm: 'sha-256', value: bytes(hash) }));
+      const session = new WebTransport(url, { serverCertificateHashes, protocols: ['throughline.v1.json'] });
+      const { readable, writable } = await session.createBidirectionalStream();
+      await writable.getWriter().write(new TextEncoder().encode(`${hello}\n`));
+      return first(readable);
+    };
+    const message = (target) => new Promise((done, failed) => {
+      target.onmessage = ({ data }) => done(data);
+      target.onerror = () => failed(new Error(`${target.url} is refused`));
+    });
+    const socket = new WebSocket(at('v1/websocket').replace('http', 'ws'), 'throughline.v1.json');
+    socket.onopen = () => socket.send(hello);
+    return {
+      websocket: await message(socket),
+      poll: await (await fetch(at('v1/poll'), post)).text(),
+      fetched: await first((await fetch(at('v1/events'), post)).body),
+      stream: await message(new EventSource(at('v1/events?channel=news'))),
+      webtransport: await transport(),
+      // These the browser asks about before.
+      binary: (await fetch(at('v1/poll'), { ...post, headers: { 'content-type': 'application/vnd.throughline.v1.bincode' } })).status,
+      ticket: await (await fetch(at('v1/tickets'), { method: 'POST', headers: { authorization: 'Bearer x' } })).json(),
+      // Cookies say nothing here, so no answer to a request with cookies is read.
+      withCookies: await fetch(at('v1/negotiate'), { credentials: 'include' }).then(() => 'read', () => 'not read'),
+    };
+  }, { base: served.page, hashes });
+  for (const transport of ['websocket', 'poll', 'fetched', 'stream', 'webtransport']) assert.match(had[transport], /"welcome"/, transport);
+  assert.equal(had.binary, 200);
+  assert.ok(had.ticket.ticket);
+  assert.equal(had.withCookies, 'not read');
+  await isRefused(page, ['publish', 'publish unread', 'application ticket', 'sessions', 'history', 'metrics']);
 });
 
 test('a ticket that was seen in an address opens nothing, and its own stream comes back with it', LIMIT, async (context) => {
@@ -164,12 +210,13 @@ async function metric(series) {
   return Number(line.slice(series.length));
 }
 
-/** The attacker's own site. */
-async function site() {
+/** A site with nothing on it, by a name. */
+async function site(name) {
   const server = createServer((_, response) => response.writeHead(200, { 'content-type': 'text/html' }).end(BLANK));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  return { url: `http://evil.test:${server.address().port}/`, close: () => closed(server) };
+  const origin = `http://${name}:${server.address().port}`;
+  return { origin, url: `${origin}/`, close: () => closed(server) };
 }
 
 /** Passes connections on to the gateway, until it cuts them. */

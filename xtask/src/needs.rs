@@ -23,6 +23,8 @@ pub(crate) struct Needs {
     pub(crate) cargo_deny: Found,
     /// A browser for the page.
     pub(crate) chromium: Found,
+    /// The proxies whose files are in `deploy/`, by the variable that names each.
+    pub(crate) fronts: [(&'static str, Found); 3],
     /// The node that runs the TypeScript client and its tools, an npm beside it; see [`Node`].
     pub(crate) node: Found,
     /// The `node_modules` of the TypeScript client: compiler, lints, bundler, and `playwright-core` for every browser test.
@@ -48,6 +50,9 @@ impl Needs {
             kosoku: python.program("KOSOKU", "kosoku", KOSOKU)?,
             cargo_deny: python.program("CARGO_DENY", "cargo-deny", CARGO_DENY)?,
             chromium: chromium().ok_or_else(|| debian("a Chromium (or CHROMIUM, its path)", "chromium")),
+            fronts: FRONTS.map(|(variable, package)| {
+                (variable, front(variable, package).ok_or_else(|| debian(package, package)))
+            }),
             modules: modules(&node, may_install)?,
             node,
         })
@@ -71,8 +76,10 @@ impl Needs {
 
     /// What is missing, one line each.
     pub(crate) fn missing(&self) -> Vec<&str> {
+        let fronts = self.fronts.iter().map(|(_, found)| found);
         [&self.kosoku, &self.cargo_deny, &self.chromium, &self.node, &self.modules]
             .into_iter()
+            .chain(fronts)
             .filter_map(|found| found.as_ref().err().map(String::as_str))
             .collect()
     }
@@ -80,7 +87,8 @@ impl Needs {
     /// Tells a test run where things are; a test whose thing is not named here skips itself, or fails under CI.
     pub(crate) fn tell(&self, command: &mut Command) {
         let told = [("KOSOKU", &self.kosoku), ("CHROMIUM", &self.chromium), ("PLAYWRIGHT", &self.modules)];
-        for (name, found) in told {
+        let fronts = self.fronts.iter().map(|(name, found)| (*name, found));
+        for (name, found) in told.into_iter().chain(fronts) {
             if let Ok(path) = found {
                 command.env(name, path);
             }
@@ -283,6 +291,11 @@ fn install_debian_packages() -> Result<()> {
     if chromium().is_none() {
         packages.push("chromium");
     }
+    for (variable, package) in FRONTS {
+        if front(variable, package).is_none() {
+            packages.push(package);
+        }
+    }
     // A network that drops what it is told to.
     if on_path("ip").is_none() {
         packages.push("iproute2");
@@ -331,6 +344,11 @@ fn chromium() -> Option<PathBuf> {
         .or_else(|| ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(on_path))
 }
 
+/// A proxy whose file is in `deploy/`.
+fn front(variable: &str, program: &str) -> Option<PathBuf> {
+    told(variable).or_else(|| on_path_of_root(program))
+}
+
 /// A node that is new enough for other systems' clients.
 fn node_for_peers() -> Option<PathBuf> {
     on_path("node").filter(|node| is_new_enough(node, PEERS_NODE))
@@ -373,6 +391,8 @@ fn succeeds(program: &str, arguments: &[&str]) -> bool {
     quiet.is_ok_and(|status| status.success())
 }
 
+/// The proxies whose files are in `deploy/`: who names each, and its Debian package and program.
+const FRONTS: [(&str, &str); 3] = [("NGINX", "nginx"), ("HAPROXY", "haproxy"), ("CADDY", "caddy")];
 /// Drives the cases of the Autobahn test suite.
 const KOSOKU: &str = "kosoku==0.1.0";
 /// `cargo-deny` ready-built, for it takes minutes to compile; `cargo install cargo-deny --locked` serves as well.

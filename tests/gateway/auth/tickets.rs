@@ -58,7 +58,7 @@ impl Stream {
     }
 
     /// Reads until the gateway has ended it: with its last chunk, the connection stays.
-    async fn to_end(&mut self) {
+    async fn ends(&mut self) {
         while !self.text.ends_with("\r\n0\r\n\r\n") {
             assert!(self.more().await, "the connection was cut: {}", self.text);
         }
@@ -143,7 +143,7 @@ async fn a_used_ticket_does_not_bring_back_a_session_that_has_ended() {
     let mut stream = Stream::open(&gateway, by(&ticket)).await;
     let session = stream.until(welcome).await["session"].as_str().unwrap().to_owned();
     assert!(gateway.handle.disconnect(SessionId::parse(&session).unwrap()));
-    stream.to_end().await;
+    stream.ends().await;
     assert_eq!(refused(&gateway, by(&ticket).header("last-event-id", &stream.id())).await, "ticket_used");
     assert_eq!(refused(&gateway, by(&ticket)).await, "ticket_used");
     assert_eq!(gateway.handle.session_count(), 0);
@@ -212,7 +212,7 @@ async fn a_ticket_ends_and_so_does_the_credential_behind_it() {
     let short = text(&buy(&gateway, Ask::frames("/v1/tickets", body)).await);
     let mut stream = Stream::open(&gateway, by(&short)).await;
     assert!(stream.until(welcome).await["authExpiresInMs"].as_u64().unwrap() <= 1_000);
-    stream.to_end().await; // of its credential
+    stream.ends().await; // with its credential
     let again = by(&short).header("last-event-id", &stream.id());
     assert_eq!(refused(&gateway, again).await, "ticket_expired");
 }
