@@ -287,7 +287,8 @@ impl Handle {
     }
 
     /// Stops politely: opens nothing new, tells every link goodbye and when to come back, and waits until all have
-    /// gone or the deadline is over. Says whether all had.
+    /// gone or the deadline is over. Says whether all had. Whoever [listens](super::Builder::lifecycle) is told then that the
+    /// sessions are over, for two seconds at most.
     pub async fn shutdown(&self, deadline: Duration) -> bool {
         use std::sync::atomic::Ordering;
         self.shared.is_draining.store(true, Ordering::Release);
@@ -308,7 +309,9 @@ impl Handle {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(deadline, gone).await.is_ok()
+        let all_have = tokio::time::timeout(deadline, gone).await.is_ok();
+        self.shared.end_lives().await;
+        all_have
     }
 }
 

@@ -16,7 +16,7 @@ use prometheus_client::{
 use throughline_link::LinkEnd;
 use throughline_wire::{AttemptOutcome, ErrorCode};
 
-use super::Shared;
+use super::{Shared, lives::LifeMetrics};
 use crate::{
     admission::{Class, SlotFault, Verdict},
     session::{Dropped, Ending, Goodbye, OTHER, TRANSPORTS, Tally},
@@ -101,6 +101,8 @@ pub(crate) struct Metrics {
     refusals: Family<CodeLabel, Counter>,
     events_published: Counter,
     publish_seconds: Histogram,
+    /// What became of what is told of sessions.
+    pub(crate) lives: LifeMetrics,
     #[cfg(feature = "tls")]
     pub(crate) certificates: super::certificates::CertificateMetrics,
 }
@@ -132,6 +134,7 @@ impl Metrics {
             refusals: Family::default(),
             events_published: Counter::default(),
             publish_seconds: Histogram::new(exponential_buckets(0.000_01, 4.0, 10)),
+            lives: LifeMetrics::new(),
             #[cfg(feature = "tls")]
             certificates: Default::default(),
         };
@@ -240,6 +243,7 @@ impl Metrics {
             Unit::Seconds,
             self.publish_seconds.clone(),
         );
+        self.lives.register(r);
         #[cfg(feature = "tls")]
         self.certificates.register(r);
         self

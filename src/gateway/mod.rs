@@ -17,6 +17,7 @@ mod config;
 mod grants;
 mod handle;
 mod hub;
+mod lives;
 mod metrics;
 pub(crate) mod peer;
 mod registry;
@@ -60,7 +61,7 @@ use tower::Service;
 #[cfg(feature = "webtransport")]
 pub use webtransport::bind_udp;
 
-use self::{hub::Hub, metrics::Metrics, peer::GatewayGate, registry::Registry, timers::Timers};
+use self::{hub::Hub, lives::Lives, metrics::Metrics, peer::GatewayGate, registry::Registry, timers::Timers};
 #[cfg(feature = "webhook")]
 use crate::upstream::webhook::Webhook;
 use crate::{
@@ -68,8 +69,8 @@ use crate::{
     broker::{Broker, Memory, MemoryConfig, Recent},
     channel::{NewEvent, NewVolatile},
     http::{Body, Busy, Router},
-    session::{Dropped, Goodbye, SendResult, SessionConfig, TokenKeys},
-    upstream::{Handler, Intent, Publish},
+    session::{Dropped, Ending, Goodbye, SendResult, SessionConfig, TokenKeys},
+    upstream::{Handler, Intent, Lifecycle, Publish, SessionEvent},
 };
 
 /// What all parts of one gateway share.
@@ -86,6 +87,8 @@ pub(crate) struct Shared {
     pub(crate) admission: Mutex<Admission>,
     pub(crate) timers: Timers,
     pub(crate) metrics: Metrics,
+    /// What is told of sessions, where somebody listens.
+    pub(crate) lives: Option<Arc<Lives>>,
     /// What was sent under which application key, by user.
     pub(crate) recent_sends: Recent<(Box<str>, Box<str>), SendResult>,
     /// What was published under which idempotency key.
@@ -140,6 +143,17 @@ impl Shared {
         let Ok(channel) = ChannelName::parse("$health") else { return false };
         let probe = self.broker.publish(&channel, NewEvent::default());
         matches!(tokio::time::timeout(HEALTH, probe).await, Ok(Ok(_)))
+    }
+
+    /// Tells whoever listens that all sessions are over, since they go with this process.
+    async fn end_lives(&self) {
+        let Some(lives) = &self.lives else { return };
+        for cell in self.registry.all() {
+            cell.change(|session| session.end(Ending::Stopped));
+        }
+        if tokio::time::timeout(LAST_WORDS, lives.settle()).await.is_err() {
+            tracing::warn!("the gateway stops before the application was told of all sessions");
+        }
     }
 
     /// Sizes the reconnect window: near zero for few sessions, sessions over rate for many.
@@ -202,6 +216,7 @@ pub struct Builder {
     memory: MemoryConfig,
     broker: Option<Arc<dyn Broker>>,
     handler: Option<Handler>,
+    lifecycle: Option<Lifecycle>,
     authenticate: Option<Arc<dyn Authenticate>>,
     authorize: Option<Arc<dyn Authorize>>,
     #[cfg(feature = "webhook")]
@@ -256,6 +271,20 @@ impl Builder {
         self
     }
 
+    /// Tells this service of the life of sessions: opened, lost, resumed, ended.
+    ///
+    /// What waits to be told is bounded by [`GatewayConfig::session_events`].
+    #[must_use]
+    pub fn lifecycle<S>(mut self, service: S) -> Self
+    where
+        S: Service<SessionEvent, Response = ()> + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        self.lifecycle = Some(Lifecycle::new(service));
+        self
+    }
+
     /// Hands what clients send to a [webhook](crate::upstream::webhook), which stands behind a
     /// [handler](Self::handler) if there is one too.
     #[cfg(feature = "webhook")]
@@ -284,7 +313,9 @@ impl Builder {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn build(self) -> Gateway {
-        let Self { config, session, keys, memory, broker, handler, authenticate, authorize, .. } = self;
+        let Self {
+            config, session, keys, memory, broker, handler, lifecycle, authenticate, authorize, ..
+        } = self;
         let mut session =
             session.unwrap_or_else(|| SessionConfig::new(TokenKeys::from_random(clock::random())));
         if let Some(keys) = keys {
@@ -301,6 +332,10 @@ impl Builder {
         let handler = handler.unwrap_or_else(|| Handler::new(Publish::new(Arc::clone(&broker))));
         let hub = Arc::new(Hub::default());
         broker.report_to(Arc::clone(&hub) as _);
+        let metrics = Metrics::new();
+        session.reports_life = lifecycle.is_some();
+        let lives =
+            lifecycle.map(|lifecycle| Lives::new(lifecycle, config.session_events, metrics.lives.clone()));
         let admission = Admission::new(config.admission_rate, config.admission_burst);
         let shared = Arc::new(Shared {
             config,
@@ -313,7 +348,8 @@ impl Builder {
             registry: Registry::default(),
             admission: Mutex::new(admission),
             timers: Timers::default(),
-            metrics: Metrics::new(),
+            metrics,
+            lives,
             recent_sends: Recent::new(RECENT_MS, RECENT_KEYS),
             recent_publishes: Recent::new(RECENT_MS, RECENT_KEYS),
             is_draining: AtomicBool::new(false),
@@ -322,6 +358,9 @@ impl Builder {
         let stop = CancellationToken::new();
         spawn(&stop, hub.run());
         spawn(&stop, timers::run(Arc::clone(&shared)));
+        for lives in std::iter::repeat_n(&shared.lives, lives::TELLERS).flatten() {
+            spawn(&stop, Arc::clone(lives).tell());
+        }
         spawn(&stop, maintain(Arc::clone(&shared)));
         let router = Router::new(Arc::clone(&shared), adapters(&shared));
         Gateway { handle: Handle::new(shared, stop), router }
@@ -405,6 +444,8 @@ async fn maintain(shared: Arc<Shared>) {
 /// How long the broker may take for a probe.
 const HEALTH: Duration = Duration::from_secs(2);
 const MAINTENANCE: Duration = Duration::from_secs(5);
+/// How long a stop waits for the application to be told of the ends of sessions.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How long an idempotency key is remembered: 5 minutes.
 const RECENT_MS: u64 = 300_000;
 /// How many are.

@@ -111,6 +111,8 @@ pub(super) struct Aside {
     entries: Vec<Entry>,
     tried: Rate,
     pub(super) volatiles: Rate,
+    /// The session that its client had before, until it is told.
+    pub(super) replaces: Option<throughline_wire::SessionId>,
 }
 
 /// An [`Attempt`], in 24 bytes.

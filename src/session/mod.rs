@@ -12,7 +12,7 @@
 //! look at the deadline.
 //!
 //! Read next: `attach` for how links come and go, `commands` for what goes up, `transmit` for what goes
-//! down, `volatile` for what is said and not kept, `presence` for who is here. The rules cited as L1, C2, N3 … are those
+//! down, `volatile` for what is said and not kept, `presence` for who is here, `life` for what the application is told. The rules cited as L1, C2, N3 … are those
 //! of docs/protocol.md.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -23,6 +23,7 @@ mod config;
 mod credentials;
 mod history;
 mod journal;
+mod life;
 mod link;
 mod presence;
 mod subscription;
@@ -41,6 +42,7 @@ use hashbrown::HashSet;
 use history::Aside;
 pub use history::{Attached, Attempt, OTHER, Parting, TRANSPORTS, TransportHistory, Witness};
 use journal::Journal;
+pub use life::Life;
 pub use link::{Goodbye, LinkId, LinkKind, LinkSpec, Via};
 use link::{Link, Migration};
 use presence::Presence;
@@ -77,6 +79,10 @@ pub struct Session {
     pace: u8,
     /// Whether the link that items flowed on last was a poll, and ended by its answer.
     is_between_polls: bool,
+    /// Whether it is lost, as far as was told.
+    is_lost: bool,
+    /// How often its life was told.
+    life_events: u32,
     /// Where the next pull begins, so that a busy channel does not starve the others.
     scan_from: usize,
     journal: Journal,
@@ -161,6 +167,14 @@ pub enum Effect {
     },
     /// The session's client has shown that it knows the session.
     Established,
+    /// The application is to be told of the session's life, in the order of the numbers. Comes only where
+    /// [somebody listens](SessionConfig::reports_life).
+    Life {
+        /// How many there were of this session, this one among them: with the session's id, its stable key.
+        number: u32,
+        /// What happened.
+        life: Life,
+    },
     /// A command was refused, for whoever counts: by its error, an application's own as [`ErrorCode::Other`].
     Refused(ErrorCode),
     /// The client told how its use of a transport went, for whoever counts.
@@ -266,12 +280,14 @@ pub enum Ending {
     Disconnected,
     /// Its numbers are used up (G5).
     Exhausted,
+    /// The gateway stops, and nobody holds it after that.
+    Stopped,
 }
 
 impl Ending {
     /// Every way to end.
     pub const ALL: &[Self] =
-        &[Self::Provisional, Self::Expired, Self::Bye, Self::Disconnected, Self::Exhausted];
+        &[Self::Provisional, Self::Expired, Self::Bye, Self::Disconnected, Self::Exhausted, Self::Stopped];
 
     /// The word for logs and metrics.
     pub const fn as_str(self) -> &'static str {
@@ -281,6 +297,7 @@ impl Ending {
             Self::Bye => "bye",
             Self::Disconnected => "disconnected",
             Self::Exhausted => "exhausted",
+            Self::Stopped => "stopped",
         }
     }
 }
@@ -383,7 +400,7 @@ impl Session {
         let goodbye = match ending {
             Ending::Bye => Goodbye::Ended,
             Ending::Disconnected => Goodbye::Disconnected,
-            Ending::Provisional | Ending::Expired | Ending::Exhausted => Goodbye::Gone,
+            Ending::Provisional | Ending::Expired | Ending::Exhausted | Ending::Stopped => Goodbye::Gone,
         };
         self.dismiss(goodbye);
         self.phase = Phase::Ended;
@@ -394,6 +411,7 @@ impl Session {
         self.journal = Journal::after(self.journal.next() - 1);
         self.commands.ahead = Vec::new();
         self.commands.answered = Vec::new();
+        self.end_life(ending);
         self.effects.push(Effect::Ended(ending));
     }
 
@@ -450,6 +468,7 @@ impl Session {
         if self.is_provisional() {
             self.phase = Phase::Established { detached_ms: now.mono_ms };
             self.effects.push(Effect::Established);
+            self.begin_life();
             self.appear();
         }
     }

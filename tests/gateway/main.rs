@@ -10,6 +10,7 @@ mod client_transports;
 mod commands;
 mod config;
 mod kit;
+mod lifecycle;
 mod metrics;
 mod presence;
 mod strangers;

@@ -66,6 +66,7 @@ pub(super) fn gateway(settings: &Settings, is_loopback: bool) -> anyhow::Result<
         admission_rate: session.admission_rate,
         admission_burst: session.admission_burst,
         origins: OriginPolicy { allowed: clients.origins.clone(), is_loopback },
+        ..GatewayConfig::default()
     };
     let sessions = SessionConfig {
         resume_window_ms: session.resume_window_ms,

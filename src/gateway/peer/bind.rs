@@ -252,7 +252,10 @@ impl GatewayPeer {
             listener: Arc::clone(&wake) as _,
             reason,
         };
-        let (session, link) = Session::open(clock::now(), opening, hello, spec)?;
+        let (mut session, link) = Session::open(clock::now(), opening, hello, spec)?;
+        if let Some(before) = resumed {
+            session.replace(before);
+        }
         let cell = Cell::new(session, wake, Arc::clone(&self.shared));
         cell.adopt(identity);
         self.shared.registry.add(Arc::clone(&cell));

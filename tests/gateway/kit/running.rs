@@ -67,6 +67,11 @@ impl Running {
     }
 
     pub(crate) async fn with(plan: Plan) -> Self {
+        Self::built(plan, |builder| builder).await
+    }
+
+    /// The same, with something of the test's own.
+    pub(crate) async fn built(plan: Plan, build: impl FnOnce(Builder) -> Builder) -> Self {
         super::panics::watch();
         let clients = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let admin = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -79,7 +84,7 @@ impl Running {
         if let Some(door) = plan.door {
             builder = builder.authenticate(door);
         }
-        let gateway = builder.build();
+        let gateway = build(builder).build();
         let handle = gateway.handle();
         let stop = CancellationToken::new();
         let admin_service = Admin::new(handle.clone(), plan.admin);

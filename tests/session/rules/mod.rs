@@ -13,6 +13,7 @@ mod decided;
 mod gaps;
 mod history;
 mod late;
+mod life;
 mod links;
 mod migrate;
 mod nodes;

@@ -22,7 +22,7 @@ use std::{
 
 pub(crate) use arrival::*;
 use bytes::BytesMut;
-use lines::{describe, epoch, name, place};
+use lines::{describe, describe_life, epoch, name, place};
 use throughline::{
     channel::{Channel, Listener, NewEvent, NewVolatile, Retention},
     session::{
@@ -59,6 +59,8 @@ pub(crate) struct World {
     pub(crate) authorised: Vec<String>,
     /// How often a session was said to be established.
     pub(crate) established: usize,
+    /// What was told of the session's life, as `1 opened`.
+    pub(crate) lived: Vec<String>,
     /// Whether the user may send anywhere; `None` leaves the question open.
     pub(crate) may_send: Option<bool>,
     /// The channels that this question was asked about and left open.
@@ -125,6 +127,7 @@ impl World {
             sent: Vec::new(),
             authorised: Vec::new(),
             established: 0,
+            lived: Vec::new(),
             may_send: Some(true),
             asked: Vec::new(),
             spoken: Vec::new(),
@@ -392,6 +395,11 @@ impl World {
         is_asked
     }
 
+    /// The session's client had another one before, which is not held any more.
+    pub(crate) fn replace(&mut self, before: SessionId) {
+        self.session.replace(before);
+    }
+
     /// The server takes a channel away.
     pub(crate) fn revoke(&mut self, channel: &str) {
         self.session.revoke(&name(channel));
@@ -528,6 +536,7 @@ impl World {
                     Effect::Tried { transport, outcome } => self.told.push((transport, outcome)),
                     Effect::Dropped(dropped) => self.dropped.push(dropped),
                     Effect::Established => self.established += 1,
+                    Effect::Life { number, life } => self.lived.push(describe_life(number, life)),
                     Effect::Ended(ending) => {
                         assert_eq!(self.ended.replace(ending), None, "a session ends once");
                     }
