@@ -249,6 +249,12 @@ impl Metrics {
         self
     }
 
+    /// Shows what the webhook counts, with what is counted here.
+    #[cfg(feature = "webhook")]
+    pub(crate) fn show_webhook(&mut self, webhook: &crate::upstream::webhook::WebhookMetrics) {
+        webhook.register(&mut self.registry);
+    }
+
     /// A session was opened.
     pub(crate) fn count_opening(&self) {
         self.sessions_opened.inc();

@@ -63,7 +63,7 @@ pub use webtransport::bind_udp;
 
 use self::{hub::Hub, lives::Lives, metrics::Metrics, peer::GatewayGate, registry::Registry, timers::Timers};
 #[cfg(feature = "webhook")]
-use crate::upstream::webhook::Webhook;
+use crate::upstream::webhook::{Event as WebhookEvent, Webhook, WebhookMetrics};
 use crate::{
     admission::Admission,
     broker::{Broker, Memory, MemoryConfig, Recent},
@@ -285,8 +285,10 @@ impl Builder {
         self
     }
 
-    /// Hands what clients send to a [webhook](crate::upstream::webhook), which stands behind a
-    /// [handler](Self::handler) if there is one too.
+    /// Asks and tells an application by a [webhook](crate::upstream::webhook) what its configuration names: who clients
+    /// are, what becomes of what they send, and the life of sessions. Where there is an
+    /// [`authenticate`](Self::authenticate), a [`handler`](Self::handler) or a [`lifecycle`](Self::lifecycle) too, that one
+    /// counts.
     #[cfg(feature = "webhook")]
     #[must_use]
     pub fn webhook(mut self, webhook: Webhook) -> Self {
@@ -327,12 +329,25 @@ impl Builder {
         }
         let broker = broker.unwrap_or_else(|| Arc::new(Memory::new(memory, clock::now, clock::random_u64)));
         #[cfg(feature = "webhook")]
-        let handler = handler
-            .or_else(|| self.webhook.map(|webhook| Handler::new(webhook.intents(Arc::clone(&broker)))));
+        let (webhook, mut handler, mut lifecycle, mut authenticate) =
+            (self.webhook, handler, lifecycle, authenticate);
+        #[cfg(feature = "webhook")]
+        if let Some(webhook) = &webhook {
+            let told = |event| webhook.is_told(event).then(|| webhook.clone());
+            let door = told(WebhookEvent::Open).map(|webhook| Arc::new(webhook) as Arc<dyn Authenticate>);
+            authenticate = authenticate.or(door);
+            let intents = told(WebhookEvent::Intent).map(|webhook| webhook.intents(Arc::clone(&broker)));
+            handler = handler.or_else(|| intents.map(Handler::new));
+            lifecycle = lifecycle
+                .or_else(|| told(WebhookEvent::Session).map(|webhook| Lifecycle::new(webhook.sessions())));
+        }
         let handler = handler.unwrap_or_else(|| Handler::new(Publish::new(Arc::clone(&broker))));
         let hub = Arc::new(Hub::default());
         broker.report_to(Arc::clone(&hub) as _);
-        let metrics = Metrics::new();
+        #[cfg_attr(not(feature = "webhook"), expect(unused_mut, reason = "nothing is added to them"))]
+        let mut metrics = Metrics::new();
+        #[cfg(feature = "webhook")]
+        metrics.show_webhook(&webhook.map_or_else(WebhookMetrics::new, |webhook| webhook.metrics().clone()));
         session.reports_life = lifecycle.is_some();
         let lives =
             lifecycle.map(|lifecycle| Lives::new(lifecycle, config.session_events, metrics.lives.clone()));

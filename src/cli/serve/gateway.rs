@@ -65,8 +65,8 @@ pub(super) fn gateway(settings: &Settings, is_loopback: bool) -> anyhow::Result<
         sessions: limits.sessions as usize,
         admission_rate: session.admission_rate,
         admission_burst: session.admission_burst,
+        session_events: settings.webhook.session_events as usize,
         origins: OriginPolicy { allowed: clients.origins.clone(), is_loopback },
-        ..GatewayConfig::default()
     };
     let sessions = SessionConfig {
         resume_window_ms: session.resume_window_ms,
@@ -107,12 +107,7 @@ pub(super) fn gateway(settings: &Settings, is_loopback: bool) -> anyhow::Result<
         builder = builder.authenticate(tokens);
     }
     if let Some(webhook) = settings.webhook().map_err(anyhow::Error::msg)? {
-        if settings.webhook_is_told("open") {
-            builder = builder.authenticate(webhook.clone());
-        }
-        if settings.webhook_is_told("intent") {
-            builder = builder.webhook(webhook);
-        }
+        builder = builder.webhook(webhook);
     }
     Ok(builder.build())
 }
