@@ -232,7 +232,10 @@ impl Cell {
             history: request.from != SubscribeFrom::Now,
             grants: &grants,
         };
-        if let Err(error) = self.shared.authorize.subscribe(&query).await {
+        // What the application gave is not for the client to be allowed.
+        let is_given =
+            request.command.is_none() && self.look(|session| session.is_assigned(&request.channel));
+        if !is_given && let Err(error) = self.shared.authorize.subscribe(&query).await {
             return self.change(|session| session.refuse_subscription(&request, error));
         }
         match self.shared.broker.open(&request.channel).await {

@@ -83,6 +83,7 @@ impl Session {
         if let Some(positions) = hello.resume.as_ref().and_then(|resume| resume.positions.as_ref()) {
             session.take_up(positions);
         }
+        session.ask_for_user_channel(hello.resume.as_ref().and_then(|resume| resume.positions.as_ref()));
         let standing = if attach.is_some() { Standing::Active } else { Standing::Probe };
         let id = session.add_link(now, hello, spec, standing, WelcomeKind::Opened(opening.reason));
         // C7: what follows a resume that failed, in this message or in later ones, still means the old session.
@@ -291,6 +292,7 @@ impl Session {
         self.commands.subscribing = 0;
         self.commands.asked_since = self.incarnation;
         self.take_up(positions);
+        self.take_up_assigned(positions);
     }
 
     /// L13: a client that cannot state positions is told of each channel up to where it can go on.
@@ -358,6 +360,7 @@ impl Session {
         for channel in positions.keys().skip(most) {
             self.pending.push_back(super::commands::taken_away(channel));
             self.leave_presence(channel);
+            self.unassign(channel);
         }
     }
 
@@ -372,7 +375,7 @@ impl Session {
         }
     }
 
-    fn ask(&mut self, channel: ChannelName, from: SubscribeFrom) {
+    pub(super) fn ask(&mut self, channel: ChannelName, from: SubscribeFrom) {
         self.commands.subscribing += 1;
         let (command, token, incarnation) = (None, None, self.incarnation);
         let presence = self.takes_part(&channel);

@@ -64,6 +64,9 @@ pub struct SessionConfig {
     pub presence_bytes: u64,
     /// What they cost now; kept by the channels.
     pub presence_unacknowledged: Arc<Ledger>,
+    /// Whether each session of a user is given [the user's own channel](super::user_channel), so that the application can
+    /// publish to users. Costs each of their sessions a subscription. Default: `false`.
+    pub user_channel: bool,
     /// How many links a session may have at once: one that works, and probes. Default: 4.
     pub links: usize,
     /// How long links stay after the end of their client's credential, in milliseconds: time for a new one that is on its
@@ -100,6 +103,7 @@ impl SessionConfig {
             presence_members: 1_000,
             presence_bytes: 32 << 20,
             presence_unacknowledged: Arc::default(),
+            user_channel: false,
             links: 4,
             auth_leeway_ms: 30_000,
             transports: Offers::default(),

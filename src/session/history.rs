@@ -7,7 +7,7 @@
 //! It is small, and there only once there is something to tell. No text of a client is kept: transports and outcomes
 //! are words of a table, and what is not in it is `other`.
 
-use throughline_wire::{AttemptOutcome, Codec, frame::Tried};
+use throughline_wire::{AttemptOutcome, ChannelName, Codec, SessionId, frame::Tried};
 
 use super::{Dropped, Effect, Goodbye, Link, Now, Session};
 
@@ -112,7 +112,9 @@ pub(super) struct Aside {
     tried: Rate,
     pub(super) volatiles: Rate,
     /// The session that its client had before, until it is told.
-    pub(super) replaces: Option<throughline_wire::SessionId>,
+    pub(super) replaces: Option<SessionId>,
+    /// The channels that the server gave it.
+    pub(super) assigned: Vec<ChannelName>,
 }
 
 /// An [`Attempt`], in 24 bytes.

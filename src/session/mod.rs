@@ -17,6 +17,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod assigned;
 mod attach;
 mod commands;
 mod config;
@@ -35,6 +36,7 @@ mod volatile;
 
 use std::{collections::VecDeque, sync::Arc};
 
+pub use assigned::user_channel;
 pub use attach::Opening;
 pub use config::{Crowded, Now, Offers, SessionConfig, Window};
 use credentials::Credentials;
@@ -413,6 +415,15 @@ impl Session {
         self.commands.answered = Vec::new();
         self.end_life(ending);
         self.effects.push(Effect::Ended(ending));
+    }
+
+    /// Ends the session by the application's word. Its client is told to stay away, or, where it `may_return`, to open
+    /// another session.
+    pub fn disconnect(&mut self, may_return: bool) {
+        if may_return {
+            self.dismiss(Goodbye::Gone);
+        }
+        self.end(Ending::Disconnected);
     }
 
     /// Ends every link, and tells each why. The session lives on.

@@ -7,6 +7,7 @@
 
 mod bench;
 
+mod assigned;
 mod commands;
 mod credentials;
 mod decided;

@@ -31,7 +31,7 @@ use throughline::{
     },
 };
 use throughline_wire::{
-    AttemptOutcome, Codec, DecodeLimits, ErrorCode, Payload, SessionId, UpFrame,
+    AttemptOutcome, Codec, DecodeLimits, ErrorCode, Payload, SessionId, SubscribeFrom, UpFrame,
     frame::{Hello, Resume, TransportOffer},
     item::Accepted,
 };
@@ -400,10 +400,24 @@ impl World {
         self.session.replace(before);
     }
 
-    /// The server takes a channel away.
-    pub(crate) fn revoke(&mut self, channel: &str) {
-        self.session.revoke(&name(channel));
+    /// The server gives a channel, from now on; says whether it was not held.
+    pub(crate) fn assign(&mut self, channel: &str) -> Result<bool, ErrorCode> {
+        let channel = self.channel(channel);
+        let is_new = self.session.assign(&channel, SubscribeFrom::Now);
         self.settle();
+        is_new
+    }
+
+    /// Whether the server gave it.
+    pub(crate) fn is_assigned(&self, channel: &str) -> bool {
+        self.session.is_assigned(&name(channel))
+    }
+
+    /// The server takes a channel away; says whether it was held.
+    pub(crate) fn revoke(&mut self, channel: &str) -> bool {
+        let was_held = self.session.revoke(&name(channel));
+        self.settle();
+        was_held
     }
 
     /// Time passes, and whatever falls due happens when it does.
@@ -580,7 +594,7 @@ fn open_session(
 ) -> (Session, LinkId) {
     let opening = Opening {
         id: SessionId::from_random([number; 16]),
-        user: None,
+        user: arrival.user.map(Into::into),
         info: arrival.info.clone(),
         credentials_end_at_ms: None,
         config: Arc::clone(config),
