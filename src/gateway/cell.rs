@@ -177,7 +177,7 @@ impl Cell {
     }
 
     fn ended(&self, ending: Ending) {
-        self.shared.registry.remove(self.id);
+        self.shared.registry.remove(self.id, self.user().as_deref());
         self.shared.metrics.count_ending(ending);
         tracing::debug!(session = %self.id, reason = ending.as_str(), "session ended");
     }

@@ -21,6 +21,7 @@ mod lives;
 mod metrics;
 pub(crate) mod peer;
 mod registry;
+mod sessions;
 mod signal;
 mod timers;
 #[cfg(feature = "webhook")]
@@ -60,6 +61,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
 #[cfg(feature = "webtransport")]
 pub use webtransport::bind_udp;
+
+pub use sessions::{ChannelInfo, OfSessions, SessionFilter, SessionState};
 
 use self::{hub::Hub, lives::Lives, metrics::Metrics, peer::GatewayGate, registry::Registry, timers::Timers};
 #[cfg(feature = "webhook")]

@@ -2,6 +2,7 @@
 
 mod admin;
 mod admission;
+mod assigned;
 mod attacks;
 mod auth;
 mod bad_input;

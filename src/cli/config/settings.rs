@@ -189,6 +189,9 @@ settings! {
         /// application; no longer than the resume window, whatever this says. Shorter tells sooner that somebody is gone,
         /// longer hides reconnects and reloads.
         presence_grace_ms: u64 = 30_000, "milliseconds";
+        /// Whether each session of a user is given the user's own channel, `$user:ID`, so that the application can publish to
+        /// users. Costs each of their sessions a subscription.
+        user_channel: bool = false, "true or false";
         /// The bound of a lost client's second attempt, doubled with each further one.
         backoff_base_ms: u64 = 1_000, "milliseconds";
         /// The bound of all later attempts.

@@ -86,6 +86,7 @@ pub(super) fn gateway(settings: &Settings, is_loopback: bool) -> anyhow::Result<
         presence_members: limits.presence_members as usize,
         presence_bytes: limits.presence_bytes,
         links: limits.links as usize,
+        user_channel: session.user_channel,
         auth_leeway_ms: auth.leeway_ms,
         ..SessionConfig::new(keys)
     };

@@ -243,6 +243,7 @@ impl GatewayPeer {
         };
         self.admit(class, holder, hello, spec.kind == LinkKind::PlainStream)?;
         let wake = Arc::new(Wake::default());
+        let user = identity.user.clone();
         let opening = Opening {
             id: SessionId::from_random(clock::random()),
             user: identity.user.take(),
@@ -258,7 +259,7 @@ impl GatewayPeer {
         }
         let cell = Cell::new(session, wake, Arc::clone(&self.shared));
         cell.adopt(identity);
-        self.shared.registry.add(Arc::clone(&cell));
+        self.shared.registry.add(Arc::clone(&cell), user.as_deref());
         self.shared.metrics.count_opening();
         self.shared.size_window();
         cell.change(|_| ()); // schedules its deadline and takes up its positions
