@@ -1,6 +1,6 @@
 //! What an application in the same process is told of the life of sessions.
 
-use std::{convert::Infallible, time::Duration};
+use std::{collections::HashMap, convert::Infallible, time::Duration};
 
 use throughline::{
     session::{Ending, Life, SessionConfig},
@@ -122,6 +122,37 @@ async fn whoever_comes_back_to_a_session_that_is_gone_names_it_in_the_next() {
     let opened = told.next().await;
     assert_ne!(opened.session, before);
     assert_eq!(opened.life, Life::Opened { transport: Some("websocket"), replaces: Some(before) });
+}
+
+/// Timers lose sessions while polls find them again, on several threads; what is told of each is in order all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_told_of_a_session_is_in_order_whoever_changes_it() {
+    let mut told = Told::with(grace(0)).await;
+    let gateway = &told.gateway;
+    let polling = (0..8).map(|_| async move {
+        let mut known = Known::open(gateway).await;
+        for _ in 0..40 {
+            assert!(known.look(gateway).await.1);
+        }
+        gateway.handle.disconnect(SessionId::parse(&known.id).unwrap());
+    });
+    futures_util::future::join_all(polling).await;
+    let mut last: HashMap<SessionId, SessionEvent> = HashMap::new();
+    let mut over = 0;
+    while over < 8 {
+        let event = told.next().await;
+        let before = last.insert(event.session, event.clone());
+        let may_follow = match (before.as_ref().map(|before| before.life), event.life) {
+            (None, Life::Opened { .. }) => event.number == 1,
+            (Some(Life::Opened { .. } | Life::Resumed { .. }), Life::Lost) => true,
+            (Some(Life::Lost), Life::Resumed { .. }) => true,
+            (Some(Life::Opened { .. } | Life::Lost | Life::Resumed { .. }), Life::Ended(_)) => true,
+            _ => false,
+        };
+        let rises = before.as_ref().is_none_or(|before| before.number < event.number);
+        assert!(may_follow && rises, "{event:?} after {before:?}");
+        over += usize::from(matches!(event.life, Life::Ended(_)));
+    }
 }
 
 #[tokio::test]
