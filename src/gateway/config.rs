@@ -29,7 +29,7 @@ pub struct GatewayConfig {
     /// How many of them may come at once. 0 is a tenth of the rate, and at least 32. Default: 0.
     pub admission_burst: u64,
     /// How many events of sessions' lives may wait to be told, and as many ends of sessions again; past it they are not
-    /// told, and the next says how many. Each costs some 150 bytes. Default: 65,536.
+    /// told, and the next says how many. Each costs some 200 bytes. Default: 65,536.
     pub session_events: usize,
     /// Which pages may connect.
     pub origins: OriginPolicy,

@@ -102,8 +102,12 @@ impl Lives {
         let most = if matches!(life, Life::Ended(_)) { 2 * self.most } else { self.most };
         if waiting.count >= most {
             drop(waiting);
-            tracing::warn!(%session, number, kind = life.as_str(), "too many session events wait: it is not told");
-            return self.miss(life, 1, DROPPED);
+            // One line for all until another is told: the next will say how many they were.
+            if self.miss(life, 1, DROPPED) == 0 {
+                let kind = life.as_str();
+                tracing::warn!(%session, number, kind, "too many session events wait: they are not told");
+            }
+            return;
         }
         let Waiting { lanes, ready, count } = &mut *waiting;
         *count += 1;
@@ -111,7 +115,7 @@ impl Lives {
         if matches!(lane, hashbrown::hash_map::Entry::Vacant(_)) {
             ready.push_back(session);
         }
-        lane.or_default().push_back(event);
+        lane.or_insert_with(|| VecDeque::with_capacity(1)).push_back(event); // most sessions have one that waits
         drop(waiting);
         self.metrics.waiting.inc();
         self.ready.notify_one();
@@ -183,9 +187,10 @@ impl Lives {
         }
     }
 
-    fn miss(&self, life: Life, events: u64, result: &'static str) {
-        self.missed.fetch_add(events, Ordering::Relaxed);
+    /// Books events as missed; says how many were already.
+    fn miss(&self, life: Life, events: u64, result: &'static str) -> u64 {
         self.metrics.count(life, result);
+        self.missed.fetch_add(events, Ordering::Relaxed)
     }
 }
 
@@ -288,6 +293,12 @@ mod tests {
         lives.enter(event(OTHER, 2, RESUMED));
         lives.release(OTHER);
         assert_eq!(taken(&lives), Some((2, RESUMED, 0)));
+    }
+
+    #[test]
+    fn what_waits_is_small() {
+        let of_a_lane = size_of::<(SessionId, VecDeque<SessionEvent>)>() + size_of::<SessionId>();
+        assert!(size_of::<SessionEvent>() + of_a_lane <= 200, "{}", size_of::<SessionEvent>() + of_a_lane);
     }
 
     #[test]

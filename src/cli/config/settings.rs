@@ -273,7 +273,7 @@ settings! {
         requests: u64 = 128, "requests";
         /// How many may wait for one of those, each with its event in memory. Past it clients are told `overloaded`.
         waiting: u64 = 4_096, "requests";
-        /// How many `session` events may wait to be told, and as many ends of sessions again, some 150 bytes each. Past it they
+        /// How many `session` events may wait to be told, and as many ends of sessions again, some 200 bytes each. Past it they
         /// are not told, and the next says how many.
         session_events: u64 = 65_536, "events";
     }

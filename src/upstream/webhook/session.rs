@@ -57,7 +57,9 @@ impl Sessions {
                 Ok(answer) if answer.status.is_success() => return Ok(()),
                 Ok(answer) => return Err(Refused(answer.status.as_u16())),
                 Err(failure) => {
-                    tracing::warn!(id, %failure, "the webhook gave no answer; it is asked again");
+                    if attempt == post.config.attempts {
+                        tracing::warn!(id, %failure, "the webhook gave no answer; it is told on and on");
+                    }
                     attempt = attempt.saturating_add(1);
                     tokio::time::sleep(backoff(attempt)).await;
                 }
