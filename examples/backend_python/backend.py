@@ -1,7 +1,8 @@
 """A chat's backend behind Throughline's webhook, with the standard library alone.
 
     python3 backend.py --port 8000 --secret-file secret.txt &
-    throughline serve --set webhook.url=http://127.0.0.1:8000/ --set webhook.secret_files=secret.txt
+    throughline serve --set webhook.url=http://127.0.0.1:8000/ --set webhook.secret_files=secret.txt \
+        --set webhook.events=open,intent,session
 
 Left out on purpose: a database. Whoever has one keeps the answers by `idempotency-key` there: an event that was
 answered comes again where its answer was lost.
@@ -11,6 +12,7 @@ import argparse
 import hashlib
 import hmac
 import json
+import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -42,7 +44,20 @@ def may_enter(event):
     return {"user": token} if token else 401
 
 
-HANDLERS = {"open": may_enter, "intent": intent}
+def session(event):
+    """Somebody came or went. Left out: a look at GET /api/v1/sessions where the event says that some were `missed`."""
+    if event["gateway"] != online.get("gateway"):  # it was started anew, and no session outlives it
+        online.update(gateway=event["gateway"], users={})
+    if event["kind"] in ("opened", "resumed"):
+        online["users"][event["session"]] = event.get("user", "somebody")
+    else:
+        online["users"].pop(event["session"], None)
+    print("online", *sorted(set(online["users"].values())), flush=True)
+    return {}
+
+
+online = {}
+HANDLERS = {"open": may_enter, "intent": intent, "session": session}
 
 
 class Backend(BaseHTTPRequestHandler):
@@ -54,7 +69,8 @@ class Backend(BaseHTTPRequestHandler):
             return self.answer(401, {})
         event = json.loads(body)
         print(event["type"], event["id"], flush=True)
-        answer = HANDLERS.get(event["type"], lambda event: {})(event)
+        with self.server.turn:  # the events of one session come in order, those of several at once
+            answer = HANDLERS.get(event["type"], lambda event: {})(event)
         self.answer(*((answer, {}) if isinstance(answer, int) else (200, answer)))
 
     def answer(self, status, answer):
@@ -75,6 +91,7 @@ if __name__ == "__main__":
     arguments.add_argument("--secret-file", required=True)
     arguments = arguments.parse_args()
     server = ThreadingHTTPServer(("127.0.0.1", arguments.port), Backend)
+    server.turn = threading.Lock()
     with open(arguments.secret_file, encoding="utf-8") as file:
         server.secret = file.read().strip().encode()
     print(f"listening on http://127.0.0.1:{server.server_port}/", flush=True)

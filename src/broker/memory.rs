@@ -1,6 +1,10 @@
 //! The memory broker: all logs in this process. Needs nothing, and is the reference.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::BTreeSet,
+    ops::Bound,
+    sync::{Arc, OnceLock},
+};
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
@@ -35,11 +39,18 @@ impl Default for MemoryConfig {
 /// Logs in this process.
 pub struct Memory {
     config: MemoryConfig,
-    channels: Mutex<HashMap<ChannelName, Arc<Channel>>>,
+    channels: Mutex<Channels>,
     usage: Usage,
     tail: OnceLock<Arc<dyn Tail>>,
     clock: fn() -> Now,
     random: fn() -> u64,
+}
+
+/// All channels: by name for those who know it, and in the order of names for those who look around.
+#[derive(Default)]
+struct Channels {
+    by_name: HashMap<ChannelName, Arc<Channel>>,
+    names: BTreeSet<ChannelName>,
 }
 
 impl Memory {
@@ -53,14 +64,15 @@ impl Memory {
 
     fn channel(&self, name: &ChannelName) -> Result<Arc<Channel>, BrokerError> {
         let mut channels = self.channels.lock();
-        if let Some(channel) = channels.get(name) {
+        if let Some(channel) = channels.by_name.get(name) {
             return Ok(Arc::clone(channel));
         }
-        if channels.len() >= self.config.channels {
+        if channels.by_name.len() >= self.config.channels {
             return Err(BrokerError::TooManyChannels);
         }
         let channel = Arc::new(Channel::new(name.clone(), Epoch::from_random((self.random)())));
-        channels.insert(name.clone(), Arc::clone(&channel));
+        channels.by_name.insert(name.clone(), Arc::clone(&channel));
+        channels.names.insert(name.clone());
         self.usage.change_channels(1);
         Ok(channel)
     }
@@ -96,7 +108,7 @@ impl Memory {
     fn trim_largest(&self) {
         let mut by_size: Vec<(usize, Arc<Channel>)> = {
             let channels = self.channels.lock();
-            channels.values().map(|channel| (channel.log().bytes(), Arc::clone(channel))).collect()
+            channels.by_name.values().map(|channel| (channel.log().bytes(), Arc::clone(channel))).collect()
         };
         by_size.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
         let target = self.config.budget_bytes - self.config.budget_bytes / 16;
@@ -130,7 +142,7 @@ impl Broker for Memory {
     }
 
     fn volatile(&self, channel: &ChannelName, volatile: NewVolatile) -> bool {
-        let channel = self.channels.lock().get(channel).map(Arc::clone);
+        let channel = self.channels.lock().by_name.get(channel).map(Arc::clone);
         let Some(channel) = channel.filter(|channel| channel.listeners() > 0) else { return true };
         if self.usage.volatile_bytes() > self.config.budget_bytes / 16 {
             return false;
@@ -144,6 +156,17 @@ impl Broker for Memory {
         true
     }
 
+    fn channels(&self, prefix: &str, after: Option<&ChannelName>, limit: usize) -> Vec<Arc<Channel>> {
+        let from = match after.map(ChannelName::as_str) {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        let channels = self.channels.lock();
+        let named = channels.names.range::<str, _>((from, Bound::Unbounded));
+        let named = named.take_while(|name| name.as_str().starts_with(prefix)).take(limit);
+        named.filter_map(|name| channels.by_name.get(name).map(Arc::clone)).collect()
+    }
+
     fn report_to(&self, tail: Arc<dyn Tail>) {
         if self.tail.set(tail).is_err() {
             tracing::error!("a broker reports to one gateway; the second was ignored");
@@ -151,7 +174,7 @@ impl Broker for Memory {
     }
 
     fn maintain(&self, now: Now) {
-        let held: Vec<Arc<Channel>> = self.channels.lock().values().map(Arc::clone).collect();
+        let held: Vec<Arc<Channel>> = self.channels.lock().by_name.values().map(Arc::clone).collect();
         for channel in held {
             let is_idle = channel.listeners() == 0;
             let (before, after) = channel.trim_volatiles(now.mono_ms);
@@ -183,8 +206,9 @@ impl Memory {
         if Arc::strong_count(channel) == 2
             && channel.log().is_empty()
             && channel.volatiles().is_none()
-            && channels.remove(channel.name()).is_some()
+            && channels.by_name.remove(channel.name()).is_some()
         {
+            channels.names.remove(channel.name());
             self.usage.change_channels(-1);
         }
     }
@@ -274,6 +298,28 @@ mod tests {
         let after = publish(&broker, "a", 1).unwrap();
         assert_eq!(after.offset.get(), 1);
         assert_ne!(after.epoch, before.epoch, "no place is used twice");
+    }
+
+    #[test]
+    fn channels_are_found_by_how_their_names_begin_as_long_as_they_are_there() {
+        let broker = Memory::new(MemoryConfig::default(), clock, draw);
+        for channel in ["room:b", "room:a", "rooms", "news", "room:c"] {
+            open(&broker, channel).unwrap();
+        }
+        let found = |prefix: &str, after: Option<&str>, limit| -> Vec<String> {
+            let channels = broker.channels(prefix, after.map(name).as_ref(), limit);
+            channels.iter().map(|channel| channel.name().to_string()).collect()
+        };
+        assert_eq!(found("room:", None, 9), ["room:a", "room:b", "room:c"]);
+        assert_eq!(found("room:", Some("room:a"), 1), ["room:b"]);
+        assert_eq!(found("room:", Some("a"), 1), ["room:a"], "a place before them all");
+        assert_eq!(found("room:", Some("rooms"), 9), [] as [&str; 0], "and one behind");
+        assert_eq!(found("", None, 9).len(), 5);
+        let held = open(&broker, "news").unwrap();
+        let key = held.listen(Arc::new(Somebody));
+        broker.maintain(at(400_000));
+        assert_eq!(found("", None, 9), ["news"]);
+        held.unlisten(key);
     }
 
     #[test]

@@ -72,6 +72,15 @@ pub trait Broker: Send + Sync + 'static {
         false
     }
 
+    /// Up to `limit` of this node's channels whose names begin with `prefix` and follow `after`, in the order of their names.
+    /// Must not take long over those that it leaves out.
+    ///
+    /// A broker that cannot tell has none to show, which is what this does unless it is written anew.
+    fn channels(&self, prefix: &str, after: Option<&ChannelName>, limit: usize) -> Vec<Arc<Channel>> {
+        let _ = (prefix, after, limit);
+        Vec::new()
+    }
+
     /// Says who wants to know that a channel of this node has more. Called once, before anything else.
     fn report_to(&self, tail: Arc<dyn Tail>);
 

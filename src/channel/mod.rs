@@ -183,6 +183,11 @@ impl Channel {
         self.roster.lock().as_ref().map_or_else(Vec::new, |roster| roster.members())
     }
 
+    /// How many take part in its presence.
+    pub fn member_count(&self) -> usize {
+        self.roster.lock().as_ref().map_or(0, |roster| roster.len())
+    }
+
     /// What to tell a member that was told up to change `from`, or nothing yet; and up to which change it is told then.
     pub(crate) fn news(&self, from: Option<u64>, ledger: &Arc<Ledger>) -> (u64, Vec<Arc<Told>>) {
         match &mut *self.roster.lock() {

@@ -36,7 +36,7 @@ use crate::{
     session::{
         Effect, Ending, Goodbye, LinkId, Parting, SendResult, Session, SubscribeRequest, UnsubscribeRequest,
     },
-    upstream::{Intent, Order},
+    upstream::{Intent, Order, SessionEvent},
 };
 
 /// A session of this gateway.
@@ -137,12 +137,25 @@ impl Cell {
                 usage.change_journals(booked, journal_bytes);
                 self.shared.session.crowded.set(usage.is_crowded());
             }
-            (result, session.take_effects())
+            let effects = session.take_effects();
+            self.enter_lives(&session, &effects);
+            (result, effects)
         };
         for effect in effects {
             self.carry_out(effect);
         }
         result
+    }
+
+    /// Hands on what is told of the session's life; under its lock, so that it comes in order.
+    fn enter_lives(&self, session: &Session, effects: &[Effect]) {
+        let Some(lives) = &self.shared.lives else { return };
+        for effect in effects {
+            if let Effect::Life { number, life } = *effect {
+                let (user, time) = (session.user().map(Into::into), clock::now().wall_ms);
+                lives.enter(SessionEvent { session: self.id, user, number, time, life, missed: 0 });
+            }
+        }
     }
 
     /// Adds a link's signal, once the session knows the link.
@@ -177,6 +190,7 @@ impl Cell {
             Effect::Announce(channel) => self.shared.hub.announce(&channel),
             Effect::Permit(channel) => start(Arc::clone(self).permit(channel)),
             Effect::Authenticate { token } => self.check_credentials(token),
+            Effect::Life { .. } => {} // on its way already
             Effect::Established => self.shared.metrics.count_established(),
             Effect::Refused(code) => self.shared.metrics.count_refusal(code),
             Effect::Tried { transport, outcome } => self.shared.metrics.count_attempt(transport, outcome),
@@ -186,7 +200,7 @@ impl Cell {
     }
 
     fn ended(&self, ending: Ending) {
-        self.shared.registry.remove(self.id);
+        self.shared.registry.remove(self.id, self.user().as_deref());
         self.shared.metrics.count_ending(ending);
         tracing::debug!(session = %self.id, reason = ending.as_str(), "session ended");
     }
@@ -241,7 +255,10 @@ impl Cell {
             history: request.from != SubscribeFrom::Now,
             grants: &grants,
         };
-        if let Err(error) = self.shared.authorize.subscribe(&query).await {
+        // What the application gave is not for the client to be allowed.
+        let is_given =
+            request.command.is_none() && self.look(|session| session.is_assigned(&request.channel));
+        if !is_given && let Err(error) = self.shared.authorize.subscribe(&query).await {
             return self.change(|session| session.refuse_subscription(&request, error));
         }
         match self.shared.broker.open(&request.channel).await {

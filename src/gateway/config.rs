@@ -32,6 +32,9 @@ pub struct GatewayConfig {
     pub admission_rate: u64,
     /// How many of them may come at once. 0 is a tenth of the rate, and at least 32. Default: 0.
     pub admission_burst: u64,
+    /// How many events of sessions' lives may wait to be told, and as many ends of sessions again; past it they are not
+    /// told, and the next says how many. Each costs some 200 bytes. Default: 65,536.
+    pub session_events: usize,
     /// Which pages may connect.
     pub origins: OriginPolicy,
     /// Which proxies are believed when they say whose a request is. Default: none.
@@ -57,6 +60,7 @@ impl Default for GatewayConfig {
             sessions: 1_000_000,
             admission_rate: 2_500,
             admission_burst: 0,
+            session_events: 65_536,
             origins: OriginPolicy::default(),
             proxies: TrustedProxies::default(),
             limits: LimitConfig::default(),

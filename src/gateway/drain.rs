@@ -210,6 +210,7 @@ async fn run(shared: Arc<Shared>) {
         // Whoever reads takes its goodbye yet.
         let _ = tokio::time::timeout(LAST_WORDS, gone(&shared)).await;
     }
+    shared.end_lives().await;
     let is_empty = ended.is_ok();
     drain.is_empty.store(is_empty, Ordering::Release);
     tracing::info!(

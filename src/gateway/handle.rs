@@ -12,11 +12,12 @@ use super::{
     Identity, Shared, Ticket, TicketError, clock,
     drain::{DrainOrder, DrainProgress},
     limits::Door,
+    sessions::{SessionFilter, SessionState},
 };
 use crate::{
     broker::Recall,
     channel::{NewEvent, NewVolatile},
-    session::{Ending, Session, TransportHistory},
+    session::{Session, TransportHistory},
 };
 
 /// What an application does with its gateway. Cheap to clone.
@@ -93,6 +94,8 @@ pub struct SessionInfo {
     pub user: Option<Box<str>>,
     /// The transport that items flow on; `None` while it is detached.
     pub transport: Option<&'static str>,
+    /// Where it is in its life.
+    pub state: SessionState,
     /// Whose item numbers these are.
     pub incarnation: u64,
     /// How many items are unacknowledged.
@@ -237,9 +240,7 @@ impl Handle {
 
     /// Up to `limit` sessions whose ids follow `after`.
     pub fn sessions(&self, after: Option<SessionId>, limit: usize) -> Page {
-        let cells = self.shared.registry.page(after, limit + 1);
-        let next = (cells.len() > limit && limit > 0).then(|| cells[limit - 1].id());
-        Page { sessions: cells.iter().take(limit).map(|cell| cell.look(info)).collect(), next }
+        self.sessions_where(&SessionFilter::default(), after, limit)
     }
 
     /// One session.
@@ -260,9 +261,7 @@ impl Handle {
 
     /// Ends a session and tells its client not to come back. Says whether there was one.
     pub fn disconnect(&self, id: SessionId) -> bool {
-        let Some(cell) = self.shared.registry.find(id) else { return false };
-        cell.change(|session| session.end(Ending::Disconnected));
-        true
+        self.disconnect_with(id, false)
     }
 
     /// Asks the client of a session to move to one of these transports, named in order of preference, after `delay` and
@@ -377,7 +376,8 @@ impl Handle {
         }
     }
 
-    /// [Drains](Self::drain), and waits for the end. Says whether all had left.
+    /// [Drains](Self::drain), and waits for the end. Says whether all had left. Whoever [listens](super::Builder::lifecycle)
+    /// was told by then that the sessions are over, which takes two seconds more at most.
     pub async fn shutdown(&self, deadline: Duration) -> bool {
         self.drain(Some(deadline));
         self.drained().await
@@ -392,11 +392,12 @@ fn is_takable<const N: usize>(names: [&Option<Box<str>>; N], sender: Option<&Sen
         && user.is_none_or(|user| user.len() <= bounds::USER_BYTES)
 }
 
-fn info(session: &Session) -> SessionInfo {
+pub(super) fn info(session: &Session) -> SessionInfo {
     SessionInfo {
         id: session.id(),
         user: session.user().map(Into::into),
         transport: session.active().map(|(_, spec)| spec.transport),
+        state: SessionState::of(session),
         incarnation: session.incarnation(),
         unacknowledged: session.unacknowledged(),
         received: session.received(),

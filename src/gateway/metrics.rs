@@ -16,7 +16,7 @@ use prometheus_client::{
 use throughline_link::LinkEnd;
 use throughline_wire::{AttemptOutcome, ErrorCode};
 
-use super::{Shared, limits::LimitMetrics};
+use super::{Shared, limits::LimitMetrics, lives::LifeMetrics};
 use crate::{
     admission::{Class, SlotFault, Verdict},
     limits::Limit,
@@ -113,6 +113,8 @@ pub(crate) struct Metrics {
     events_published: Counter,
     publish_seconds: Histogram,
     pub(crate) limits: LimitMetrics,
+    /// What became of what is told of sessions.
+    pub(crate) lives: LifeMetrics,
     #[cfg(feature = "tls")]
     pub(crate) certificates: super::certificates::CertificateMetrics,
     pub(crate) secrets: super::secrets::SecretMetrics,
@@ -152,6 +154,7 @@ impl Metrics {
             events_published: Counter::default(),
             publish_seconds: Histogram::new(exponential_buckets(0.000_01, 4.0, 10)),
             limits: LimitMetrics::default(),
+            lives: LifeMetrics::new(),
             #[cfg(feature = "tls")]
             certificates: Default::default(),
             secrets: Default::default(),
@@ -284,12 +287,19 @@ impl Metrics {
             self.publish_seconds.clone(),
         );
         self.limits.register(r);
+        self.lives.register(r);
         #[cfg(feature = "tls")]
         self.certificates.register(r);
         self.secrets.register(r);
         #[cfg(feature = "jwt")]
         self.key_set.register(r);
         self
+    }
+
+    /// Shows what the webhook counts, with what is counted here.
+    #[cfg(feature = "webhook")]
+    pub(crate) fn show_webhook(&mut self, webhook: &crate::upstream::webhook::WebhookMetrics) {
+        webhook.register(&mut self.registry);
     }
 
     /// A session was opened.

@@ -21,11 +21,13 @@ mod hub;
 #[cfg(feature = "jwt")]
 mod key_set;
 pub(crate) mod limits;
+mod lives;
 mod machine;
 mod metrics;
 pub(crate) mod peer;
 mod registry;
 mod secrets;
+mod sessions;
 mod signal;
 mod tickets;
 mod timers;
@@ -68,10 +70,13 @@ use tower::Service;
 #[cfg(feature = "webtransport")]
 pub use webtransport::bind_udp;
 
+pub use sessions::{ChannelInfo, OfSessions, SessionFilter, SessionState};
+
 use self::{
     drain::Drain,
     hub::Hub,
     limits::{Limits, Machine},
+    lives::Lives,
     metrics::Metrics,
     peer::GatewayGate,
     registry::Registry,
@@ -79,15 +84,15 @@ use self::{
     timers::Timers,
 };
 #[cfg(feature = "webhook")]
-use crate::upstream::webhook::Webhook;
+use crate::upstream::webhook::{Event as WebhookEvent, Webhook, WebhookMetrics};
 use crate::{
     admission::Admission,
     broker::{Broker, Memory, MemoryConfig, Recent},
     channel::{NewEvent, NewVolatile},
     http::{Body, Busy, Router},
     limits::Usage,
-    session::{Dropped, SendResult, SessionConfig, TokenKeys},
-    upstream::{Handler, Intent, Publish},
+    session::{Dropped, Ending, SendResult, SessionConfig, TokenKeys},
+    upstream::{Handler, Intent, Lifecycle, Publish, SessionEvent},
 };
 
 /// What all parts of one gateway share.
@@ -108,6 +113,8 @@ pub(crate) struct Shared {
     /// Who has how much.
     pub(crate) limits: Arc<Limits>,
     pub(crate) metrics: Metrics,
+    /// What is told of sessions, where somebody listens.
+    pub(crate) lives: Option<Arc<Lives>>,
     /// What was sent under which application key, by user.
     pub(crate) recent_sends: Recent<(Box<str>, Box<str>), SendResult>,
     /// What was published under which idempotency key.
@@ -171,6 +178,17 @@ impl Shared {
         !self.is_draining() && self.is_healthy().await
     }
 
+    /// Tells whoever listens that all sessions are over, since they go with this process.
+    async fn end_lives(&self) {
+        let Some(lives) = &self.lives else { return };
+        for cell in self.registry.all() {
+            cell.change(|session| session.end(Ending::Stopped));
+        }
+        if tokio::time::timeout(LAST_WORDS, lives.settle()).await.is_err() {
+            tracing::warn!("the gateway stops before the application was told of all sessions");
+        }
+    }
+
     /// Sizes the reconnect window: near zero for few sessions, sessions over rate for many.
     fn size_window(&self) {
         let sessions = self.registry.len() as u64;
@@ -231,6 +249,7 @@ pub struct Builder {
     memory: MemoryConfig,
     broker: Option<Arc<dyn Broker>>,
     handler: Option<Handler>,
+    lifecycle: Option<Lifecycle>,
     authenticate: Option<Arc<dyn Authenticate>>,
     authorize: Option<Arc<dyn Authorize>>,
     #[cfg(feature = "webhook")]
@@ -286,8 +305,24 @@ impl Builder {
         self
     }
 
-    /// Hands what clients send to a [webhook](crate::upstream::webhook), which stands behind a
-    /// [handler](Self::handler) if there is one too.
+    /// Tells this service of the life of sessions: opened, lost, resumed, ended.
+    ///
+    /// What waits to be told is bounded by [`GatewayConfig::session_events`].
+    #[must_use]
+    pub fn lifecycle<S>(mut self, service: S) -> Self
+    where
+        S: Service<SessionEvent, Response = ()> + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        self.lifecycle = Some(Lifecycle::new(service));
+        self
+    }
+
+    /// Asks and tells an application by a [webhook](crate::upstream::webhook) what its configuration names: who clients
+    /// are, what becomes of what they send, and the life of sessions. Where there is an
+    /// [`authenticate`](Self::authenticate), a [`handler`](Self::handler) or a [`lifecycle`](Self::lifecycle) too, that one
+    /// counts.
     #[cfg(feature = "webhook")]
     #[must_use]
     pub fn webhook(mut self, webhook: Webhook) -> Self {
@@ -321,8 +356,19 @@ impl Builder {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn build(self) -> Gateway {
-        let Self { config, session, keys, memory, broker, handler, authenticate, authorize, machine, .. } =
-            self;
+        let Self {
+            config,
+            session,
+            keys,
+            memory,
+            broker,
+            handler,
+            lifecycle,
+            authenticate,
+            authorize,
+            machine,
+            ..
+        } = self;
         let mut session =
             session.unwrap_or_else(|| SessionConfig::new(TokenKeys::from_random(clock::random())));
         if let Some(keys) = keys {
@@ -334,13 +380,29 @@ impl Builder {
         }
         let broker = broker.unwrap_or_else(|| Arc::new(Memory::new(memory, clock::now, clock::random_u64)));
         #[cfg(feature = "webhook")]
-        let handler = handler
-            .or_else(|| self.webhook.map(|webhook| Handler::new(webhook.intents(Arc::clone(&broker)))));
+        let (webhook, mut handler, mut lifecycle, mut authenticate) =
+            (self.webhook, handler, lifecycle, authenticate);
+        #[cfg(feature = "webhook")]
+        if let Some(webhook) = &webhook {
+            let told = |event| webhook.is_told(event).then(|| webhook.clone());
+            let door = told(WebhookEvent::Open).map(|webhook| Arc::new(webhook) as Arc<dyn Authenticate>);
+            authenticate = authenticate.or(door);
+            let intents = told(WebhookEvent::Intent).map(|webhook| webhook.intents(Arc::clone(&broker)));
+            handler = handler.or_else(|| intents.map(Handler::new));
+            lifecycle = lifecycle
+                .or_else(|| told(WebhookEvent::Session).map(|webhook| Lifecycle::new(webhook.sessions())));
+        }
         let handler = handler.unwrap_or_else(|| Handler::new(Publish::new(Arc::clone(&broker))));
         let hub = Arc::new(Hub::default());
         broker.report_to(Arc::clone(&hub) as _);
+        #[cfg_attr(not(feature = "webhook"), expect(unused_mut, reason = "nothing is added to them"))]
+        let mut metrics = Metrics::new();
+        #[cfg(feature = "webhook")]
+        metrics.show_webhook(&webhook.map_or_else(WebhookMetrics::new, |webhook| webhook.metrics().clone()));
+        session.reports_life = lifecycle.is_some();
+        let lives =
+            lifecycle.map(|lifecycle| Lives::new(lifecycle, config.session_events, metrics.lives.clone()));
         let admission = Admission::new(config.admission_rate, config.admission_burst);
-        let metrics = Metrics::new();
         let limits = Limits::new(
             config.limits.clone(),
             session.limits.commands_per_second,
@@ -361,6 +423,7 @@ impl Builder {
             timers: Timers::default(),
             limits: Arc::new(limits),
             metrics,
+            lives,
             recent_sends: Recent::new(RECENT_MS, RECENT_KEYS),
             recent_publishes: Recent::new(RECENT_MS, RECENT_KEYS),
             drain: OnceLock::new(),
@@ -370,6 +433,9 @@ impl Builder {
         let stop = CancellationToken::new();
         spawn(&stop, hub.run());
         spawn(&stop, timers::run(Arc::clone(&shared)));
+        for lives in std::iter::repeat_n(&shared.lives, lives::TELLERS).flatten() {
+            spawn(&stop, Arc::clone(lives).tell());
+        }
         spawn(&stop, maintain(Arc::clone(&shared)));
         spawn(&stop, limits::watch(Arc::clone(&shared), machine));
         let router = Router::new(Arc::clone(&shared), adapters(&shared));
@@ -454,6 +520,8 @@ async fn maintain(shared: Arc<Shared>) {
 /// How long the broker may take for a probe.
 const HEALTH: Duration = Duration::from_secs(2);
 const MAINTENANCE: Duration = Duration::from_secs(5);
+/// How long a stop waits for the application to be told of the ends of sessions.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How long an idempotency key is remembered: 5 minutes.
 const RECENT_MS: u64 = 300_000;
 /// How many are.

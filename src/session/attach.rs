@@ -68,6 +68,8 @@ impl Session {
             subscriptions: Vec::new(),
             pace: 0,
             is_between_polls: false,
+            is_lost: false,
+            life_events: 0,
             scan_from: 0,
             journal: Journal::after(0),
             slid: 0,
@@ -81,14 +83,15 @@ impl Session {
         if let Some(positions) = hello.resume.as_ref().and_then(|resume| resume.positions.as_ref()) {
             session.take_up(positions);
         }
-        if spec.kind.is_plain() {
-            session.establish(now); // it can show nothing until it comes back
-        }
+        session.ask_for_user_channel(hello.resume.as_ref().and_then(|resume| resume.positions.as_ref()));
         let standing = if attach.is_some() { Standing::Active } else { Standing::Probe };
         let id = session.add_link(now, hello, spec, standing, WelcomeKind::Opened(opening.reason));
         // C7: what follows a resume that failed, in this message or in later ones, still means the old session.
         if let Some(link) = session.links.last_mut() {
             link.needs_proof = hello.resume.is_some() && !spec.kind.is_plain();
+        }
+        if spec.kind.is_plain() {
+            session.establish(now); // it can show nothing until it comes back
         }
         Ok((session, id))
     }
@@ -176,6 +179,7 @@ impl Session {
         link.due_ms = now.mono_ms + heartbeat_ms;
         link.is_quiet = false;
         self.effects.push(Effect::Wake(id));
+        self.go_on_living();
         self.appear();
         Ok(())
     }
@@ -258,8 +262,9 @@ impl Session {
             let code = ErrorCode::TooManyLinks;
             return Err(Goodbye::Overload { delay_ms: 1_000, spread_ms: 1_000, code });
         }
+        let id = self.add_link(now, hello, spec, Standing::Probe, WelcomeKind::Resumed);
         self.establish(now);
-        Ok(self.add_link(now, hello, spec, Standing::Probe, WelcomeKind::Resumed))
+        Ok(id)
     }
 
     /// L2: an equal number is the same poll, repeated by an intermediary.
@@ -287,6 +292,7 @@ impl Session {
         self.commands.subscribing = 0;
         self.commands.asked_since = self.incarnation;
         self.take_up(positions);
+        self.take_up_assigned(positions);
     }
 
     /// L13: a client that cannot state positions is told of each channel up to where it can go on.
@@ -354,6 +360,7 @@ impl Session {
         for channel in positions.keys().skip(most) {
             self.pending.push_back(super::commands::taken_away(channel));
             self.leave_presence(channel);
+            self.unassign(channel);
         }
     }
 
@@ -368,7 +375,7 @@ impl Session {
         }
     }
 
-    fn ask(&mut self, channel: ChannelName, from: SubscribeFrom) {
+    pub(super) fn ask(&mut self, channel: ChannelName, from: SubscribeFrom) {
         self.commands.subscribing += 1;
         let (command, token, incarnation) = (None, None, self.incarnation);
         let presence = self.takes_part(&channel);
@@ -384,7 +391,6 @@ impl Session {
         spec: LinkSpec,
         repeated: bool,
     ) -> LinkId {
-        self.establish(now);
         // Whoever attaches from another client object, or asks, is told everything.
         let known = hello.instance == self.instance && hello.client.is_none();
         let rebuilt = hello.resume.as_ref().is_none_or(|resume| resume.incarnation != self.incarnation);
@@ -392,6 +398,7 @@ impl Session {
         self.attach = number;
         let welcome = if known { WelcomeKind::Resumed } else { WelcomeKind::ResumedInFull };
         let id = self.add_link(now, hello, spec, Standing::Active, welcome);
+        self.establish(now);
         if let Some(link) = self.links.last_mut()
             && spec.kind == LinkKind::Answer
             && known
@@ -400,6 +407,7 @@ impl Session {
             link.outbox.welcome = None; // a poll that goes on says nothing twice
         }
         self.fence(id, Fence { repeated, rebuilt });
+        self.go_on_living();
         self.appear();
         id
     }

@@ -130,16 +130,27 @@ impl Session {
         if let Err(code) = self.change_presence(request, channel) {
             return self.refuse(request, code.into());
         }
+        // L13: stated before the last rebuild, by a client that has come further since and cannot say how far.
+        let is_stale = command.is_none() && request.incarnation != self.incarnation;
+        self.hold(channel, request.from, command, is_stale);
+    }
+
+    /// Holds a channel that it did not hold.
+    pub(super) fn hold(
+        &mut self,
+        channel: &Arc<Channel>,
+        from: SubscribeFrom,
+        command: Option<u64>,
+        is_stale: bool,
+    ) {
         let mut held = Subscription::new(
             Arc::clone(channel),
             Arc::clone(&self.listener),
             self.config.slow.of(channel.name()),
         );
-        // L13: stated before the last rebuild, by a client that has come further since and cannot say how far.
-        let is_stale = command.is_none() && request.incarnation != self.incarnation;
         let recovered = {
             let log = channel.log();
-            held.cursor = match request.from {
+            held.cursor = match from {
                 SubscribeFrom::Now => log.head(),
                 SubscribeFrom::Last(count) => last(&log, count),
                 SubscribeFrom::Position(_) if is_stale => log.head(),
@@ -148,7 +159,7 @@ impl Session {
             held.gap(&log).is_none() && !is_stale
         };
         let position = held.cursor;
-        let name = request.channel.clone();
+        let name = channel.name().clone();
         if self.subscriptions.is_empty() {
             self.subscriptions.reserve_exact(1); // many sessions hold one channel
         }
@@ -184,6 +195,7 @@ impl Session {
                     self.drop_subscription(held);
                 }
                 self.leave_presence(&request.channel);
+                self.unassign(&request.channel);
                 self.push_item(taken_away(&request.channel));
                 self.explain(&error);
             }
@@ -227,12 +239,13 @@ impl Session {
         self.push_item(Item::Unsubscribed(Unsubscribed { channel, command: Some(command), reason }));
     }
 
-    /// Takes a channel away. Nothing happens where it is not held.
-    pub fn revoke(&mut self, channel: &ChannelName) {
-        if let Some(held) = self.held(channel) {
-            self.drop_subscription(held);
-            self.push_item(taken_away(channel));
-        }
+    /// Takes a channel away; says whether it was held. Nothing happens where it is not.
+    pub fn revoke(&mut self, channel: &ChannelName) -> bool {
+        self.unassign(channel); // a rebuild that asks for it again may be under way
+        let Some(held) = self.held(channel) else { return false };
+        self.drop_subscription(held);
+        self.push_item(taken_away(channel));
+        true
     }
 
     /// The application has answered a `send`.
@@ -434,7 +447,7 @@ impl Session {
         true
     }
 
-    fn has_room_for(&self, channel: &ChannelName) -> bool {
+    pub(super) fn has_room_for(&self, channel: &ChannelName) -> bool {
         (self.subscriptions.len() as u64) < self.config.limits.subscriptions || self.held(channel).is_some()
     }
 
@@ -445,6 +458,7 @@ impl Session {
     fn drop_subscription(&mut self, index: usize) {
         let dropped = self.subscriptions.remove(index);
         self.leave_presence(dropped.channel.name());
+        self.unassign(dropped.channel.name());
         self.subscriptions.shrink_to_fit();
         self.scan_from = 0;
     }

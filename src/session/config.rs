@@ -50,11 +50,15 @@ pub struct SessionConfig {
     /// How many volatiles a second a session may say; what is above that is dropped. Each costs a wake of everybody
     /// who holds its channel. Default: 100.
     pub volatiles_per_second: u32,
-    /// How long a session without a link is still listed in the presence of its channels.
+    /// How long a session without a link is still here: listed in the presence of its channels, and not lost to the
+    /// application.
     ///
     /// Shorter tells sooner that somebody is gone; longer hides reconnects, reloads and tunnels from everybody else. No
     /// longer than `resume_window_ms`, when it is gone anyway. Default: 30 seconds.
     pub presence_grace_ms: u64,
+    /// Whether the [life](super::Life) of sessions is told; set by the gateway where somebody listens. It costs a deadline
+    /// of each session that is without a link. Default: `false`.
+    pub reports_life: bool,
     /// How many sessions may take part in the presence of one channel, 4,096 at most. Each that comes or goes is told to
     /// all the others, each newcomer is told all of them. Default: 1,000.
     pub presence_members: usize,
@@ -63,6 +67,9 @@ pub struct SessionConfig {
     pub presence_bytes: u64,
     /// What they cost now; kept by the channels.
     pub presence_unacknowledged: Arc<Ledger>,
+    /// Whether each session of a user is given [the user's own channel](super::user_channel), so that the application can
+    /// publish to users. Costs each of their sessions a subscription. Default: `false`.
+    pub user_channel: bool,
     /// How many links a session may have at once: one that works, and probes. Default: 4.
     pub links: usize,
     /// How long links stay after the end of their client's credential, in milliseconds: time for a new one that is on its
@@ -96,9 +103,11 @@ impl SessionConfig {
             volatile_bytes: 4_096,
             volatiles_per_second: 100,
             presence_grace_ms: 30_000,
+            reports_life: false,
             presence_members: 1_000,
             presence_bytes: 32 << 20,
             presence_unacknowledged: Arc::default(),
+            user_channel: false,
             links: 4,
             auth_leeway_ms: 30_000,
             transports: Offers::default(),

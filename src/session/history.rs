@@ -7,7 +7,7 @@
 //! It is small, and there only once there is something to tell. No text of a client is kept: transports and outcomes
 //! are words of a table, and what is not in it is `other`.
 
-use throughline_wire::{AttemptOutcome, Codec, frame::Tried};
+use throughline_wire::{AttemptOutcome, ChannelName, Codec, SessionId, frame::Tried};
 
 use super::{Dropped, Effect, Goodbye, Link, Now, Session, leave::Leave};
 
@@ -113,6 +113,10 @@ pub(super) struct Aside {
     pub(super) volatiles: Rate,
     /// What its client is told once nothing of what it said is under way any more.
     pub(super) leave: Option<Leave>,
+    /// The session that its client had before, until it is told.
+    pub(super) replaces: Option<SessionId>,
+    /// The channels that the server gave it.
+    pub(super) assigned: Vec<ChannelName>,
 }
 
 /// An [`Attempt`], in 24 bytes.

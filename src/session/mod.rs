@@ -12,11 +12,13 @@
 //! look at the deadline.
 //!
 //! Read next: `attach` for how links come and go, `commands` for what goes up, `transmit` and `pull` for what
-//! goes down, `slow` for whoever falls behind, `volatile` for what is said and not kept, `presence` for who is here. The rules cited as L1, C2, N3 … are those
+//! goes down, `slow` for whoever falls behind, `volatile` for what is said and not kept, `presence` for who is here,
+//! `life` for what the application is told. The rules cited as L1, C2, N3 … are those
 //! of docs/protocol.md.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod assigned;
 mod attach;
 mod commands;
 mod config;
@@ -24,6 +26,7 @@ mod credentials;
 mod history;
 mod journal;
 mod leave;
+mod life;
 mod link;
 mod presence;
 mod pull;
@@ -37,6 +40,7 @@ mod volatile;
 
 use std::{collections::VecDeque, sync::Arc};
 
+pub use assigned::user_channel;
 pub use attach::Opening;
 pub use config::{Crowded, Now, Offers, SessionConfig, Window};
 use credentials::Credentials;
@@ -45,6 +49,7 @@ use history::Aside;
 pub use history::{Attached, Attempt, OTHER, Parting, TRANSPORTS, TransportHistory, Witness};
 use journal::Journal;
 pub use leave::Leave;
+pub use life::Life;
 pub use link::{Goodbye, LinkId, LinkKind, LinkSpec, Via};
 use link::{Link, Migration};
 use presence::Presence;
@@ -82,6 +87,10 @@ pub struct Session {
     pace: u8,
     /// Whether the link that items flowed on last was a poll, and ended by its answer.
     is_between_polls: bool,
+    /// Whether it is lost, as far as was told.
+    is_lost: bool,
+    /// How often its life was told.
+    life_events: u32,
     /// Where the next pull begins, so that a busy channel does not starve the others.
     scan_from: usize,
     journal: Journal,
@@ -166,6 +175,14 @@ pub enum Effect {
     },
     /// The session's client has shown that it knows the session.
     Established,
+    /// The application is to be told of the session's life, in the order of the numbers. Comes only where
+    /// [somebody listens](SessionConfig::reports_life).
+    Life {
+        /// How many there were of this session, this one among them: with the session's id, its stable key.
+        number: u32,
+        /// What happened.
+        life: Life,
+    },
     /// A command was refused, for whoever counts: by its error, an application's own as [`ErrorCode::Other`].
     Refused(ErrorCode),
     /// The client told how its use of a transport went, for whoever counts.
@@ -271,12 +288,14 @@ pub enum Ending {
     Disconnected,
     /// Its numbers are used up (G5).
     Exhausted,
+    /// The gateway stops, and nobody holds it after that.
+    Stopped,
 }
 
 impl Ending {
     /// Every way to end.
     pub const ALL: &[Self] =
-        &[Self::Provisional, Self::Expired, Self::Bye, Self::Disconnected, Self::Exhausted];
+        &[Self::Provisional, Self::Expired, Self::Bye, Self::Disconnected, Self::Exhausted, Self::Stopped];
 
     /// The word for logs and metrics.
     pub const fn as_str(self) -> &'static str {
@@ -286,6 +305,7 @@ impl Ending {
             Self::Bye => "bye",
             Self::Disconnected => "disconnected",
             Self::Exhausted => "exhausted",
+            Self::Stopped => "stopped",
         }
     }
 }
@@ -417,7 +437,7 @@ impl Session {
         let goodbye = match ending {
             Ending::Bye => Goodbye::Ended,
             Ending::Disconnected => Goodbye::Disconnected,
-            Ending::Provisional | Ending::Expired | Ending::Exhausted => Goodbye::Gone,
+            Ending::Provisional | Ending::Expired | Ending::Exhausted | Ending::Stopped => Goodbye::Gone,
         };
         self.dismiss(goodbye);
         self.phase = Phase::Ended;
@@ -428,7 +448,17 @@ impl Session {
         self.journal = Journal::after(self.journal.next() - 1);
         self.commands.ahead = Vec::new();
         self.commands.answered = Vec::new();
+        self.end_life(ending);
         self.effects.push(Effect::Ended(ending));
+    }
+
+    /// Ends the session by the application's word. Its client is told to stay away, or, where it `may_return`, to open
+    /// another session.
+    pub fn disconnect(&mut self, may_return: bool) {
+        if may_return {
+            self.dismiss(Goodbye::Gone);
+        }
+        self.end(Ending::Disconnected);
     }
 
     /// Ends every link, and tells each why. The session lives on.
@@ -491,6 +521,7 @@ impl Session {
         if self.is_provisional() {
             self.phase = Phase::Established { detached_ms: now.mono_ms };
             self.effects.push(Effect::Established);
+            self.begin_life();
             self.appear();
         }
     }

@@ -178,11 +178,9 @@ impl Session {
         }
     }
 
-    /// When it is away, if no link comes before that.
-    pub(super) fn away_at(&self, detached_ms: u64) -> Option<u64> {
-        let presence = self.presence.as_ref()?;
-        let is_listed = presence.is_here && !presence.places.is_empty();
-        is_listed.then(|| detached_ms + self.config.presence_grace_ms)
+    /// Whether it is listed somewhere.
+    pub(super) fn is_listed(&self) -> bool {
+        self.presence.as_ref().is_some_and(|presence| presence.is_here && !presence.places.is_empty())
     }
 
     /// Under new numbers everybody is told again. It keeps its places meanwhile, so that nobody sees it go and come: those

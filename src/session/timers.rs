@@ -39,7 +39,7 @@ impl Session {
                 if self.active_link().is_none()
                     && self.away_at(detached_ms).is_some_and(|away_at| away_at <= now.mono_ms) =>
             {
-                self.disappear();
+                self.go_away();
             }
             Phase::Ended => return,
             _ => {}

@@ -7,7 +7,10 @@
 //! Intents of one session about one channel are handled in order, one at a time, unless [`Orders`] say otherwise; a slow
 //! one holds up nobody else.
 //! An intent is delivered once for as long as the gateway lives; its stable key is `(session, command)`.
+//!
+//! The life of sessions is told in the same way, to a service of [`SessionEvent`]s.
 
+mod life;
 mod order;
 mod publish;
 #[cfg(feature = "webhook")]
@@ -15,6 +18,7 @@ pub mod webhook;
 
 use std::{error::Error, future::Future, pin::Pin, task};
 
+pub use life::{Lifecycle, SessionEvent};
 pub use order::{Order, OrderError, Orders};
 pub use publish::Publish;
 use throughline_wire::{ErrorCode, ReplyError, Send as Said, SessionId, item::Accepted};

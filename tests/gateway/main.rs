@@ -2,6 +2,7 @@
 
 mod admin;
 mod admission;
+mod assigned;
 mod attacks;
 mod auth;
 mod bad_input;
@@ -13,6 +14,7 @@ mod drain;
 mod flood;
 mod fronts;
 mod kit;
+mod lifecycle;
 mod limits;
 mod metrics;
 mod origins;

@@ -21,7 +21,7 @@ use crate::{
     session::{SlowPolicy, SlowRule, SlowRules},
     upstream::{
         OrderError, Orders,
-        webhook::{Webhook, WebhookConfig, WebhookError},
+        webhook::{Event, Webhook, WebhookConfig, WebhookError},
     },
 };
 
@@ -104,8 +104,9 @@ pub(super) fn check(settings: &Settings, problems: &mut Problems) {
         Ok(None) => {}
     }
     for event in &settings.webhook.events {
-        if !WEBHOOK_EVENTS.contains(&&**event) {
-            problems.add(format!("`webhook.events` are of {}, not {event:?}", WEBHOOK_EVENTS.join(", ")));
+        if Event::parse(event).is_none() {
+            let known: Vec<&str> = Event::ALL.iter().map(|event| event.as_str()).collect();
+            problems.add(format!("`webhook.events` are of {}, not {event:?}", known.join(", ")));
         }
     }
     if settings.webhook_is_told("open") && settings.knows_tokens() {
@@ -266,6 +267,7 @@ fn ranges(settings: &Settings, problems: &mut Problems) {
         ("webhook.lane", settings.webhook.lane, 1, 1_000_000),
         ("webhook.requests", settings.webhook.requests, 1, 65_536),
         ("webhook.waiting", settings.webhook.waiting, 0, 10_000_000),
+        ("webhook.session_events", settings.webhook.session_events, 0, 10_000_000),
         ("runtime.worker_threads", settings.runtime.worker_threads, 0, 1_024),
     ];
     for (key, value, least, most) in ranges {
@@ -375,6 +377,7 @@ impl Settings {
                 .map_err(|_| format!("`webhook.forward_headers`: {name:?} is no header"))
         };
         let config = WebhookConfig {
+            events: webhook.events.iter().filter_map(|event| Event::parse(event)).collect(),
             secrets: self.webhook_secrets(files)?,
             forward_headers: webhook.forward_headers.iter().map(header).collect::<Result<_, _>>()?,
             roots: roots(&webhook.ca_file).map_err(|error| format!("`webhook.ca_file`: {error}"))?,
@@ -407,7 +410,5 @@ pub(super) fn roots(file: &str) -> Result<Vec<CertificateDer<'static>>, String> 
     if roots.is_empty() { Err(format!("{file}: there is no certificate in it")) } else { Ok(roots) }
 }
 
-/// What a webhook may be told.
-const WEBHOOK_EVENTS: &[&str] = &["open", "intent"];
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;

@@ -218,9 +218,13 @@ settings! {
         poll_hold_ms: u64 = 25_000, "milliseconds";
         /// How long a better transport may stand by unproven.
         probe_ms: u64 = 15_000, "milliseconds";
-        /// How long a session without a link is still listed in the presence of its channels; no longer than the resume
-        /// window, whatever this says. Shorter tells sooner that somebody is gone, longer hides reconnects and reloads.
+        /// How long a session without a link is still here: listed in the presence of its channels, and not `lost` to the
+        /// application; no longer than the resume window, whatever this says. Shorter tells sooner that somebody is gone,
+        /// longer hides reconnects and reloads.
         presence_grace_ms: u64 = 30_000, "milliseconds";
+        /// Whether each session of a user is given the user's own channel, `$user:ID`, so that the application can publish to
+        /// users. Costs each of their sessions a subscription.
+        user_channel: bool = false, "true or false";
         /// The bound of a lost client's second attempt, doubled with each further one.
         backoff_base_ms: u64 = 1_000, "milliseconds";
         /// The bound of all later attempts.
@@ -324,8 +328,8 @@ settings! {
     webhook: Webhook in "webhook." {
         /// Where events are posted: `https://app.example.com/throughline`. `http` belongs on a network that is trusted.
         url: String = String::new(), "URL";
-        /// What it is asked: `open` who may enter, `intent` what becomes of what clients send. Without `open` everybody enters
-        /// as nobody; without `intent` what is sent is published.
+        /// What it is asked and told: `open` who may enter, `intent` what becomes of what clients send, `session` what became of
+        /// sessions. Without `open` everybody enters as nobody; without `intent` what is sent is published.
         events: Vec<String> = vec!["open".into(), "intent".into()], "events";
         /// The headers of a client that it is shown when it says who may enter. Cookies are shown only of pages that may
         /// connect.
@@ -350,6 +354,9 @@ settings! {
         requests: u64 = 128, "requests";
         /// How many may wait for one of those, each with its event in memory. Past it clients are told `overloaded`.
         waiting: u64 = 4_096, "requests";
+        /// How many `session` events may wait to be told, and as many ends of sessions again, some 200 bytes each. Past it they
+        /// are not told, and the next says how many.
+        session_events: u64 = 65_536, "events";
     }
     /// What is written to the standard error.
     log: Log in "log." {

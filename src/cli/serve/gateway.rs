@@ -74,6 +74,7 @@ pub(super) fn gateway(
         sessions: limits.sessions as usize,
         admission_rate: session.admission_rate,
         admission_burst: session.admission_burst,
+        session_events: settings.webhook.session_events as usize,
         drain_deadline: ms(settings.drain.deadline_ms),
         drain_return_after: ms(settings.drain.return_ms),
         origins: OriginPolicy {
@@ -105,6 +106,7 @@ pub(super) fn gateway(
         presence_members: limits.presence_members as usize,
         presence_bytes: limits.presence_bytes,
         links: limits.links as usize,
+        user_channel: session.user_channel,
         auth_leeway_ms: auth.leeway_ms,
         ..SessionConfig::new(keys)
     };
@@ -133,12 +135,7 @@ pub(super) fn gateway(
     let shared = settings.contents(SecretName::WebhookSecrets);
     if let Some(webhook) = settings.webhook(&shared).map_err(anyhow::Error::msg)? {
         secrets.keep_webhook_secrets(shared, &webhook);
-        if settings.webhook_is_told("open") {
-            builder = builder.authenticate(webhook.clone());
-        }
-        if settings.webhook_is_told("intent") {
-            builder = builder.webhook(webhook);
-        }
+        builder = builder.webhook(webhook);
     }
     Ok((builder.build(), key_set))
 }

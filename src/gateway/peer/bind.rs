@@ -350,6 +350,7 @@ impl GatewayPeer {
         };
         self.admit(class, holder, hello, spec.kind == LinkKind::PlainStream)?;
         let wake = Arc::new(Wake::default());
+        let user = identity.user.clone();
         let opening = Opening {
             id: place.map_or_else(|| SessionId::from_random(clock::random()), |place| place.session),
             user: identity.user.take(),
@@ -359,10 +360,13 @@ impl GatewayPeer {
             listener: Arc::clone(&wake) as _,
             reason,
         };
-        let (session, link) = Session::open(clock::now(), opening, hello, spec)?;
+        let (mut session, link) = Session::open(clock::now(), opening, hello, spec)?;
+        if let Some(before) = resumed {
+            session.replace(before);
+        }
         let cell = Cell::new(session, wake, holding, Arc::clone(&self.shared));
         cell.adopt(identity);
-        self.shared.registry.add(Arc::clone(&cell));
+        self.shared.registry.add(Arc::clone(&cell), user.as_deref());
         self.shared.metrics.count_opening();
         self.shared.size_window();
         cell.change(|_| ()); // schedules its deadline and takes up its positions

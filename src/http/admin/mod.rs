@@ -11,12 +11,14 @@ mod drain;
 mod guard;
 mod members;
 mod publish;
+mod query;
 mod read;
 mod refusal;
 mod sessions;
 mod tickets;
+mod users;
 
-use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
+use std::{borrow::Cow, convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 pub use guard::AdminKey;
@@ -24,6 +26,7 @@ use guard::Guard;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body as HttpBody;
 use http_body_util::Full;
+use percent_encoding::percent_decode_str;
 use refusal::Refusal;
 pub(super) use refusal::status;
 use serde::Serialize;
@@ -141,6 +144,10 @@ impl Admin {
                 let body = self.json_body(&head.headers, body).await?;
                 self.drain(&body)
             }
+            ["api", "v1", "channels"] => {
+                only(&head, &Method::GET)?;
+                self.channels(head.uri.query())
+            }
             ["api", "v1", "sessions"] => {
                 only(&head, &Method::GET)?;
                 self.sessions(head.uri.query())
@@ -154,6 +161,28 @@ impl Admin {
                 let id = session_id(id)?;
                 let body = self.json_body(&head.headers, body).await?;
                 self.disconnect(id, &body)
+            }
+            ["api", "v1", "sessions", id, "subscribe"] => {
+                only(&head, &Method::POST)?;
+                let id = session_id(id)?;
+                let body = self.json_body(&head.headers, body).await?;
+                self.subscribe(id, &body).await
+            }
+            ["api", "v1", "sessions", id, "unsubscribe"] => {
+                only(&head, &Method::POST)?;
+                let id = session_id(id)?;
+                let body = self.json_body(&head.headers, body).await?;
+                self.unsubscribe(id, &body)
+            }
+            ["api", "v1", "users", user, action @ ("subscribe" | "unsubscribe" | "disconnect")] => {
+                only(&head, &Method::POST)?;
+                let user = unescaped(user)?;
+                let body = self.json_body(&head.headers, body).await?;
+                match action {
+                    "subscribe" => self.subscribe_user(&user, &body).await,
+                    "unsubscribe" => self.unsubscribe_user(&user, &body),
+                    _ => self.disconnect_user(&user, &body),
+                }
             }
             ["api", "v1", "sessions", id, "migrate"] => {
                 only(&head, &Method::POST)?;
@@ -216,6 +245,11 @@ fn only(head: &Parts, method: &Method) -> Result<(), Refusal> {
 
 fn session_id(text: &str) -> Result<SessionId, Refusal> {
     SessionId::parse(text).ok_or_else(|| Refusal::wire(ErrorCode::SessionUnknown))
+}
+
+/// A part of an address, without the escapes that an address needs (RFC 3986, 2.1).
+fn unescaped(text: &str) -> Result<Cow<'_, str>, Refusal> {
+    percent_decode_str(text).decode_utf8().map_err(|_| Refusal::wire(ErrorCode::NotUtf8))
 }
 
 /// An answer in JSON.

@@ -21,6 +21,7 @@ use crate::{
     channel::{NewEvent, NewVolatile},
     gateway::{Publication, PublishError, Published},
     http::Body,
+    session::user_channel,
 };
 
 impl Admin {
@@ -133,25 +134,46 @@ fn event(mut members: Members<'_>, event_bytes: usize) -> Result<Publication, Re
 }
 
 fn channels(members: &mut Members<'_>) -> Result<Vec<ChannelName>, Refusal> {
-    let one = members.take::<Box<str>>("channel")?;
-    let many = members.take::<Vec<Box<str>>>("channels")?;
-    let parse = |name: &str, place: &str| {
-        ChannelName::parse(name).map_err(|code| Refusal::wire(code).at(&members.place(place)))
-    };
-    match (one, many) {
-        (Some(one), None) => Ok(vec![parse(&one, "channel")?]),
-        (None, Some(many)) if many.len() > CHANNELS => {
-            let why = format!("{} are at most {CHANNELS}", members.place("channels"));
-            Err(Refusal::wire(ErrorCode::MessageTooLarge).because(why))
+    let mut named = Vec::new();
+    let kinds: [(&str, &str, Parse); 2] =
+        [("channel", "channels", ChannelName::parse), ("user", "users", user_channel)];
+    for (one, many, parse) in kinds {
+        if let Some(name) = members.take::<Box<str>>(one)? {
+            named.push(parse_all(members, one, &[name], parse)?);
         }
-        (None, Some(many)) if !many.is_empty() => {
-            many.iter().enumerate().map(|(at, name)| parse(name, &format!("channels[{at}]"))).collect()
+        if let Some(names) = members.take::<Vec<Box<str>>>(many)? {
+            named.push(parse_all(members, many, &names, parse)?);
         }
+    }
+    match <[Vec<ChannelName>; 1]>::try_from(named) {
+        Ok([channels]) if !channels.is_empty() => Ok(channels),
         _ => Err(Refusal::malformed(format!(
-            "either {} or `channels`, one at least",
+            "one of {}, `channels`, `user` and `users`, with one name at least",
             members.place("channel")
         ))),
     }
+}
+
+/// What a name stands for.
+type Parse = fn(&str) -> Result<ChannelName, ErrorCode>;
+
+fn parse_all(
+    members: &Members<'_>,
+    member: &str,
+    names: &[Box<str>],
+    parse: Parse,
+) -> Result<Vec<ChannelName>, Refusal> {
+    let place = members.place(member);
+    if names.len() > CHANNELS {
+        let why = format!("{place} are at most {CHANNELS}");
+        return Err(Refusal::wire(ErrorCode::MessageTooLarge).because(why));
+    }
+    let is_list = member.ends_with('s');
+    let parse_one = |(at, name): (usize, &str)| {
+        let place = if is_list { format!("{place}[{at}]") } else { place.clone() };
+        parse(name).map_err(|code| Refusal::wire(code).at(&place))
+    };
+    names.iter().map(|name| &**name).enumerate().map(parse_one).collect()
 }
 
 fn payload(members: &mut Members<'_>) -> Result<Payload, Refusal> {
@@ -209,8 +231,9 @@ impl<'a> From<&'a Published> for Outcome<'a> {
     }
 }
 
-const EVENT_MEMBERS: &[&str] = &["channel", "channels", "name", "key", "meta", "data", "bytes"];
-const VOLATILE_MEMBERS: &[&str] = &["channel", "channels", "name", "data", "bytes"];
+const EVENT_MEMBERS: &[&str] =
+    &["channel", "channels", "user", "users", "name", "key", "meta", "data", "bytes"];
+const VOLATILE_MEMBERS: &[&str] = &["channel", "channels", "user", "users", "name", "data", "bytes"];
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The longest idempotency key.
 const KEY_BYTES: usize = 200;

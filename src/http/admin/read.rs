@@ -7,9 +7,9 @@ use throughline_wire::{
     ChannelName, Codec, Epoch, ErrorCode, Event, Item, Json, Member, Offset, Position, SessionId,
 };
 
-use super::{Admin, json, refusal::Refusal, with_type};
+use super::{Admin, json, query::Query, refusal::Refusal, with_type};
 use crate::{
-    gateway::SessionInfo,
+    gateway::{ChannelInfo, SessionFilter, SessionInfo},
     http::Body,
     session::{Attempt, TransportHistory},
 };
@@ -95,23 +95,66 @@ impl Admin {
         Ok(json(StatusCode::OK, &Answer { channel: channel.as_str(), count, members }))
     }
 
-    /// `GET /api/v1/sessions?after=&limit=`
+    /// `GET /api/v1/sessions?user=&channel=&transport=&state=&after=&limit=`
     pub(super) fn sessions(&self, query: Option<&str>) -> Result<Response<Body>, Refusal> {
         #[derive(Serialize)]
         struct Answer<'a> {
-            /// Of all pages together.
-            count: usize,
+            /// Of all pages together; absent where some are looked for.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            count: Option<usize>,
             sessions: Vec<Listed<'a>>,
             #[serde(skip_serializing_if = "Option::is_none")]
             next: Option<String>,
         }
-        let query = Query::read(query, &["after", "limit"])?;
+        let query = Query::read(query, &["user", "channel", "transport", "state", "after", "limit"])?;
         let limit = query.limit(SESSIONS)?;
         let after = query.value("after").map(super::session_id).transpose()?;
-        let page = self.handle.sessions(after, limit);
+        let filter = query.filter()?;
+        let page = self.handle.sessions_where(&filter, after, limit);
+        let count = (filter == SessionFilter::default()).then(|| self.handle.session_count());
         let sessions = page.sessions.iter().map(Listed::from).collect();
         let next = page.next.map(|id| id.to_string());
-        Ok(json(StatusCode::OK, &Answer { count: self.handle.session_count(), sessions, next }))
+        Ok(json(StatusCode::OK, &Answer { count, sessions, next }))
+    }
+
+    /// `GET /api/v1/channels?prefix=&after=&limit=`
+    pub(super) fn channels(&self, query: Option<&str>) -> Result<Response<Body>, Refusal> {
+        #[derive(Serialize)]
+        struct Answer<'a> {
+            /// Of all pages together, whatever their names.
+            count: u64,
+            channels: Vec<Channel<'a>>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            next: Option<&'a str>,
+        }
+        #[derive(Serialize)]
+        struct Channel<'a> {
+            channel: &'a str,
+            subscribers: usize,
+            members: usize,
+            head: Place<'a>,
+        }
+        impl<'a> From<&'a ChannelInfo> for Channel<'a> {
+            fn from(info: &'a ChannelInfo) -> Self {
+                let ChannelInfo { name, subscribers, members, head } = info;
+                Self {
+                    channel: name.as_str(),
+                    subscribers: *subscribers,
+                    members: *members,
+                    head: head.into(),
+                }
+            }
+        }
+        let query = Query::read(query, &["prefix", "after", "limit"])?;
+        let limit = query.limit(CHANNELS)?;
+        let after = query.name("after")?;
+        let prefix = query.text("prefix")?.unwrap_or_default();
+        let mut found = self.handle.channels(&prefix, after.as_ref(), limit + 1);
+        let is_more = found.len() > limit;
+        found.truncate(limit);
+        let next = found.last().filter(|_| is_more).map(|last| last.name.as_str());
+        let channels = found.iter().map(Channel::from).collect();
+        Ok(json(StatusCode::OK, &Answer { count: self.handle.channel_count(), channels, next }))
     }
 
     /// `GET /api/v1/sessions/{id}`
@@ -187,6 +230,7 @@ struct Listed<'a> {
     /// The transport that items flow on; absent while the session is detached.
     #[serde(skip_serializing_if = "Option::is_none")]
     transport: Option<&'static str>,
+    state: &'static str,
     incarnation: u64,
     /// Items sent and not yet acknowledged.
     unacknowledged: u64,
@@ -275,6 +319,7 @@ impl<'a> From<&'a SessionInfo> for Listed<'a> {
             id: session.id.to_string(),
             user: session.user.as_deref(),
             transport: session.transport,
+            state: session.state.as_str(),
             incarnation: session.incarnation,
             unacknowledged: session.unacknowledged,
             received: session.received,
@@ -284,42 +329,9 @@ impl<'a> From<&'a SessionInfo> for Listed<'a> {
     }
 }
 
-/// The parameters of an address. None of them needs escaping.
-struct Query<'a>(Vec<(&'a str, &'a str)>);
-
-impl<'a> Query<'a> {
-    fn read(query: Option<&'a str>, known: &[&str]) -> Result<Self, Refusal> {
-        let mut values: Vec<(&str, &str)> = Vec::new();
-        for part in query.unwrap_or_default().split('&').filter(|part| !part.is_empty()) {
-            let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            if !known.contains(&name) {
-                return Err(Refusal::unknown_member("the address", name, known));
-            }
-            if values.iter().any(|(earlier, _)| *earlier == name) {
-                return Err(Refusal::wire(ErrorCode::DuplicateMember).at(name));
-            }
-            values.push((name, value));
-        }
-        Ok(Self(values))
-    }
-
-    /// A parameter's value; an empty one counts as absent.
-    fn value(&self, name: &str) -> Option<&'a str> {
-        self.0.iter().find(|(known, value)| *known == name && !value.is_empty()).map(|(_, value)| *value)
-    }
-
-    fn limit(&self, default: usize) -> Result<usize, Refusal> {
-        match self.value("limit").map(str::parse) {
-            None => Ok(default),
-            Some(Ok(limit)) if (1..=MOST).contains(&limit) => Ok(limit),
-            _ => Err(Refusal::wire(ErrorCode::NumberOutOfRange).because(format!("`limit` is 1 to {MOST}"))),
-        }
-    }
-}
-
+/// Channels of one answer, unless asked otherwise.
+const CHANNELS: usize = 100;
 /// Events of one answer, unless asked otherwise.
 const HISTORY: usize = 100;
 /// Sessions of one answer, unless asked otherwise.
 const SESSIONS: usize = 100;
-/// The most of either.
-const MOST: usize = 1_000;

@@ -5,15 +5,18 @@
 //! docs/webhook.md has the shape of both directions.
 //!
 //! Left out on purpose: redirects (a signed request goes where it was configured to go), a cache of answers, and a
-//! queue of intents that outlives their clients' patience.
+//! queue of intents that outlives their clients' patience. What became of sessions is kept until it is heard: nobody
+//! else would tell it.
 //!
 //! Read next: `event` for what is asked, `answer` for what is understood, `post` for how it gets there and how often.
 
 mod answer;
 mod event;
 mod lanes;
+mod metrics;
 mod open;
 mod post;
+mod session;
 mod signature;
 
 use std::{
@@ -24,9 +27,12 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderName, Uri, header};
+pub(crate) use metrics::WebhookMetrics;
 pub(crate) use open::{Knock, Turned};
 use rustls::pki_types::CertificateDer;
+pub use session::Sessions;
 use throughline_wire::{ErrorCode, Payload, Position, ReplyError, Sender, item::Accepted};
 use tower::Service;
 
@@ -44,6 +50,8 @@ use crate::{broker::Broker, channel::NewEvent};
 pub struct WebhookConfig {
     /// Where events are posted: `http` or `https`.
     pub url: Uri,
+    /// What the application is asked and told. Default: who may enter, and what becomes of what clients send.
+    pub events: Vec<Event>,
     /// What requests are signed with, at least [`WebhookConfig::SECRET_BYTES`] bytes each. Every secret makes a signature
     /// of its own in the same header, so that the application may change to the next one before or after the gateway.
     pub secrets: Vec<String>,
@@ -82,6 +90,7 @@ impl WebhookConfig {
     pub fn new(url: Uri, secret: impl Into<String>) -> Self {
         Self {
             url,
+            events: vec![Event::Open, Event::Intent],
             secrets: vec![secret.into()],
             timeout: Duration::from_secs(5),
             total: Duration::from_secs(30),
@@ -100,6 +109,36 @@ impl WebhookConfig {
 impl std::fmt::Debug for WebhookConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("WebhookConfig").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// What an application is asked or told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// Who may enter.
+    Open,
+    /// What becomes of what clients send.
+    Intent,
+    /// What became of sessions.
+    Session,
+}
+
+impl Event {
+    /// Every type.
+    pub const ALL: &[Self] = &[Self::Open, Self::Intent, Self::Session];
+
+    /// The `type` of the event.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Intent => "intent",
+            Self::Session => "session",
+        }
+    }
+
+    /// The event of this type.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|event| event.as_str() == word)
     }
 }
 
@@ -126,6 +165,8 @@ pub enum WebhookError {
 pub struct Webhook {
     post: Arc<Post>,
     lanes: Arc<Lanes>,
+    /// Names this run of the gateway.
+    run: Arc<str>,
 }
 
 impl Webhook {
@@ -135,7 +176,8 @@ impl Webhook {
     /// When the configuration is not usable.
     pub fn new(config: WebhookConfig) -> Result<Self, WebhookError> {
         let lanes = Arc::new(Lanes::new(config.lane));
-        Ok(Self { post: Arc::new(Post::new(config)?), lanes })
+        let run = random_text::<9>().into();
+        Ok(Self { post: Arc::new(Post::new(config)?), lanes, run })
     }
 
     /// Signs with these secrets in place of those that it has, for all clones, from the next attempt on.
@@ -149,6 +191,20 @@ impl Webhook {
     /// The handler of intents: a [`tower::Service`] that asks the application, and publishes what it says.
     pub fn intents(&self, broker: Arc<dyn Broker>) -> Intents {
         Intents { webhook: self.clone(), broker }
+    }
+
+    /// Who is told of the life of sessions: a [`tower::Service`] of [`SessionEvent`](super::SessionEvent)s.
+    pub fn sessions(&self) -> Sessions {
+        Sessions { webhook: self.clone() }
+    }
+
+    /// Whether the application is asked or told this.
+    pub fn is_told(&self, event: Event) -> bool {
+        self.post.config.events.contains(&event)
+    }
+
+    pub(crate) fn metrics(&self) -> &WebhookMetrics {
+        &self.post.metrics
     }
 }
 
@@ -171,7 +227,12 @@ impl Intents {
             Order::Session | Order::None => None,
         };
         let body = IntentEvent::new(&id, &intent).to_body();
-        let answer = self.webhook.post.send(&id, body).await.map_err(|failure| refusal(&id, &failure))?;
+        let answer = self
+            .webhook
+            .post
+            .send(Event::Intent, &id, body)
+            .await
+            .map_err(|failure| refusal(&id, &failure))?;
         let accept = answer.read().map_err(|why| {
             tracing::warn!(id, %why, "the webhook's answer is not understood");
             ReplyError::from(ErrorCode::HandlerFailed)
@@ -229,6 +290,13 @@ impl std::fmt::Debug for Intents {
 /// The time on the wall, in milliseconds since the Unix epoch.
 fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// So many random bytes as text.
+fn random_text<const N: usize>() -> String {
+    let mut random = [0; N];
+    getrandom::fill(&mut random).expect("the operating system gives randomness");
+    URL_SAFE_NO_PAD.encode(random)
 }
 
 /// What a client is told where the application said nothing that could be told.

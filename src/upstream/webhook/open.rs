@@ -2,13 +2,12 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use throughline_wire::Json;
 
-use super::{Webhook, answer::Answer, event, now_ms};
+use super::{Event, Webhook, answer::Answer, event, now_ms, random_text};
 
 /// What a client shows.
 pub(crate) struct Knock<'a> {
@@ -49,9 +48,7 @@ struct OpenEvent<'a> {
 impl Webhook {
     /// Asks who this is.
     pub(crate) async fn open(&self, knock: &Knock<'_>) -> Result<Admitted, Turned> {
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).expect("the operating system gives randomness");
-        let id = format!("open.{}", URL_SAFE_NO_PAD.encode(random));
+        let id = format!("open.{}", random_text::<16>());
         let event = OpenEvent {
             id: &id,
             time: now_ms(),
@@ -62,7 +59,7 @@ impl Webhook {
                 _ => remote.to_string(),
             }),
         };
-        let answer = self.post.send(&id, event::body(&event)).await.map_err(|failure| {
+        let answer = self.post.send(Event::Open, &id, event::body(&event)).await.map_err(|failure| {
             tracing::warn!(id, %failure, "the webhook gave no answer");
             Turned::Unavailable
         })?;

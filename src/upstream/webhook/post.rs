@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    WebhookConfig, WebhookError,
+    Event, WebhookConfig, WebhookError, WebhookMetrics,
     answer::Answer,
     now_ms,
     signature::{HEADER, Signer},
@@ -33,6 +33,7 @@ pub(super) struct Post {
     /// One permit for each request under way.
     permits: Semaphore,
     waiting: AtomicUsize,
+    pub(super) metrics: WebhookMetrics,
 }
 
 /// Why there is no answer.
@@ -44,6 +45,19 @@ pub(super) enum Failure {
     TimedOut,
     #[error("{0}")]
     Failed(String),
+}
+
+impl Failure {
+    /// The word for each, in metrics.
+    pub(super) const WORDS: [&str; 3] = ["overloaded", "timed_out", "failed"];
+
+    pub(super) const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Overloaded => Self::WORDS[0],
+            Self::TimedOut => Self::WORDS[1],
+            Self::Failed(_) => Self::WORDS[2],
+        }
+    }
 }
 
 /// How one attempt failed.
@@ -72,14 +86,29 @@ impl Post {
             .pool_max_idle_per_host(config.requests)
             .build(connector);
         let permits = Semaphore::new(config.requests);
-        Ok(Self { config, client, signer, permits, waiting: AtomicUsize::new(0) })
+        Ok(Self {
+            config,
+            client,
+            signer,
+            permits,
+            waiting: AtomicUsize::new(0),
+            metrics: WebhookMetrics::new(),
+        })
     }
 
     /// Posts an event until it is answered, is not worth another attempt, or its time is over.
     ///
     /// # Cancel safety
     /// A caller that goes away ends the attempt that is under way; the application may have taken it.
-    pub(super) async fn send(&self, id: &str, body: Bytes) -> Result<Answer, Failure> {
+    pub(super) async fn send(&self, event: Event, id: &str, body: Bytes) -> Result<Answer, Failure> {
+        let began = Instant::now();
+        let answer = self.send_in_time(id, body).await;
+        let result = answer.as_ref().map(|answer| answer.status.is_success());
+        self.metrics.count(event, result, began.elapsed().as_secs_f64());
+        answer
+    }
+
+    async fn send_in_time(&self, id: &str, body: Bytes) -> Result<Answer, Failure> {
         let until = Instant::now() + self.config.total;
         let mut attempt = 1;
         loop {
@@ -134,6 +163,7 @@ impl Post {
             return Ok(permit);
         }
         let _place = Place::take(&self.waiting, self.config.waiting).ok_or(Failure::Overloaded)?;
+        let _waits = self.metrics.wait();
         Ok(self.permits.acquire().await.expect("never closed"))
     }
 
@@ -186,7 +216,7 @@ fn again(status: StatusCode, headers: &HeaderMap) -> Option<Again> {
 }
 
 /// The pause after an attempt: half of an exponential bound, and a random part of the other half.
-fn backoff(attempt: u32) -> Duration {
+pub(super) fn backoff(attempt: u32) -> Duration {
     let bound = BACKOFF_BASE.saturating_mul(1 << attempt.min(16)).min(BACKOFF_CAP);
     let mut random = [0; 4];
     getrandom::fill(&mut random).expect("the operating system gives randomness");

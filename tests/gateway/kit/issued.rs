@@ -3,10 +3,18 @@
 use std::{
     fs,
     path::PathBuf,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
-use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rustls::{
+    ServerConfig,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+};
 use sha2::{Digest as _, Sha256};
 
 /// A certificate and its key, in PEM.
@@ -26,6 +34,40 @@ impl Issued {
         let hash = Sha256::digest(certificate.der());
         let hash = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         Self { certificate: certificate.pem(), key: key.serialize_pem(), hash }
+    }
+
+    /// An authority of the test's own.
+    pub(crate) fn authority() -> Authority {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("randomness");
+        let mut params = CertificateParams::new([]).expect("no name");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).expect("a certificate").pem();
+        Authority { certificate, issuer: Issuer::new(params, key) }
+    }
+
+    /// What a server needs to show it.
+    pub(crate) fn server(&self) -> ServerConfig {
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(self.certificate.as_bytes()).collect();
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("a key");
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+        let config = config.with_safe_default_protocol_versions().expect("the provider's own");
+        config.with_no_client_auth().with_single_cert(chain.expect("PEM"), key).expect("a pair")
+    }
+}
+
+/// One that issues certificates.
+pub(crate) struct Authority {
+    pub(crate) certificate: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    /// A certificate for this name.
+    pub(crate) fn issue(&self, name: &str) -> Issued {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("randomness");
+        let params = CertificateParams::new([name.to_owned()]).expect("a name");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
+        Issued { certificate, key: key.serialize_pem(), hash: String::new() }
     }
 }
 

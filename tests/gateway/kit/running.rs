@@ -82,6 +82,11 @@ impl Running {
     }
 
     pub(crate) async fn with(plan: Plan) -> Self {
+        Self::built(plan, |builder| builder).await
+    }
+
+    /// The same, with something of the test's own.
+    pub(crate) async fn built(plan: Plan, build: impl FnOnce(Builder) -> Builder) -> Self {
         super::panics::watch();
         let clients = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let admin = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -97,7 +102,7 @@ impl Running {
         if let Some(tokens) = plan.tokens {
             builder = builder.authenticate(tokens);
         }
-        let gateway = builder.build();
+        let gateway = build(builder).build();
         let handle = gateway.handle();
         let stop = CancellationToken::new();
         let udp = plan.webtransport.then(|| {

@@ -1,16 +1,21 @@
 //! An application that is reached by webhook, and answers when its test says so.
 
-use axum::{Router, body::Bytes, extract::State, http::HeaderMap, response::IntoResponse as _};
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    Router, body::Bytes, extract::State, http::HeaderMap, response::IntoResponse as _, serve::Listener,
+};
 use http::{Response, StatusCode};
 use serde_json::Value;
-use throughline::upstream::webhook::WebhookConfig;
+use throughline::upstream::webhook::{Event, WebhookConfig};
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     sync::{mpsc, oneshot},
     time::timeout,
 };
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::kit::PATIENCE;
+use crate::kit::{PATIENCE, issued::Issued};
 
 /// The secret that gateway and application share.
 pub(crate) const SECRET: &str = "a secret of the tests";
@@ -20,6 +25,30 @@ pub(crate) struct Application {
     url: String,
     asked: mpsc::UnboundedReceiver<Asked>,
     _serving: tokio_util::task::AbortOnDropHandle<std::io::Result<()>>,
+}
+
+/// Connections by TLS. One whose handshake fails is none.
+struct Secure {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl Listener for Secure {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
+        loop {
+            let (stream, address) = self.listener.accept().await.expect("a listener");
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
 }
 
 /// A request that waits for its answer.
@@ -35,6 +64,17 @@ impl Application {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}/hook?of=tests", listener.local_addr().expect("bound"));
+        Self::serve(listener, url)
+    }
+
+    /// By TLS, at `localhost`, with this certificate.
+    pub(super) async fn start_secure(issued: &Issued) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("https://localhost:{}/hook", listener.local_addr().expect("bound").port());
+        Self::serve(Secure { listener, acceptor: TlsAcceptor::from(Arc::new(issued.server())) }, url)
+    }
+
+    fn serve<L: Listener<Addr: std::fmt::Debug>>(listener: L, url: String) -> Self {
         let (to, asked) = mpsc::unbounded_channel();
         let router = Router::new().route("/hook", axum::routing::post(ask)).with_state(to);
         let serving = tokio::spawn(async move { axum::serve(listener, router).await });
@@ -48,14 +88,14 @@ impl Application {
 
     /// What a gateway needs to reach it.
     pub(crate) fn config(&self) -> WebhookConfig {
-        WebhookConfig::new(self.url.parse().expect("an address"), SECRET)
+        let events = vec![Event::Intent];
+        WebhookConfig { events, ..WebhookConfig::new(self.url.parse().expect("an address"), SECRET) }
     }
 
     /// The next request.
     pub(crate) async fn asked(&mut self) -> Asked {
         timeout(PATIENCE, self.asked.recv()).await.expect("a request in time").expect("it serves")
     }
-
     /// Whether a request is there already.
     pub(crate) fn is_asked(&self) -> bool {
         !self.asked.is_empty()

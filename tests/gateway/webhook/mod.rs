@@ -6,3 +6,5 @@ mod intents;
 mod open;
 mod order;
 mod python;
+mod secure;
+mod sessions;

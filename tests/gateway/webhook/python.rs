@@ -73,6 +73,32 @@ fn the_backend_knows_who_may_enter_and_answers_what_the_gateway_signed_by_publis
 }
 
 #[test]
+fn the_backend_knows_who_is_online() {
+    let folder = Folder::new("backend");
+    let shared = secret(&folder, "secret", "0123456789abcdef");
+    let (mut backend, url) = backend(&shared);
+    let (url, secrets) = (format!("webhook.url={url}"), format!("webhook.secret_files={shared}"));
+    let events = "webhook.events=open,intent,session";
+    let serve = Serve::start(&[
+        "--set",
+        &url,
+        "--set",
+        &secrets,
+        "--set",
+        events,
+        "--set",
+        "session.presence_grace_ms=0",
+    ]);
+    let listen = |user| serve.listen(&["chat", "--transport", "websocket", "--auth", user]);
+    let bob = listen("bob");
+    assert_eq!(backend.line("online"), "online bob");
+    let _ada = listen("ada");
+    assert_eq!(backend.line("online"), "online ada bob");
+    drop(bob);
+    assert_eq!(backend.line("online"), "online ada");
+}
+
+#[test]
 fn the_backend_refuses_what_another_secret_signed_or_nobody() {
     let folder = Folder::new("backend");
     let theirs = secret(&folder, "theirs", "0123456789abcdef");

@@ -7,12 +7,14 @@
 
 mod bench;
 
+mod assigned;
 mod commands;
 mod credentials;
 mod decided;
 mod gaps;
 mod history;
 mod late;
+mod life;
 mod links;
 mod migrate;
 mod nodes;

@@ -256,7 +256,7 @@ fn p6_whoever_leaves_for_good_is_gone_at_once() {
     let leaving: [fn(&mut World, LinkId); 4] = [
         |world, link| world.say(link, UpFrame::Bye).unwrap(),
         |world, link| world.say(link, commands(2, [unsubscribe("a")])).unwrap(),
-        |world, _| world.revoke("a"),
+        |world, _| assert!(world.revoke("a")),
         |world, _| world.disconnect(),
     ];
     for leave in leaving {

@@ -60,6 +60,11 @@ impl World {
                     channel.wake();
                 }
                 Effect::Established => hosted.part.is_established = true,
+                Effect::Life { number, life } => {
+                    let (idle, grace) =
+                        (self.time - hosted.last_active, self.gateway.config.presence_grace_ms);
+                    hosted.told.hear(number, life, &hosted.session, idle, grace);
+                }
                 Effect::Send { command, send } => {
                     let Payload::Json(json) = send.payload else { panic!("a send lost its payload") };
                     let uid = number_in(json.as_str(), "{\"c\":");
@@ -68,6 +73,7 @@ impl World {
                 Effect::Ended(ending) => {
                     assert!(hosted.ending.is_none(), "a session ends once");
                     hosted.ending = Some(ending);
+                    assert!(hosted.told.is_whole(hosted.part.is_established), "{ending:?} was not told");
                     self.gateway.by_id.remove(&hosted.session.id());
                     let id = hosted.session.id();
                     let (idle, config) = (self.time - hosted.last_active, &self.gateway.config);

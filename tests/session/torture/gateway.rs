@@ -27,6 +27,7 @@ use throughline_wire::{
 use super::{
     coverage::Met,
     effects::{Intent, Request},
+    life::Told,
     network::Kind,
     presence::Part,
     schedule::{World, say},
@@ -51,6 +52,8 @@ pub(super) struct Hosted {
     pub(super) requests: VecDeque<Request>,
     /// Where it takes part.
     pub(super) part: Part,
+    /// What was told of its life.
+    pub(super) told: Told,
     /// The incarnation since which what was asked for counts.
     pub(super) asked_since: u64,
     /// The last volatile of each channel that was told.
@@ -264,6 +267,7 @@ impl World {
             legs,
             requests,
             part,
+            told: Told::default(),
             asked_since,
             heard,
             instance,

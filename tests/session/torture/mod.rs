@@ -18,6 +18,7 @@ mod client;
 mod coverage;
 mod effects;
 mod gateway;
+mod life;
 mod network;
 mod plain;
 mod presence;

@@ -149,6 +149,7 @@ impl World {
             config.reserve_items = config.reserve_items.max(super::plain::CHANNELS);
         }
         config.links = random.within(2..=4) as usize;
+        config.reports_life = true;
         config.presence_grace_ms = *random.pick(&[0, 500, 5_000, 30_000]);
         let truth = Truth::new(random.within(1..=4) as usize, &mut random);
         let slow = SlowPolicy::ALL

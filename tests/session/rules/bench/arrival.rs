@@ -19,6 +19,7 @@ pub(crate) struct Arrival {
     pub(super) frames: Vec<UpFrame>,
     pub(super) reason: Option<ErrorCode>,
     pub(super) info: Option<Json>,
+    pub(super) user: Option<&'static str>,
 }
 
 /// A poll with this attach number.
@@ -65,7 +66,7 @@ impl Arrival {
     fn on(transport: &'static str, codec: Codec, kind: LinkKind, attach: Option<u64>) -> Self {
         let hello = Hello { instance: "page".into(), attach, ..Hello::default() };
         let spec = LinkSpec { transport, codec, kind, datagrams: false };
-        Self { spec, hello, resume: None, frames: Vec::new(), reason: None, info: None }
+        Self { spec, hello, resume: None, frames: Vec::new(), reason: None, info: None, user: None }
     }
 
     const fn with_datagrams(mut self) -> Self {
@@ -113,6 +114,12 @@ impl Arrival {
     /// The application says something of its user.
     pub(crate) fn known(mut self) -> Self {
         self.info = Json::parse(br#"{"name":"Ada"}"#).ok();
+        self
+    }
+
+    /// It is this user's.
+    pub(crate) const fn by(mut self, user: &'static str) -> Self {
+        self.user = Some(user);
         self
     }
 

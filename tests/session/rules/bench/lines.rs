@@ -1,5 +1,6 @@
 //! What a link says, as lines that a person would write down.
 
+use throughline::session::Life;
 use throughline_wire::{
     ChannelName, DownFrame, Epoch, Event, Gap, Item, Offset, Payload, Position, Presence, Reply,
 };
@@ -83,4 +84,19 @@ pub(super) fn name(channel: &str) -> ChannelName {
 
 pub(super) fn epoch(name: &str) -> Epoch {
     Epoch::parse(name).expect("an epoch's name")
+}
+
+/// What is told of a session's life, in words.
+pub(super) fn describe_life(number: u32, life: Life) -> String {
+    let word = life.as_str();
+    let more = match life {
+        Life::Opened { transport, replaces } => {
+            let replaces = replaces.map(|before| format!(" for {before}")).unwrap_or_default();
+            format!(" {}{replaces}", transport.unwrap_or("nowhere"))
+        }
+        Life::Resumed { transport } => format!(" {}", transport.unwrap_or("nowhere")),
+        Life::Ended(ending) => format!(" {}", ending.as_str()),
+        _ => String::new(),
+    };
+    format!("{number} {word}{more}")
 }

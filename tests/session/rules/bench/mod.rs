@@ -22,7 +22,7 @@ use std::{
 
 pub(crate) use arrival::*;
 use bytes::BytesMut;
-use lines::{describe, epoch, name, place};
+use lines::{describe, describe_life, epoch, name, place};
 use throughline::{
     channel::{Channel, Listener, NewEvent, NewVolatile, Retention},
     session::{
@@ -31,7 +31,7 @@ use throughline::{
     },
 };
 use throughline_wire::{
-    AttemptOutcome, Codec, DecodeLimits, ErrorCode, Payload, SessionId, UpFrame,
+    AttemptOutcome, Codec, DecodeLimits, ErrorCode, Payload, SessionId, SubscribeFrom, UpFrame,
     frame::{Hello, Resume, TransportOffer},
     item::Accepted,
 };
@@ -59,6 +59,8 @@ pub(crate) struct World {
     pub(crate) authorised: Vec<String>,
     /// How often a session was said to be established.
     pub(crate) established: usize,
+    /// What was told of the session's life, as `1 opened`.
+    pub(crate) lived: Vec<String>,
     /// Whether the user may send anywhere; `None` leaves the question open.
     pub(crate) may_send: Option<bool>,
     /// The channels that this question was asked about and left open.
@@ -125,6 +127,7 @@ impl World {
             sent: Vec::new(),
             authorised: Vec::new(),
             established: 0,
+            lived: Vec::new(),
             may_send: Some(true),
             asked: Vec::new(),
             spoken: Vec::new(),
@@ -402,10 +405,29 @@ impl World {
         is_asked
     }
 
-    /// The server takes a channel away.
-    pub(crate) fn revoke(&mut self, channel: &str) {
-        self.session.revoke(&name(channel));
+    /// The session's client had another one before, which is not held any more.
+    pub(crate) fn replace(&mut self, before: SessionId) {
+        self.session.replace(before);
+    }
+
+    /// The server gives a channel, from now on; says whether it was not held.
+    pub(crate) fn assign(&mut self, channel: &str) -> Result<bool, ErrorCode> {
+        let channel = self.channel(channel);
+        let is_new = self.session.assign(&channel, SubscribeFrom::Now);
         self.settle();
+        is_new
+    }
+
+    /// Whether the server gave it.
+    pub(crate) fn is_assigned(&self, channel: &str) -> bool {
+        self.session.is_assigned(&name(channel))
+    }
+
+    /// The server takes a channel away; says whether it was held.
+    pub(crate) fn revoke(&mut self, channel: &str) -> bool {
+        let was_held = self.session.revoke(&name(channel));
+        self.settle();
+        was_held
     }
 
     /// Time passes, and whatever falls due happens when it does.
@@ -543,6 +565,7 @@ impl World {
                     Effect::Tried { transport, outcome } => self.told.push((transport, outcome)),
                     Effect::Dropped(dropped) => self.dropped.push(dropped),
                     Effect::Established => self.established += 1,
+                    Effect::Life { number, life } => self.lived.push(describe_life(number, life)),
                     Effect::Ended(ending) => {
                         assert_eq!(self.ended.replace(ending), None, "a session ends once");
                     }
@@ -586,7 +609,7 @@ fn open_session(
 ) -> (Session, LinkId) {
     let opening = Opening {
         id: SessionId::from_random([number; 16]),
-        user: None,
+        user: arrival.user.map(Into::into),
         info: arrival.info.clone(),
         credentials_end_at_ms: None,
         config: Arc::clone(config),
