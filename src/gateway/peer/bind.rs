@@ -257,6 +257,9 @@ impl GatewayPeer {
         cell.adopt(identity);
         self.shared.registry.add(Arc::clone(&cell));
         self.shared.metrics.count_opening();
+        if class == Class::Resume {
+            self.shared.admission.lock().replaced(clock::now());
+        }
         self.shared.size_window();
         cell.change(|_| ()); // schedules its deadline and takes up its positions
         Ok((cell, link))
