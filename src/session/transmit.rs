@@ -25,6 +25,10 @@ const FIRST_BATCH_BYTES: usize = 4_096;
 /// The most items in one batch: enough to coalesce, few enough to share the lock.
 const BATCH_ITEMS: u64 = 256;
 
+/// A poll that has waited in vain is answered with the reconnect window, and of those that are answered with something
+/// one in so many, by the number of its attach.
+const POLLS_TO_WINDOW: u64 = 16;
+
 /// What [`Session::transmit`] appended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Output {
@@ -76,11 +80,17 @@ impl Session {
         }
         let link = &mut self.links[index];
         let mut silent = buffer.len() == start;
-        if std::mem::take(&mut link.outbox.ack) || (link.outbox.answer && silent && kind == LinkKind::Answer)
-        {
+        let is_over = link.outbox.answer && silent && kind == LinkKind::Answer;
+        if std::mem::take(&mut link.outbox.ack) || is_over {
             let up_to = self.commands.received;
             link.spec.codec.encode_down(&DownFrame::Ack { up_to }, buffer);
             silent = false;
+        }
+        let is_newest = kind == LinkKind::Answer && link.standing == Standing::Active;
+        if is_newest && (is_over || (!silent && self.attach.is_multiple_of(POLLS_TO_WINDOW))) {
+            // Polls are pinged no other way.
+            let window_ms = Some(self.config.window.ms());
+            link.spec.codec.encode_down(&DownFrame::Ping { nonce: None, window_ms }, buffer);
         }
         if kind != LinkKind::Answer {
             link.outbox.answer = false;
