@@ -24,6 +24,8 @@ use crate::{
 pub struct Plan {
     /// How many sessions there are; half of them poll.
     pub sessions: u32,
+    /// How long all sessions live, before the crash: what breaks too soon is blamed on its transport.
+    pub lived: Duration,
     /// How long nobody is there.
     pub pause: Duration,
     /// How many sessions a second the gateway lets in.
@@ -99,8 +101,8 @@ impl Crash {
         holds(epochs == self.gaps_due(), format!("{epochs} gaps told of {}", self.gaps_due()));
         let back = self.figures.back.len();
         holds(back == self.plan.sessions as usize, format!("{back} of {} came back", self.plan.sessions));
-        let beside = self.figures.beside;
-        holds(beside == 0, format!("{beside} connections begun beside another, while coming back"));
+        let races = self.figures.races();
+        holds(races == 0, format!("{races} clients raced to be back"));
         let most = self.resident_each().into_iter().max().unwrap_or(0);
         holds(most <= CEILINGS.resident_bytes, format!("{most} resident bytes a session"));
         let overflows = self.listening.overflows;
@@ -127,6 +129,8 @@ pub async fn play(programs: &Programs, plan: Plan, say: &dyn Fn(&str)) -> Result
     let mut herds = begin_herds(programs, plan, &gateway, rooms, since_ms)?;
     all(&mut herds, Order::Settle).await?;
     let opened = begun.elapsed();
+    tokio::time::sleep(plan.lived).await;
+    all(&mut herds, Order::Settle).await?;
     // A poll costs its connection more from the second one on.
     for _ in 0..2 {
         all(&mut herds, Order::Mark(publisher.mark().await?)).await?;

@@ -16,8 +16,9 @@ pub struct Figures {
     pub attempts: BTreeMap<By, usize>,
     /// The same, by tenths of a second.
     pub tenths: Vec<u32>,
-    /// How many connections a client began while another of its own stood or was begun, before it was back.
-    pub beside: usize,
+    /// Connections that a client began while another of its own was there, before it was back, by what for: a poll may
+    /// join one that is silent; anything else is a race.
+    pub beside: BTreeMap<By, usize>,
     /// When each was back, in order.
     pub back: Vec<u64>,
     /// When each was on what it wants, in order.
@@ -78,6 +79,15 @@ impl Figures {
         self.attempts.values().sum()
     }
 
+    /// How many clients raced to be back.
+    pub fn races(&self) -> usize {
+        self.beside
+            .iter()
+            .filter(|(by, _)| !matches!(by, By::Polling | By::Post))
+            .map(|(_, count)| count)
+            .sum()
+    }
+
     /// The most connections that were begun in a tenth of a second, and in which.
     pub fn peak(&self) -> (u32, u64) {
         let peak = self.tenths.iter().zip(0..).max_by_key(|(count, _)| **count);
@@ -98,22 +108,26 @@ fn count(bins: &mut Vec<u32>, at: u64) {
     bins[at] += 1;
 }
 
-/// How many connections were begun since the crash while another of the same client was there, before it was back.
-fn beside(attempts: &[Attempt], crash_ms: u64, back_at: impl Fn(u32) -> u64) -> usize {
-    let mut until: HashMap<u32, u64> = HashMap::new();
-    let mut beside = 0;
-    // They were noted in the order in which they were begun, by each herd.
+/// Connections that were begun since the crash while another of the same client was there, before it was back.
+fn beside(attempts: &[Attempt], crash_ms: u64, back_at: impl Fn(u32) -> u64) -> BTreeMap<By, usize> {
+    let mut busy: HashMap<u32, u64> = HashMap::new();
+    let mut beside = BTreeMap::new();
+    // They were noted in the order in which they were begun.
     for attempt in attempts.iter().filter(|attempt| attempt.begun_ms >= crash_ms) {
         if attempt.begun_ms >= back_at(attempt.client) {
             continue;
         }
-        let ends = attempt.ended_ms.unwrap_or(u64::MAX);
-        let busy = until.entry(attempt.client).or_insert(0);
-        beside += usize::from(*busy > attempt.begun_ms);
-        *busy = ends.max(*busy);
+        let until = busy.entry(attempt.client).or_insert(0);
+        if *until > attempt.begun_ms + CLOSING_MS {
+            *beside.entry(attempt.by).or_default() += 1;
+        }
+        *until = attempt.ended_ms.unwrap_or(u64::MAX).max(*until);
     }
     beside
 }
+
+/// One that is there for no longer than this is being closed.
+const CLOSING_MS: u64 = 100;
 
 #[cfg(test)]
 mod tests {
@@ -154,20 +168,22 @@ mod tests {
         assert_eq!(figures.peak(), (2, 100));
         assert_eq!((figures.back, figures.straight), (vec![200, 300], 1));
         assert_eq!((figures.wanted, figures.upgrades), (vec![200, 1_400], vec![0, 1]));
-        assert_eq!(figures.beside, 0, "it was back when it moved on");
+        assert_eq!(figures.beside, BTreeMap::new(), "it was back when it moved on");
     }
 
     #[test]
     fn a_connection_beside_another_counts_until_its_client_is_back() {
         let attempts = [
-            attempt(1, 2_000, 2_500, By::WebSocket),
-            attempt(1, 2_400, 2_600, By::Polling),
-            attempt(1, 2_700, 2_800, By::Polling),
+            attempt(1, 2_000, 2_600, By::WebSocket),
+            attempt(1, 2_300, 2_700, By::Polling),
+            attempt(1, 2_400, 2_800, By::Sse),
+            attempt(1, 2_750, 2_900, By::Polling),
             attempt(2, 2_450, 2_460, By::Polling),
         ];
-        assert_eq!(beside(&attempts, 1_000, |_| 5_000), 1);
-        assert_eq!(beside(&attempts, 1_000, |_| 2_300), 0);
-        assert_eq!(beside(&attempts, 2_100, |_| 5_000), 0);
+        let beside = |crash_ms, back_ms| beside(&attempts, crash_ms, |_| back_ms);
+        assert_eq!(beside(1_000, 5_000), BTreeMap::from([(By::Polling, 1), (By::Sse, 1)]));
+        assert_eq!(beside(1_000, 2_350), BTreeMap::from([(By::Polling, 1)]));
+        assert_eq!(beside(2_500, 5_000), BTreeMap::new());
     }
 
     #[test]

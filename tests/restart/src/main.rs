@@ -78,6 +78,7 @@ async fn play(arguments: &Crash) -> Result<bool> {
     for pause in &arguments.pauses {
         let plan = crash::Plan {
             sessions: arguments.sessions,
+            lived: LIVED,
             pause: Duration::from_secs(*pause),
             rate: arguments.rate,
             pace: PACE,
@@ -107,6 +108,8 @@ async fn interrupted() -> Result<bool> {
 
 /// How many sessions begin in a second.
 const PACE: u32 = 1_000;
+/// How long all sessions live: longer than a client watches what it has moved to.
+const LIVED: Duration = Duration::from_secs(32);
 /// How often an event is published.
 const EVERY: Duration = Duration::from_millis(100);
 /// How long anything may take.

@@ -90,7 +90,9 @@ impl Running {
 
     /// How it stands, for a person.
     pub(crate) fn describe(&self) -> String {
-        format!("{:?}", lock(&self.member))
+        let Member { client, wants, on, channels, .. } = &*lock(&self.member);
+        let accounts: Vec<_> = channels.iter().map(|heard| (heard.mark, heard.ledger.account())).collect();
+        format!("client {client}, on {on:?} and not {wants:?}; marks and accounts: {accounts:?}")
     }
 }
 

@@ -56,7 +56,10 @@ const ROWS: &[(&str, Cell)] = &[
         let (count, at_ms) = run.figures.peak();
         format!("{count}, at {}", seconds(at_ms))
     }),
-    ("**begun beside another of its client that was not back**", |run| format!("**{}**", run.figures.beside)),
+    ("**raced by several transports to be back**; polled beside one that was silent", |run| {
+        let polls = run.figures.beside.get(&By::Polling).unwrap_or(&0);
+        format!("**{}**; {polls}", run.figures.races())
+    }),
     ("back: half, 99 of 100, all", |run| shares(run, &run.figures.back)),
     ("on the transport that it wants: half, 99 of 100, all", |run| shares(run, &run.figures.wanted)),
     ("back on it at once, or moved up later", |run| {
@@ -100,7 +103,7 @@ is played is in [`tests/restart`](../tests/restart/src/lib.rs).
 Gateway, clients and application shared one machine: MACHINE.
 
 What is in bold was stated before it was measured: how much memory a session may take, that no connection finds the listener's
-queue full, that each client comes back by one connection at a time, that each is told a gap in each of its channels, and that no
+queue full, that each client comes back by one transport, that each is told a gap in each of its channels, and that no
 event is lost in silence, doubled or reordered. Times count from when the second gateway is there.
 
 ";

@@ -40,9 +40,9 @@ impl Tally {
         });
     }
 
-    pub(crate) async fn all_settled(&self, members: u32) {
+    pub(crate) async fn settled_at_least(&self, members: u32) {
         // It ends with the last handle, and this is one.
-        let _ = self.settled.subscribe().wait_for(|count| *count == members).await;
+        let _ = self.settled.subscribe().wait_for(|count| *count >= members).await;
     }
 
     pub(crate) async fn all_marked(&self, mark: u64, members: u32) {
