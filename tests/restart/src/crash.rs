@@ -10,6 +10,7 @@ use throughline_networks::Gateway;
 
 use crate::herd::Order;
 use crate::{
+    application::{Application, Judgement},
     figures::Figures,
     herd,
     ledger::Account,
@@ -32,6 +33,8 @@ pub struct Plan {
     pub rate: u64,
     /// How many begin in a second, before the crash.
     pub pace: u32,
+    /// How many things clients send in a second, all of them together.
+    pub sends: u32,
     /// An event is published every so often.
     pub every: Duration,
     /// How long anything may take.
@@ -70,6 +73,8 @@ pub struct Crash {
     pub figures: Figures,
     /// What everybody was told.
     pub account: Account,
+    /// What came of what everybody sent.
+    pub sent: Judgement,
     /// What must not happen at all.
     pub faults: Vec<String>,
     /// What the successor counted that is not zero: links that ended, and who was let in.
@@ -96,6 +101,7 @@ impl Crash {
                 misses.push(what);
             }
         };
+        holds(self.sent.is_clean(), format!("sent: {:?}", self.sent));
         let Account { epochs, .. } = self.account;
         holds(self.account.is_clean(), format!("events: {:?}", self.account));
         holds(epochs == self.gaps_due(), format!("{epochs} gaps told of {}", self.gaps_due()));
@@ -117,7 +123,8 @@ impl Crash {
 /// When something does not come about in time. What comes about and is not as it must be is no error here.
 pub async fn play(programs: &Programs, plan: Plan, say: &dyn Fn(&str)) -> Result<Crash> {
     let since_ms = wall_ms();
-    let mut place = Place::new(programs, plan.rate)?;
+    let application = Application::start().await?;
+    let mut place = Place::new(programs, plan.rate, application.url())?;
     let gateway = place.start().await?;
     let idle = resident_bytes(pid(&gateway)?)?;
     let turned_away = Listening::now()?;
@@ -158,6 +165,7 @@ pub async fn play(programs: &Programs, plan: Plan, say: &dyn Fn(&str)) -> Result
     let after = resident_bytes(pid(&gateway)?)?;
     let counted = counted(&gateway.admin().metrics().await?);
     let listening = Listening::now()?.since(turned_away);
+    all(&mut herds, Order::Hush).await?;
     publisher.stop().await?;
 
     let mut events = Events::default();
@@ -173,6 +181,7 @@ pub async fn play(programs: &Programs, plan: Plan, say: &dyn Fn(&str)) -> Result
         listening,
         figures: Figures::of(&events, crash_ms, recovered_ms),
         account: events.account,
+        sent: application.judge(events.sent),
         faults: events.faults,
         counted,
     })
@@ -196,6 +205,7 @@ fn begin_herds(
             sessions: end - first,
             rooms,
             pace: plan.pace.div_ceil(herds),
+            sends: plan.sends.div_ceil(herds),
             since_ms,
             patience_ms: plan.patience.as_millis() as u64,
         };

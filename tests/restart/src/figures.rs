@@ -41,7 +41,8 @@ impl Figures {
         let mut first = HashMap::new();
         let mut wanted = HashMap::new();
         for up in &events.ups {
-            if downs.get(&up.client).is_none_or(|down| up.at_ms < *down) {
+            // Whoever had no link when it crashed lost none.
+            if up.at_ms < downs.get(&up.client).copied().unwrap_or(crash_ms) {
                 continue;
             }
             let since = up.at_ms.saturating_sub(recovered_ms);
@@ -169,6 +170,12 @@ mod tests {
         assert_eq!((figures.back, figures.straight), (vec![200, 300], 1));
         assert_eq!((figures.wanted, figures.upgrades), (vec![200, 1_400], vec![0, 1]));
         assert_eq!(figures.beside, BTreeMap::new(), "it was back when it moved on");
+    }
+
+    #[test]
+    fn whoever_had_no_link_when_it_crashed_is_back_with_its_first_one_too() {
+        let events = Events { ups: vec![up(1, 900, true), up(1, 2_500, true)], ..Events::default() };
+        assert_eq!(Figures::of(&events, 1_000, 2_000).back, [500]);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use tokio::{
 use crate::{
     log::{Events, Log},
     member::Running,
+    sender::Sender,
     tally::Tally,
 };
 
@@ -49,6 +50,9 @@ pub struct Plan {
     /// How many begin in a second.
     #[arg(long)]
     pub pace: u32,
+    /// How many things clients send in a second, all of them together; the application behind the webhook takes them.
+    #[arg(long)]
+    pub sends: u32,
     /// When the run began, in milliseconds since the Unix epoch.
     #[arg(long)]
     pub since_ms: u64,
@@ -66,6 +70,8 @@ pub enum Order {
     Settle,
     /// Wait until all have this mark in each channel.
     Mark(u64),
+    /// Send nothing more, and wait until it is known of all that was sent how it ended.
+    Hush,
     /// Tell what happened.
     Tell,
 }
@@ -105,7 +111,9 @@ pub async fn run(plan: &Plan) -> Result<()> {
         tally.settled_at_least(number.saturating_sub(WAVE)).await;
         members.push(Running::join(plan, number, &log, &tally)?);
     }
-    let herd = Herd { plan, log, tally, members };
+    let members = Arc::new(members);
+    let sender = Sender::begin(plan.sends, &members, &log);
+    let herd = Herd { plan, log, tally, members, sender };
     let mut out = tokio::io::stdout();
     while let Some(line) = orders.recv().await {
         let order = serde_json::from_str(&line).context("an order")?;
@@ -121,7 +129,8 @@ struct Herd<'a> {
     plan: &'a Plan,
     log: Arc<Log>,
     tally: Arc<Tally>,
-    members: Vec<Running>,
+    members: Arc<Vec<Running>>,
+    sender: Sender,
 }
 
 impl Herd<'_> {
@@ -139,6 +148,7 @@ impl Herd<'_> {
                 self.members.iter().for_each(|member| events.account += member.account());
                 return Told::Events(Box::new(events));
             }
+            Order::Hush => timeout(patience, self.sender.hush()).await,
             Order::Settle => timeout(patience, self.tally.settled_at_least(sessions)).await,
             Order::Mark(mark) => timeout(patience, self.tally.all_marked(mark, sessions)).await,
         };

@@ -7,6 +7,7 @@
 //! What is left out on purpose: distance. Everything runs on one machine, over loopback, and shares its processors;
 //! `tests/herd` plays the same crash with 100,000 clients far away, on a virtual clock.
 
+pub mod application;
 pub mod crash;
 pub mod dial;
 pub mod figures;
@@ -17,6 +18,7 @@ mod member;
 pub mod process;
 mod publisher;
 pub mod report;
+mod sender;
 mod system;
 mod tally;
 

@@ -8,6 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    application::{Outcome, Sent},
     dial::{Attempt, By},
     ledger::Account,
 };
@@ -21,6 +22,8 @@ pub struct Events {
     pub ups: Vec<Up>,
     /// Every session that lost its last link.
     pub downs: Vec<Down>,
+    /// What was sent, and how that ended.
+    pub sent: Vec<(Sent, Outcome)>,
     /// What must not happen at all, for a person.
     pub faults: Vec<String>,
     /// What all clients were told, together.
@@ -33,6 +36,7 @@ impl Events {
         self.attempts.extend(other.attempts);
         self.ups.extend(other.ups);
         self.downs.extend(other.downs);
+        self.sent.extend(other.sent);
         self.faults.extend(other.faults);
         self.account += other.account;
     }
@@ -103,6 +107,10 @@ impl Log {
     pub(crate) fn down(&self, client: u32) {
         let at_ms = self.now_ms();
         self.events().downs.push(Down { client, at_ms });
+    }
+
+    pub(crate) fn sent(&self, sent: Sent, outcome: Outcome) {
+        self.events().sent.push((sent, outcome));
     }
 
     pub(crate) fn fault(&self, what: String) {

@@ -82,6 +82,7 @@ async fn play(arguments: &Crash) -> Result<bool> {
             pause: Duration::from_secs(*pause),
             rate: arguments.rate,
             pace: PACE,
+            sends: SENDS,
             every: EVERY,
             patience: PATIENCE,
         };
@@ -110,6 +111,8 @@ async fn interrupted() -> Result<bool> {
 const PACE: u32 = 1_000;
 /// How long all sessions live: longer than a client watches what it has moved to.
 const LIVED: Duration = Duration::from_secs(32);
+/// How many things clients send in a second.
+const SENDS: u32 = 20;
 /// How often an event is published.
 const EVERY: Duration = Duration::from_millis(100);
 /// How long anything may take.

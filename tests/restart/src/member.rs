@@ -4,11 +4,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Result, anyhow};
 use throughline_client::{
-    Config, Event, Events, Incoming, LinkChange, Session, SubscribeFrom, Transport, Via,
-    wire::{ChannelName, Payload},
+    Config, Event, Events, Incoming, LinkChange, SendError, Session, SubscribeFrom, Transport, Via,
+    wire::{ChannelName, Json, Meta, Payload},
 };
 
 use crate::{
+    application::{Outcome, Sent},
     dial::{By, From},
     herd::{CROWD, Order, Plan, room},
     ledger::{Account, Ledger},
@@ -38,7 +39,8 @@ struct Heard {
 
 /// A client that runs. Dropping it ends its session without a goodbye.
 pub(crate) struct Running {
-    _session: Session,
+    client: u32,
+    session: Session,
     member: Arc<Mutex<Member>>,
 }
 
@@ -63,7 +65,21 @@ impl Running {
         let member = Arc::new(Mutex::new(member));
         let (session, events) = Session::connect(config)?;
         tokio::spawn(follow(events, Arc::clone(&member), Arc::clone(log), Arc::clone(tally)));
-        Ok(Self { _session: session, member })
+        Ok(Self { client, session, member })
+    }
+
+    /// Sends its how manyth thing to the application, and waits for how that ends.
+    pub(crate) async fn send(&self, number: u64) -> (Sent, Outcome) {
+        let sent = (self.client, number);
+        let text = format!("[{},{number}]", self.client);
+        let payload = Json::parse(text.as_bytes()).map(Payload::Json).expect("two numbers are JSON");
+        let channel = lock(&self.member).channels[1].name.clone();
+        let outcome = match self.session.send(channel, None, None, Meta::default(), payload).await {
+            Ok(_) => Outcome::Accepted,
+            Err(SendError::Rejected(_)) => Outcome::Refused,
+            Err(_) => Outcome::Unknown,
+        };
+        (sent, outcome)
     }
 
     /// The gateway is about to go.
@@ -84,7 +100,7 @@ impl Running {
         match order {
             Order::Settle => member.is_settled,
             Order::Mark(mark) => member.mark >= mark,
-            Order::Unsettle | Order::Tell => true,
+            Order::Unsettle | Order::Hush | Order::Tell => true,
         }
     }
 

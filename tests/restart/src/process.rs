@@ -34,20 +34,33 @@ pub(crate) struct Place {
     program: PathBuf,
     folder: PathBuf,
     rate: u64,
+    /// Where the application takes what clients send.
+    application: String,
     /// The clients' and the application's port, once one has listened.
     listens: Option<(SocketAddr, SocketAddr)>,
 }
 
 impl Place {
-    pub(crate) fn new(programs: &Programs, rate: u64) -> Result<Self> {
+    pub(crate) fn new(programs: &Programs, rate: u64, application: &str) -> Result<Self> {
         let name = format!("throughline-restart-{}-{}", std::process::id(), crate::log::wall_ms());
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir(&folder).with_context(|| folder.display().to_string())?;
-        let place = Self { program: programs.gateway.clone(), folder, rate, listens: None };
+        let place = Self {
+            program: programs.gateway.clone(),
+            folder,
+            rate,
+            application: application.into(),
+            listens: None,
+        };
         // Of a run, on loopback, and gone with it.
+        let secret = format!("of a run that began at {}", crate::log::wall_ms());
         let keys = format!(
-            "[[token_keys]]\nid = \"k\"\nsecret = \"of a run that began at {}\"\n",
-            crate::log::wall_ms()
+            "[[token_keys]]
+id = \"k\"
+secret = \"{secret}\"
+[webhook]
+secrets = [\"{secret}\"]
+"
         );
         std::fs::write(place.config(), keys).context("its configuration is written")?;
         Ok(place)
@@ -65,11 +78,14 @@ impl Place {
             |address: Option<SocketAddr>| address.map_or("127.0.0.1:0".into(), |address| address.to_string());
         let (clients, admin) = (port(clients), port(admin));
         let rate = format!("session.admission_rate={}", self.rate);
+        let application = format!("webhook.url={}", self.application);
         let config = config.to_str().context("a path in UTF-8")?;
         let arguments = ["--config", config, "--listen", &clients, "--admin-listen", &admin];
         // QUIC has no listener's queue, and a herd of its own.
-        let settings = ["--set", &rate, "--set", "webtransport.enabled=false", "--log", "error"];
-        let gateway = Gateway::start_with(&self.program, &[&arguments[..], &settings].concat()).await?;
+        let settings = ["--set", &rate, "--set", &application, "--set", "webhook.events=intent"];
+        let quiet = ["--set", "webtransport.enabled=false", "--log", "error"];
+        let gateway =
+            Gateway::start_with(&self.program, &[&arguments[..], &settings, &quiet].concat()).await?;
         self.listens = Some((gateway.clients(), gateway.admin().address()));
         Ok(gateway)
     }
@@ -100,6 +116,7 @@ impl Herd {
             ("--sessions", plan.sessions.into()),
             ("--rooms", plan.rooms.into()),
             ("--pace", plan.pace.into()),
+            ("--sends", plan.sends.into()),
             ("--since-ms", plan.since_ms),
             ("--patience-ms", plan.patience_ms),
         ] {
@@ -109,8 +126,8 @@ impl Herd {
         let mut process = command.spawn().with_context(|| format!("{} starts", program.display()))?;
         let orders = process.stdin.take().context("its input is piped")?;
         let told = BufReader::new(process.stdout.take().context("its output is piped")?).lines();
-        // It has its own, and has to open its sessions first.
-        let patience = 2 * Duration::from_millis(plan.patience_ms);
+        // It has its own, and has to open its sessions first, which takes as long as a busy machine makes it.
+        let patience = 4 * Duration::from_millis(plan.patience_ms);
         Ok(Self { process, orders, told, patience })
     }
 

@@ -73,6 +73,12 @@ const ROWS: &[(&str, Cell)] = &[
         let account = run.account;
         format!("**{}, {}, {}, {}**", account.lost, account.doubled, account.reordered, account.wrong)
     }),
+    ("sent to the application: accepted, refused, of unknown outcome", |run| {
+        run.sent.outcomes.map(|count| count.to_string()).join(", ")
+    }),
+    ("**applied twice, accepted and not applied**; delivered again", |run| {
+        format!("**{}, {}**; {}", run.sent.twice, run.sent.lost, run.sent.again)
+    }),
     ("processor seconds until all were back: gateway, clients", |run| {
         format!("{:.1}, {:.1}", run.processor[0], run.processor[1])
     }),
@@ -104,6 +110,6 @@ Gateway, clients and application shared one machine: MACHINE.
 
 What is in bold was stated before it was measured: how much memory a session may take, that no connection finds the listener's
 queue full, that each client comes back by one transport, that each is told a gap in each of its channels, and that no
-event is lost in silence, doubled or reordered. Times count from when the second gateway is there.
+event is lost in silence, doubled or reordered, and that nothing that a client sent is applied twice. Times count from when the second gateway is there.
 
 ";

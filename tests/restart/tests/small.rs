@@ -24,6 +24,7 @@ async fn all_come_back_from_a_crash_to_what_they_want_and_every_gap_is_told() {
         pause: Duration::from_millis(300),
         rate: 2_500,
         pace: 1_000,
+        sends: 100,
         every: Duration::from_millis(20),
         patience: Duration::from_secs(120),
     };
@@ -31,6 +32,8 @@ async fn all_come_back_from_a_crash_to_what_they_want_and_every_gap_is_told() {
     assert!(crash.faults.is_empty(), "{:?}", crash.faults);
     assert!(crash.account.is_clean(), "{:?}", crash.account);
     assert_eq!(crash.account.epochs, crash.gaps_due());
+    assert!(crash.sent.is_clean(), "{:?}", crash.sent);
+    assert!(crash.sent.outcomes[0] > 0, "something was sent: {:?}", crash.sent);
     let figures = &crash.figures;
     assert_eq!((figures.back.len(), figures.wanted.len()), (200, 200));
     assert!(figures.after() >= 200, "each has knocked: {figures:?}");
