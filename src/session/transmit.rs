@@ -81,13 +81,15 @@ impl Session {
         let link = &mut self.links[index];
         let mut silent = buffer.len() == start;
         let is_over = link.outbox.answer && silent && kind == LinkKind::Answer;
-        if std::mem::take(&mut link.outbox.ack) || is_over {
+        let acknowledges = std::mem::take(&mut link.outbox.ack);
+        if acknowledges || is_over {
             let up_to = self.commands.received;
             link.spec.codec.encode_down(&DownFrame::Ack { up_to }, buffer);
             silent = false;
         }
         let is_newest = kind == LinkKind::Answer && link.standing == Standing::Active;
-        if is_newest && (is_over || (!silent && self.attach.is_multiple_of(POLLS_TO_WINDOW))) {
+        let is_in_vain = is_over && !acknowledges;
+        if is_newest && (is_in_vain || (!silent && self.attach.is_multiple_of(POLLS_TO_WINDOW))) {
             // Polls are pinged no other way.
             let window_ms = Some(self.config.window.ms());
             link.spec.codec.encode_down(&DownFrame::Ping { nonce: None, window_ms }, buffer);
