@@ -199,6 +199,7 @@ impl Peer for GatewayPeer {
                 cell.change(|session| session.report(*link, error));
             }
             Stage::Closing { .. } | Stage::Over => {}
+            _ if fault == Fault::TooSlow => self.close(bind::overload(code)),
             _ => self.close(Goodbye::ProtocolError(code)),
         }
     }
@@ -218,7 +219,8 @@ impl Peer for GatewayPeer {
         if let (Stage::Waiting(_), Some(patience)) = (&self.stage, &mut self.patience)
             && patience.as_mut().poll(context).is_ready()
         {
-            self.close(Goodbye::ProtocolError(ErrorCode::TimedOut));
+            // Whose fault it is nobody knows: where a herd is slow, so is its gateway.
+            self.close(bind::overload(ErrorCode::TimedOut));
         }
         match &mut self.stage {
             Stage::Waiting(_) | Stage::Authenticating(_) => {

@@ -351,6 +351,6 @@ const fn refusal(verdict: Verdict, plain: bool) -> Option<Refusal> {
     Some(Refusal { goodbye, slot })
 }
 
-fn overload(code: ErrorCode) -> Goodbye {
+pub(super) const fn overload(code: ErrorCode) -> Goodbye {
     Goodbye::Overload { delay_ms: 1_000, spread_ms: 5_000, code }
 }
