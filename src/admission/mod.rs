@@ -15,12 +15,14 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod returns;
 mod slot;
 #[cfg(test)]
 mod tests;
 
 pub use slot::{Holder, Slot, SlotFault};
 
+use self::returns::Returns;
 use crate::session::{Now, TokenKeys};
 
 /// How far ahead a place is given, in milliseconds.
@@ -162,6 +164,8 @@ pub struct Admission {
     beyond: [Queue; 2],
     /// Those who came back on a slot, by class: no more of them count than places can have been given.
     returns: [Queue; 2],
+    /// Those whose session was another gateway's.
+    orphans: Returns,
 }
 
 impl Admission {
@@ -177,7 +181,19 @@ impl Admission {
             everybody: Queue::default(),
             beyond: [Queue::default(); 2],
             returns: [Queue::default(); 2],
+            orphans: Returns::default(),
         }
+    }
+
+    /// A session was opened for somebody whose own is gone, by a genuine token.
+    pub const fn replaced(&mut self, now: Now) {
+        self.orphans.note(now.mono_ms);
+    }
+
+    /// The reconnect window in milliseconds, for so many sessions: how long they take to be let in, all of them. While a
+    /// herd comes back it is wider, for those who are still to come.
+    pub fn window_ms(&mut self, now: Now, sessions: u64) -> u64 {
+        self.orphans.window_ms(now.mono_ms, sessions, self.every_ns)
     }
 
     /// Decides on a caller. `holder` is whom a slot can be made out to; without one it gets no place, only a window.

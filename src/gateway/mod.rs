@@ -192,7 +192,7 @@ impl Shared {
     /// Sizes the reconnect window: near zero for few sessions, sessions over rate for many.
     fn size_window(&self) {
         let sessions = self.registry.len() as u64;
-        self.session.window.set_ms(sessions * 1_000 / self.config.admission_rate.max(1));
+        self.session.window.set_ms(self.admission.lock().window_ms(clock::now(), sessions));
     }
 }
 

@@ -241,6 +241,7 @@ impl Peer for GatewayPeer {
                 cell.change(|session| session.report(*link, error));
             }
             Stage::Closing { .. } | Stage::Over => {}
+            _ if fault == Fault::TooSlow => self.close(bind::overload(code)),
             _ => self.close(Goodbye::ProtocolError(code)),
         }
     }
@@ -261,7 +262,8 @@ impl Peer for GatewayPeer {
             && patience.as_mut().poll(context).is_ready()
         {
             self.shared.limits.count(Limit::BodyTime);
-            self.close(Goodbye::ProtocolError(ErrorCode::TimedOut));
+            // Whose fault it is nobody knows: where a herd is slow, so is its gateway.
+            self.close(bind::overload(ErrorCode::TimedOut));
         }
         if self.is_answer {
             ready!(self.poll_ready(context));

@@ -26,6 +26,10 @@ const FIRST_BATCH_BYTES: usize = 4_096;
 /// The most items in one batch: enough to coalesce, few enough to share the lock.
 const BATCH_ITEMS: u64 = 256;
 
+/// A poll that has waited in vain is answered with the reconnect window, and of those that are answered with something
+/// one in so many, by the number of its attach.
+const POLLS_TO_WINDOW: u64 = 16;
+
 /// What [`Session::transmit`] appended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Output {
@@ -77,8 +81,9 @@ impl Session {
         }
         let link = &mut self.links[index];
         let mut silent = buffer.len() == start;
-        if std::mem::take(&mut link.outbox.ack) || (link.outbox.answer && silent && kind == LinkKind::Answer)
-        {
+        let is_over = link.outbox.answer && silent && kind == LinkKind::Answer;
+        let acknowledges = std::mem::take(&mut link.outbox.ack);
+        if acknowledges || is_over {
             let up_to = self.commands.received;
             link.spec.codec.encode_down(&DownFrame::Ack { up_to }, buffer);
             silent = false;
@@ -87,6 +92,13 @@ impl Session {
             return self.transmit_leave(now, index, buffer);
         }
         let link = &mut self.links[index];
+        let is_newest = kind == LinkKind::Answer && link.standing == Standing::Active;
+        let is_in_vain = is_over && !acknowledges;
+        if is_newest && (is_in_vain || (!silent && self.attach.is_multiple_of(POLLS_TO_WINDOW))) {
+            // Polls are pinged no other way.
+            let window_ms = Some(self.config.window.ms());
+            link.spec.codec.encode_down(&DownFrame::Ping { nonce: None, window_ms }, buffer);
+        }
         if kind != LinkKind::Answer {
             link.outbox.answer = false;
             if datagrams && flow == Flow::Done && link.standing == Standing::Active && self.has_volatiles() {

@@ -37,12 +37,15 @@ async fn the_last_numbers_there_can_be_are_stated_in_vain() {
 }
 
 #[tokio::test]
-async fn a_websocket_that_never_says_hello_is_let_go() {
+async fn a_websocket_that_never_says_hello_is_let_go_and_may_come_back() {
     let mut plan = Plan::default();
     plan.gateway.body_timeout = Duration::from_millis(50);
     let gateway = Running::with(plan).await;
     let mut silent = Socket::open(gateway.clients, Codec::Json).await;
     assert!(silent.hear(|frame| frame["code"] == "timed_out").await, "{:?}", silent.heard.0);
+    // To a slow client that is none of its fault: told of a broken protocol it would stop for good.
+    silent.hear(|_| false).await;
+    assert_eq!((silent.heard.retry(), silent.close), (Some("overload"), Some(4001)), "{:?}", silent.heard.0);
     let mut known = Known::open(&gateway).await;
     assert!(known.look(&gateway).await.1, "others are served");
 }

@@ -4,7 +4,8 @@
 //! calls nothing else. `check` is its quick part, for between two edits. `torture` plays the session core's hostile
 //! schedules for as long as one likes, `faults` sees them find what is planted. `client` bundles the TypeScript client for the
 //! page at `/`. `bench` measures whole processes, `slow` what slow clients do to fast ones, `networks` what a client makes of hostile networks, `herd`
-//! what a gateway meets when all its clients come back, `drain` what becomes of clients when one process follows another.
+//! what a gateway meets when all its clients come back, `crash` the same with real processes, `drain` what becomes of clients when one process
+//! follows another.
 //!
 //! Read on in [`gate`] for the list of checks, in [`needs`] for what they need beyond Rust and how it is found or
 //! installed, and in [`steps`] for how a check runs and is timed.
@@ -18,6 +19,7 @@ mod gate;
 mod herd;
 mod needs;
 mod networks;
+mod restart;
 mod slow;
 mod steps;
 
@@ -75,6 +77,11 @@ fn main() -> ExitCode {
         Task::Drain { sessions } => {
             let mut steps = Steps::begin();
             let outcome = drain::drain(&mut steps, sessions);
+            (steps, outcome)
+        }
+        Task::Crash(play) => {
+            let mut steps = Steps::begin();
+            let outcome = restart::crash(&mut steps, &play);
             (steps, outcome)
         }
         Task::Networks(play) => {
@@ -152,4 +159,7 @@ enum Task {
     Networks(networks::Play),
     /// A crash under 100,000 clients on a virtual clock, beside the formulas of others: writes docs/herd.md and its plot.
     Herd,
+    /// A gateway killed with -9 under 15,000 real sessions, and another in its place. Wants two idle cores and 20,000
+    /// descriptors.
+    Crash(restart::Crash),
 }

@@ -368,6 +368,9 @@ impl GatewayPeer {
         cell.adopt(identity);
         self.shared.registry.add(Arc::clone(&cell), user.as_deref());
         self.shared.metrics.count_opening();
+        if class == Class::Resume {
+            self.shared.admission.lock().replaced(clock::now());
+        }
         self.shared.size_window();
         cell.change(|_| ()); // schedules its deadline and takes up its positions
         Ok((cell, link))
@@ -471,6 +474,6 @@ fn refusal(verdict: Verdict, plain: bool) -> Option<Refusal> {
     Some(Refusal { goodbye, slot })
 }
 
-fn overload(code: ErrorCode) -> Goodbye {
+pub(super) const fn overload(code: ErrorCode) -> Goodbye {
     Goodbye::Overload { delay_ms: 1_000, spread_ms: 5_000, code }
 }

@@ -15,7 +15,7 @@ use crate::http;
 /// `throughline serve` on free ports of loopback. Dropping it ends the process.
 #[derive(Debug)]
 pub struct Gateway {
-    _process: Child,
+    process: Child,
     /// Kept open: a process that cannot say the rest of what it has to say ends.
     _said: Lines<BufReader<ChildStdout>>,
     clients: SocketAddr,
@@ -28,9 +28,19 @@ impl Gateway {
     /// # Errors
     /// When it does not start, or does not say where it listens.
     pub async fn start(program: &Path, settings: &[&str]) -> Result<Self> {
+        let arguments: Vec<_> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
+        Self::start_with(program, &arguments).await
+    }
+
+    /// Starts the program with these arguments of `serve`, a `--listen` or a `--config` among them perhaps, and waits
+    /// until it listens.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_with(program: &Path, arguments: &[&str]) -> Result<Self> {
         let mut command = Command::new(program);
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
-        command.args(settings.iter().flat_map(|setting| ["--set", setting]));
+        command.args(arguments);
         for (name, _) in
             std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("THROUGHLINE_"))
         {
@@ -44,7 +54,20 @@ impl Gateway {
         let (clients, admin) = tokio::time::timeout(PATIENCE, listening)
             .await
             .unwrap_or_else(|_| bail!("the gateway does not say where it listens"))?;
-        Ok(Self { _process: process, _said: said, clients, admin })
+        Ok(Self { process, _said: said, clients, admin })
+    }
+
+    /// Its process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.id()
+    }
+
+    /// Kills it as it stands (SIGKILL), and waits until it is gone.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub async fn kill(mut self) -> Result<()> {
+        self.process.kill().await.context("the gateway is killed")
     }
 
     /// Where clients connect to.
@@ -65,6 +88,11 @@ pub struct Admin {
 }
 
 impl Admin {
+    /// Where it is.
+    pub fn address(self) -> SocketAddr {
+        self.address
+    }
+
     /// Publishes an event.
     ///
     /// # Errors
@@ -74,6 +102,16 @@ impl Admin {
         let answer = http::post(self.address, "/api/v1/publish", "application/json", body).await?;
         ensure!(answer.status == 200, "a publish is answered with {}", answer.status);
         Ok(())
+    }
+
+    /// Its metrics, in OpenMetrics.
+    ///
+    /// # Errors
+    /// When the gateway does not tell.
+    pub async fn metrics(self) -> Result<String> {
+        let answer = http::get(self.address, "/metrics").await?;
+        ensure!(answer.status == 200, "metrics are answered with {}", answer.status);
+        String::from_utf8(answer.body.into()).context("metrics are text")
     }
 
     /// The payloads of all events that a channel holds, in order.

@@ -34,7 +34,7 @@ fn a_run_of_polls_is_one_entry_that_spans_it() {
         world.wait(100);
         let link = world.come(poll(number).after(1));
         world.wait(25_000);
-        assert_eq!(world.read(link), ["ack 1"]);
+        assert_eq!(world.read(link), ["ack 1", "ping"]);
     }
     assert_eq!(history(&world), ["gateway polling answered 125500 x6"]);
 }

@@ -89,8 +89,24 @@ fn a_parked_poll_has_no_heartbeat_and_is_answered_when_its_hold_is_over() {
     world.wait(HOLD_MS - 1);
     assert!(world.read(parked).is_empty());
     world.wait(1);
-    assert_eq!(world.read(parked), ["ack 0"]);
+    assert_eq!(world.read(parked), ["ack 0", "ping"], "and is told the window");
     assert_eq!(world.ended, None);
+}
+
+#[test]
+fn a_client_that_polls_is_told_the_window_though_there_is_always_something_to_say() {
+    let (mut world, link) = World::open(poll(1).saying(commands(1, [subscribe("a")])));
+    world.read(link);
+    let mut told = Vec::new();
+    for number in 2..=33 {
+        let link = world.come(poll(number).after(number - 1));
+        world.publish("a", 1);
+        let said = world.read(link);
+        if said.iter().any(|line| line == "ping") {
+            told.push(number);
+        }
+    }
+    assert_eq!(told, [16, 32]);
 }
 
 #[test]

@@ -1,0 +1,253 @@
+//! A crash: the gateway is killed as it stands, another takes its place after a pause, and everybody comes back.
+
+use std::{
+    net::Ipv4Addr,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use throughline_networks::Gateway;
+
+use crate::herd::Order;
+use crate::{
+    application::{Application, Judgement},
+    figures::Figures,
+    herd,
+    ledger::Account,
+    log::{Events, wall_ms},
+    process::{Herd, Place, Programs},
+    publisher::Publisher,
+    system::{Listening, processor_ticks, resident_bytes},
+};
+
+/// What is played.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// How many sessions there are; half of them poll.
+    pub sessions: u32,
+    /// How long all sessions live, before the crash: what breaks too soon is blamed on its transport.
+    pub lived: Duration,
+    /// How long nobody is there.
+    pub pause: Duration,
+    /// How many sessions a second the gateway lets in.
+    pub rate: u64,
+    /// How many begin in a second, before the crash.
+    pub pace: u32,
+    /// How many things clients send in a second, all of them together.
+    pub sends: u32,
+    /// An event is published every so often.
+    pub every: Duration,
+    /// How long anything may take.
+    pub patience: Duration,
+}
+
+/// What must not be passed; stated before it is measured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ceilings {
+    /// What a session may add to the resident memory of the gateway, in bytes.
+    pub resident_bytes: u64,
+    /// How many connections may find the listener's queue full.
+    pub overflows: u64,
+}
+
+/// 20 KB a session, and no overflow.
+pub const CEILINGS: Ceilings = Ceilings { resident_bytes: 20_000, overflows: 0 };
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Crash {
+    /// What was played.
+    pub plan: Plan,
+    /// How long it took until all sessions were open.
+    pub opened: Duration,
+    /// Resident bytes of the gateway: without a session, with all of them, and of its successor with all of them.
+    pub resident: [u64; 3],
+    /// Seconds of processor time that the successor took until all were back on what they want, and the herds since the
+    /// crash.
+    pub processor: [f64; 2],
+    /// Resident bytes of a client, in its herd.
+    pub client_bytes: u64,
+    /// What the machine's listeners turned away.
+    pub listening: Listening,
+    /// When everybody came back.
+    pub figures: Figures,
+    /// What everybody was told.
+    pub account: Account,
+    /// What came of what everybody sent.
+    pub sent: Judgement,
+    /// What must not happen at all.
+    pub faults: Vec<String>,
+    /// What the successor counted that is not zero: links that ended, and who was let in.
+    pub counted: Vec<String>,
+}
+
+impl Crash {
+    /// What a session adds to the resident memory of the gateway before the crash, and of its successor.
+    pub fn resident_each(&self) -> [u64; 2] {
+        let [idle, before, after] = self.resident;
+        [before, after].map(|bytes| bytes.saturating_sub(idle) / u64::from(self.plan.sessions))
+    }
+
+    /// How many gaps everybody has to be told together: one of each channel.
+    pub fn gaps_due(&self) -> u64 {
+        u64::from(self.plan.sessions) * 2
+    }
+
+    /// What is not as it must be, for a person.
+    pub fn misses(&self) -> Vec<String> {
+        let mut misses = self.faults.clone();
+        let mut holds = |holds: bool, what: String| {
+            if !holds {
+                misses.push(what);
+            }
+        };
+        holds(self.sent.is_clean(), format!("sent: {:?}", self.sent));
+        let Account { epochs, .. } = self.account;
+        holds(self.account.is_clean(), format!("events: {:?}", self.account));
+        holds(epochs == self.gaps_due(), format!("{epochs} gaps told of {}", self.gaps_due()));
+        let back = self.figures.back.len();
+        holds(back == self.plan.sessions as usize, format!("{back} of {} came back", self.plan.sessions));
+        let races = self.figures.races();
+        holds(races == 0, format!("{races} clients raced to be back"));
+        let most = self.resident_each().into_iter().max().unwrap_or(0);
+        holds(most <= CEILINGS.resident_bytes, format!("{most} resident bytes a session"));
+        let overflows = self.listening.overflows;
+        holds(overflows <= CEILINGS.overflows, format!("{overflows} connections found the queue full"));
+        misses
+    }
+}
+
+/// Plays a crash.
+///
+/// # Errors
+/// When something does not come about in time. What comes about and is not as it must be is no error here.
+pub async fn play(programs: &Programs, plan: Plan, say: &dyn Fn(&str)) -> Result<Crash> {
+    let since_ms = wall_ms();
+    let application = Application::start().await?;
+    let mut place = Place::new(programs, plan.rate, application.url())?;
+    let gateway = place.start().await?;
+    let idle = resident_bytes(pid(&gateway)?)?;
+    let turned_away = Listening::now()?;
+    let rooms = plan.sessions.div_ceil(ROOM).max(1);
+    let publisher = Publisher::begin(gateway.admin(), rooms, plan.every);
+
+    say(&format!("{} sessions come", plan.sessions));
+    let begun = Instant::now();
+    let mut herds = begin_herds(programs, plan, &gateway, rooms, since_ms)?;
+    all(&mut herds, Order::Settle).await?;
+    let opened = begun.elapsed();
+    tokio::time::sleep(plan.lived).await;
+    all(&mut herds, Order::Settle).await?;
+    // A poll costs its connection more from the second one on.
+    for _ in 0..2 {
+        all(&mut herds, Order::Mark(publisher.mark().await?)).await?;
+    }
+    let before = resident_bytes(pid(&gateway)?)?;
+    let clients_bytes: u64 = herds.iter().map(|herd| resident_bytes(herd.pid()?)).sum::<Result<_>>()?;
+    let clients_ticks = ticks(&herds)?;
+
+    say("the gateway is killed");
+    publisher.may_fail().await;
+    all(&mut herds, Order::Unsettle).await?;
+    let crash_ms = wall_ms() - since_ms;
+    gateway.kill().await?;
+    tokio::time::sleep(plan.pause).await;
+    let gateway = place.start().await?;
+    let recovered_ms = wall_ms() - since_ms;
+    publisher.go_on(gateway.admin()).await;
+    say("another is there");
+    all(&mut herds, Order::Settle).await?;
+    let processor = [processor_ticks(pid(&gateway)?)?, ticks(&herds)? - clients_ticks];
+    say("all are back");
+    for _ in 0..2 {
+        all(&mut herds, Order::Mark(publisher.mark().await?)).await?;
+    }
+    let after = resident_bytes(pid(&gateway)?)?;
+    let counted = counted(&gateway.admin().metrics().await?);
+    let listening = Listening::now()?.since(turned_away);
+    all(&mut herds, Order::Hush).await?;
+    publisher.stop().await?;
+
+    let mut events = Events::default();
+    for herd in &mut herds {
+        events.add(herd.tell().await?);
+    }
+    Ok(Crash {
+        plan,
+        opened,
+        resident: [idle, before, after],
+        processor: processor.map(|ticks| ticks as f64 / TICKS),
+        client_bytes: clients_bytes / u64::from(plan.sessions),
+        listening,
+        figures: Figures::of(&events, crash_ms, recovered_ms),
+        account: events.account,
+        sent: application.judge(events.sent),
+        faults: events.faults,
+        counted,
+    })
+}
+
+/// Half of the clients come from one address, half from another: one has not enough ports for thousands that come and go.
+fn begin_herds(
+    programs: &Programs,
+    plan: Plan,
+    gateway: &Gateway,
+    rooms: u32,
+    since_ms: u64,
+) -> Result<Vec<Herd>> {
+    let herds = ADDRESSES.len() as u32;
+    let shares = (0..herds).map(|herd| (plan.sessions * herd / herds, plan.sessions * (herd + 1) / herds));
+    let begin = |(from, (first, end)): (&Ipv4Addr, (u32, u32))| {
+        let plan = herd::Plan {
+            url: format!("http://{}", gateway.clients()),
+            from: *from,
+            first,
+            sessions: end - first,
+            rooms,
+            pace: plan.pace.div_ceil(herds),
+            sends: plan.sends.div_ceil(herds),
+            since_ms,
+            patience_ms: plan.patience.as_millis() as u64,
+        };
+        Herd::start(&programs.herd, &plan)
+    };
+    ADDRESSES.iter().zip(shares).map(begin).collect()
+}
+
+/// Has all herds carry an order out; what one has come to lasts until the others have.
+async fn all(herds: &mut [Herd], order: Order) -> Result<()> {
+    for herd in herds {
+        herd.order(order).await?;
+    }
+    Ok(())
+}
+
+fn pid(gateway: &Gateway) -> Result<u32> {
+    gateway.pid().context("the gateway runs")
+}
+
+fn ticks(herds: &[Herd]) -> Result<u64> {
+    herds.iter().map(|herd| processor_ticks(herd.pid()?)).sum()
+}
+
+/// The lines of metrics that say how it went.
+fn counted(metrics: &str) -> Vec<String> {
+    let lines = metrics.lines().filter(|line| COUNTED.iter().any(|name| line.starts_with(name)));
+    lines.filter(|line| !line.ends_with(" 0")).map(|line| line.replacen("throughline_", "", 1)).collect()
+}
+
+const COUNTED: [&str; 4] = [
+    "throughline_admissions_total",
+    "throughline_slots_ignored_total",
+    "throughline_links_opened_total",
+    "throughline_links_ended_total",
+];
+
+/// Where clients connect from.
+const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(127, 0, 0, 1), Ipv4Addr::new(127, 0, 0, 2)];
+
+/// How many clients are in a room.
+const ROOM: u32 = 100;
+
+/// Linux counts processor time in hundredths of a second.
+const TICKS: f64 = 100.0;

@@ -1,0 +1,164 @@
+//! The processes of a run: the gateway, with keys that outlive it, and herds. Each ends with what holds it.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use throughline_networks::Gateway;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
+    process::{Child, ChildStdin, ChildStdout, Command},
+};
+
+use crate::{
+    herd::{Order, Plan, Told},
+    log::Events,
+};
+
+/// The programs that are run.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// `throughline`.
+    pub gateway: PathBuf,
+    /// `throughline-restart`: a herd is a process of it.
+    pub herd: PathBuf,
+}
+
+/// A place for gateways, one after the other: on the same ports, with the same keys.
+#[derive(Debug)]
+pub(crate) struct Place {
+    program: PathBuf,
+    folder: PathBuf,
+    rate: u64,
+    /// Where the application takes what clients send.
+    application: String,
+    /// The clients' and the application's port, once one has listened.
+    listens: Option<(SocketAddr, SocketAddr)>,
+}
+
+impl Place {
+    pub(crate) fn new(programs: &Programs, rate: u64, application: &str) -> Result<Self> {
+        let name = format!("throughline-restart-{}-{}", std::process::id(), crate::log::wall_ms());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir(&folder).with_context(|| folder.display().to_string())?;
+        let place = Self {
+            program: programs.gateway.clone(),
+            folder,
+            rate,
+            application: application.into(),
+            listens: None,
+        };
+        // Of a run, on loopback, and gone with it.
+        let secret = format!("of a run that began at {}", crate::log::wall_ms());
+        let keys = format!(
+            "[[token_keys]]
+id = \"k\"
+secret = \"{secret}\"
+[webhook]
+secrets = [\"{secret}\"]
+"
+        );
+        std::fs::write(place.config(), keys).context("its configuration is written")?;
+        Ok(place)
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.join("throughline.toml")
+    }
+
+    /// Starts one where the last one was.
+    pub(crate) async fn start(&mut self) -> Result<Gateway> {
+        let (clients, admin) = self.listens.unzip();
+        let config = self.config();
+        let port =
+            |address: Option<SocketAddr>| address.map_or("127.0.0.1:0".into(), |address| address.to_string());
+        let (clients, admin) = (port(clients), port(admin));
+        let rate = format!("session.admission_rate={}", self.rate);
+        let application = format!("webhook.url={}", self.application);
+        let config = config.to_str().context("a path in UTF-8")?;
+        let arguments = ["--config", config, "--listen", &clients, "--admin-listen", &admin];
+        // QUIC has no listener's queue, and a herd of its own.
+        let settings = ["--set", &rate, "--set", &application, "--set", "webhook.events=intent"];
+        let quiet = ["--set", "webtransport.enabled=false", "--log", "error"];
+        let gateway =
+            Gateway::start_with(&self.program, &[&arguments[..], &settings, &quiet].concat()).await?;
+        self.listens = Some((gateway.clients(), gateway.admin().address()));
+        Ok(gateway)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // What is left in the system's folder for such things does no harm.
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A herd that runs. Dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct Herd {
+    process: Child,
+    orders: ChildStdin,
+    told: Lines<BufReader<ChildStdout>>,
+    patience: Duration,
+}
+
+impl Herd {
+    pub(crate) fn start(program: &Path, plan: &Plan) -> Result<Self> {
+        let mut command = Command::new(program);
+        command.arg("herd").arg("--url").arg(&plan.url).arg("--from").arg(plan.from.to_string());
+        for (name, value) in [
+            ("--first", u64::from(plan.first)),
+            ("--sessions", plan.sessions.into()),
+            ("--rooms", plan.rooms.into()),
+            ("--pace", plan.pace.into()),
+            ("--sends", plan.sends.into()),
+            ("--since-ms", plan.since_ms),
+            ("--patience-ms", plan.patience_ms),
+        ] {
+            command.arg(name).arg(value.to_string());
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut process = command.spawn().with_context(|| format!("{} starts", program.display()))?;
+        let orders = process.stdin.take().context("its input is piped")?;
+        let told = BufReader::new(process.stdout.take().context("its output is piped")?).lines();
+        // It has its own, and has to open its sessions first, which takes as long as a busy machine makes it.
+        let patience = 4 * Duration::from_millis(plan.patience_ms);
+        Ok(Self { process, orders, told, patience })
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> Result<u32> {
+        self.process.id().context("the herd runs")
+    }
+
+    /// Has an order carried out.
+    pub(crate) async fn order(&mut self, order: Order) -> Result<()> {
+        match self.ask(order).await? {
+            Told::Done => Ok(()),
+            Told::Missing(who) => bail!("{order:?} is not so in time: {}", who.join("\n")),
+            Told::Events(_) => bail!("a herd tells what it was not asked"),
+        }
+    }
+
+    /// What happened so far.
+    pub(crate) async fn tell(&mut self) -> Result<Events> {
+        match self.ask(Order::Tell).await? {
+            Told::Events(events) => Ok(*events),
+            other => bail!("a herd does not tell what happened: {other:?}"),
+        }
+    }
+
+    async fn ask(&mut self, order: Order) -> Result<Told> {
+        let mut line = serde_json::to_vec(&order)?;
+        line.push(b'\n');
+        self.orders.write_all(&line).await.context("the herd takes orders")?;
+        let told = tokio::time::timeout(self.patience, self.told.next_line()).await;
+        let told = told.context("the herd does not answer")??.context("the herd has ended")?;
+        serde_json::from_str(&told).context("what a herd tells")
+    }
+}
