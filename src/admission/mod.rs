@@ -46,6 +46,15 @@ const SHORTEST_MS: u64 = 1_000;
 
 const NS: u64 = 1_000_000;
 
+/// Over how long this many sessions are to come back, where `rate` are let in each second, in milliseconds.
+///
+/// That is a twentieth longer than the rate needs: at exactly the rate the crowds that chance brings would add up to a
+/// queue, in which everybody is sent away once.
+pub const fn window_ms(sessions: u64, rate: u64) -> u64 {
+    let rate = if rate == 0 { 1 } else { rate };
+    sessions.saturating_mul(1_050) / rate
+}
+
 /// Before whom a caller goes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Class {

@@ -64,7 +64,7 @@ use self::{hub::Hub, metrics::Metrics, peer::GatewayGate, registry::Registry, ti
 #[cfg(feature = "webhook")]
 use crate::upstream::webhook::Webhook;
 use crate::{
-    admission::Admission,
+    admission::{self, Admission},
     broker::{Broker, Memory, MemoryConfig, Recent},
     channel::{NewEvent, NewVolatile},
     http::{Body, Busy, Router},
@@ -145,7 +145,7 @@ impl Shared {
     /// Sizes the reconnect window: near zero for few sessions, sessions over rate for many.
     fn size_window(&self) {
         let sessions = self.registry.len() as u64;
-        self.session.window.set_ms(sessions * 1_000 / self.config.admission_rate.max(1));
+        self.session.window.set_ms(admission::window_ms(sessions, self.config.admission_rate));
     }
 }
 

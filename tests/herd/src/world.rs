@@ -12,7 +12,7 @@ use std::{
 
 use bytes::BytesMut;
 use throughline::{
-    admission::{Admission, Class, Holder, Verdict},
+    admission::{Admission, Class, Holder, Verdict, window_ms},
     channel::Listener,
     session::{
         Effect, Goodbye, LinkId, LinkKind, LinkSpec, Now, Opening, Output, Parting, Session, SessionConfig,
@@ -177,7 +177,7 @@ impl World {
             certificate_hashes: Vec::new(),
         };
         config.transports.set(["websocket", "sse", "polling"].map(offer).into());
-        config.window.set_ms(plan.window_ms.unwrap_or(plan.clients as u64 * 1_000 / plan.rate));
+        config.window.set_ms(plan.window_ms.unwrap_or(window_ms(plan.clients as u64, plan.rate)));
         let mut settings = Config::new("http://gateway");
         settings.transports =
             [Transport::WebSocket, Transport::Sse, Transport::Polling].map(Via::json).to_vec();
@@ -495,7 +495,7 @@ impl World {
     }
 
     fn size_window(&self) {
-        self.config.window.set_ms(self.sessions.len() as u64 * 1_000 / self.plan.rate);
+        self.config.window.set_ms(window_ms(self.sessions.len() as u64, self.plan.rate));
     }
 
     fn refuse(&mut self, client: usize, link: u32, goodbye: Goodbye, slot: Option<Box<str>>) {
