@@ -48,6 +48,14 @@ const SHORTEST_MS: u64 = 1_000;
 
 const NS: u64 = 1_000_000;
 
+/// Over how long this many sessions are to come back, where one is let in every `every_ns`, in milliseconds.
+///
+/// That is a twentieth longer than the rate needs: at exactly the rate the crowds that chance brings would add up to a
+/// queue, in which everybody is sent away once.
+const fn evenly_ms(sessions: u64, every_ns: u64) -> u64 {
+    (sessions.saturating_mul(every_ns) / NS).saturating_mul(21) / 20
+}
+
 /// Before whom a caller goes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Class {

@@ -5,7 +5,7 @@
 //! would be at the door of the next one at once. How many are still to come it cannot know, since a herd of any size
 //! comes at the rate. So whoever has just come back counts for more than one.
 
-use super::NS;
+use super::evenly_ms;
 
 /// How long whoever came back counts for more than one, in milliseconds: two periods.
 const PERIOD_MS: u64 = 5_000;
@@ -36,10 +36,9 @@ impl Returns {
     /// The window in milliseconds, for so many sessions of which one is let in every `every_ns`.
     pub(super) fn window_ms(&mut self, now_ms: u64, sessions: u64, every_ns: u64) -> u64 {
         self.roll(now_ms);
-        let ms = |sessions: u64| sessions.saturating_mul(every_ns) / NS;
         let lately = (self.older + self.newer).min(sessions);
-        let wider = ms(sessions.saturating_add(lately.saturating_mul(MORE)));
-        ms(sessions).max(wider.min(WIDEST_MS))
+        let wider = evenly_ms(sessions.saturating_add(lately.saturating_mul(MORE)), every_ns);
+        evenly_ms(sessions, every_ns).max(wider.min(WIDEST_MS))
     }
 
     const fn roll(&mut self, now_ms: u64) {
@@ -55,18 +54,19 @@ impl Returns {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admission::NS;
 
     const EVERY_NS: u64 = 400_000; // 2,500 a second
 
     #[test]
     fn who_is_held_counts_for_one_and_who_has_just_come_back_for_five() {
         let mut returns = Returns::default();
-        assert_eq!(returns.window_ms(1_000, 2_500, EVERY_NS), 1_000);
+        assert_eq!(returns.window_ms(1_000, 2_500, EVERY_NS), 1_050);
         (0..500).for_each(|_| returns.note(1_000));
-        assert_eq!(returns.window_ms(1_000, 2_500, EVERY_NS), 1_800);
+        assert_eq!(returns.window_ms(1_000, 2_500, EVERY_NS), 1_890);
         assert_eq!(
             returns.window_ms(1_000, 100, EVERY_NS),
-            200,
+            210,
             "those who left meanwhile count for nothing"
         );
     }
@@ -75,10 +75,10 @@ mod tests {
     fn ten_seconds_later_it_is_as_wide_as_the_sessions_ask_for() {
         let mut returns = Returns::default();
         (0..2_500).for_each(|_| returns.note(4_999));
-        assert_eq!(returns.window_ms(9_999, 2_500, EVERY_NS), 5_000);
-        assert_eq!(returns.window_ms(10_000, 2_500, EVERY_NS), 1_000);
+        assert_eq!(returns.window_ms(9_999, 2_500, EVERY_NS), 5_250);
+        assert_eq!(returns.window_ms(10_000, 2_500, EVERY_NS), 1_050);
         (0..2_500).for_each(|_| returns.note(11_000));
-        assert_eq!(returns.window_ms(60_000, 2_500, EVERY_NS), 1_000);
+        assert_eq!(returns.window_ms(60_000, 2_500, EVERY_NS), 1_050);
     }
 
     #[test]
@@ -86,7 +86,7 @@ mod tests {
         let mut returns = Returns::default();
         (0..200_000).for_each(|_| returns.note(1_000));
         assert_eq!(returns.window_ms(1_000, 100_000, EVERY_NS), 60_000);
-        assert_eq!(returns.window_ms(1_000, 200_000, EVERY_NS), 80_000);
+        assert_eq!(returns.window_ms(1_000, 200_000, EVERY_NS), 84_000);
     }
 
     /// How many of a herd are expected at the door in the first tenth of a second, if the gateway goes away again the

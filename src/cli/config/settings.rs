@@ -226,11 +226,11 @@ settings! {
         /// users. Costs each of their sessions a subscription.
         user_channel: bool = false, "true or false";
         /// The bound of a lost client's second attempt, doubled with each further one.
-        backoff_base_ms: u64 = 1_000, "milliseconds";
+        backoff_base_ms: u64 = 250, "milliseconds";
         /// The bound of all later attempts.
         backoff_cap_ms: u64 = 30_000, "milliseconds";
         /// How many sessions are opened or taken up again each second; whoever is too many is told when to come back. After
-        /// a crash clients spread over sessions / this rate.
+        /// a crash clients spread over sessions / this rate, and a twentieth more.
         admission_rate: u64 = 2_500, "sessions per second";
         /// How many of them may come at once; 0 for a tenth of the rate, and at least 32.
         admission_burst: u64 = 0, "sessions";

@@ -186,7 +186,9 @@ impl World {
             certificate_hashes: Vec::new(),
         };
         config.transports.set(["websocket", "sse", "polling"].map(offer).into());
-        config.window.set_ms(plan.window_ms.unwrap_or(plan.clients as u64 * 1_000 / plan.rate));
+        let begin = Now { mono_ms: 0, wall_ms: wall(0) };
+        let window_ms = Admission::new(plan.rate, 0).window_ms(begin, plan.clients as u64);
+        config.window.set_ms(plan.window_ms.unwrap_or(window_ms));
         let mut settings = Config::new("http://gateway");
         settings.transports =
             [Transport::WebSocket, Transport::Sse, Transport::Polling].map(Via::json).to_vec();
@@ -491,6 +493,9 @@ impl World {
         let (session, link) = Session::open(now, opening, hello, spec).map_err(|goodbye| (goodbye, None))?;
         self.sessions.insert(id, (session, client));
         if now.mono_ms > CRASH_MS {
+            if resumed.is_some() {
+                self.admission.replaced(now);
+            }
             self.size_window();
         }
         Ok((id, link))
@@ -508,8 +513,9 @@ impl World {
         Err((Goodbye::Overload { delay_ms, spread_ms, code: ErrorCode::Overloaded }, slot))
     }
 
-    fn size_window(&self) {
-        self.config.window.set_ms(self.sessions.len() as u64 * 1_000 / self.plan.rate);
+    fn size_window(&mut self) {
+        let (now, sessions) = (self.now(), self.sessions.len() as u64);
+        self.config.window.set_ms(self.admission.window_ms(now, sessions));
     }
 
     fn refuse(&mut self, client: usize, link: u32, goodbye: Goodbye, slot: Option<Box<str>>) {

@@ -233,7 +233,8 @@ pub struct Welcome {
     pub features: Option<Vec<Box<str>>>,
 }
 
-/// How attempts back off: the n-th waits a random part of `max(windowMs, min(capMs, baseMs x 2^(n-2)))`.
+/// How attempts back off: the n-th waits a random part of `min(capMs, baseMs x 2^(n-2))`, and is a `windowMs` after the
+/// one before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Backoff {
     /// The second attempt's bound.
@@ -244,7 +245,7 @@ pub struct Backoff {
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self { base_ms: 1_000, cap_ms: 30_000 }
+        Self { base_ms: 250, cap_ms: 30_000 }
     }
 }
 

@@ -1,10 +1,13 @@
-/** When to come back: full jitter, never tighter than the window that the gateway asked for (docs/protocol.md, Coming back later). */
+/**
+ * When to come back: at a random place in the window that the gateway asked for, and from then on once a window; backoff with
+ * full jitter where that is longer (docs/protocol.md, Without advice).
+ */
 
 import type { Random } from '../clock.js';
 import type { Backoff } from '../protocol.js';
 
 /** The longest that any wait from the network is believed: a client told more asks again by then. */
-const LONGEST_MS = 3_600_000;
+export const LONGEST_MS = 3_600_000;
 
 /** What the gateway last said about coming back. */
 export interface Guidance {
@@ -14,10 +17,11 @@ export interface Guidance {
   backoff: Backoff;
 }
 
-/** The longest that attempt `attempt` (from 1) may wait. */
-export function boundMs({ windowMs, backoff }: Guidance, attempt: number): number {
-  const doubled = attempt > 1 ? backoff.baseMs * 2 ** Math.min(attempt - 2, 60) : 0;
-  return Math.min(LONGEST_MS, Math.max(windowMs, Math.min(backoff.capMs, doubled)));
+/** How long attempt `attempt` (from 1) waits, where the one before began `agoMs` ago. */
+export function nextWaitMs({ windowMs, backoff }: Guidance, attempt: number, agoMs: number, random: Random): number {
+  if (attempt < 2) return appointmentMs(0, windowMs, random);
+  const boundMs = Math.min(backoff.capMs, backoff.baseMs * 2 ** Math.min(attempt - 2, 60));
+  return Math.max(appointmentMs(0, boundMs, random), Math.min(windowMs, LONGEST_MS) - agoMs);
 }
 
 /** `delayMs` and a random part of `spreadMs`, as a `retry` or a `migrate` says. */

@@ -83,6 +83,8 @@ export interface Conversation {
   wasUp?: boolean;
   /** Attempts since a link was up. */
   attempts: number;
+  /** When the last one began. */
+  attemptedMs: number;
   /** Links in a row that came up, achieved nothing, and were gone again. */
   strikes: number;
   /** Links in a row that the gateway closed for a broken protocol. */
@@ -114,7 +116,7 @@ export function begin(options: CoreOptions): Conversation {
     auth,
     authExpiresAtMs: Infinity,
     authExpiresInMs: Infinity,
-    guidance: { windowMs: 0, backoff: { baseMs: 1_000, capMs: 30_000 } },
+    guidance: { windowMs: 0, backoff: { baseMs: 250, capMs: 30_000 } },
     limits: {
       messageBytes: 65_536,
       commandsAhead: 64,
@@ -132,6 +134,7 @@ export function begin(options: CoreOptions): Conversation {
     untilMs: nowMs,
     reason: 'unauthorized',
     attempts: 0,
+    attemptedMs: -Infinity,
     strikes: 0,
     refusals: 0,
     notBeforeMs: -Infinity,

@@ -2,13 +2,16 @@
 
 import { type End, whyOf } from '../end.js';
 import type { AttemptOutcome, Subscribe } from '../protocol.js';
-import { appointmentMs, boundMs } from './backoff.js';
+import { nextWaitMs } from './backoff.js';
 import { type Conversation, isOver, plan, say, stand, tell } from './conversation.js';
 import { confirm, refuse } from './down.js';
 import type { Link } from './link.js';
 import { dropLink, dropProbes, NO_LINK, REBUILT, UNPROVEN } from './opening.js';
 import { handlePosted, postAlone } from './post.js';
 import { askForLife, LATE_POLLS, pollAgain } from './up.js';
+
+/** A link that achieved nothing and was gone again within this counts as an attempt that failed. */
+const SHORT_LIFE_MS = 1_000;
 
 /** How much later than it asked for a page may be woken before that says something about the page. */
 const LATE_MS = 3_000;
@@ -127,7 +130,7 @@ export function comeBack(c: Conversation, link: Link, reason: string, waitMs?: n
   c.reason = reason;
   if (negotiation.goesOn(isAdvised, (key) => c.links.has(key))) return stand(c, 'opening');
   if (!link.confirmed && waitMs === undefined) negotiation.turn();
-  const isLongLived = now - link.sinceMs >= c.guidance.backoff.baseMs;
+  const isLongLived = now - link.sinceMs >= SHORT_LIFE_MS;
   if (link.useful || isLongLived) c.strikes = 0;
   else if (link.confirmed) c.strikes++;
   rest(c, isAdvised, c.strikes, waitMs === undefined ? undefined : now + waitMs);
@@ -148,8 +151,8 @@ function rest(c: Conversation, isAdvised: boolean, strikes: number, adviceMs: nu
   dropProbes(c, NO_LINK);
   plan(c, undefined, NO_LINK);
   const attempt = ++c.attempts + strikes;
-  const waitMs = appointmentMs(0, boundMs(c.guidance, attempt), c.options.random);
-  stand(c, 'waiting', Math.max(adviceMs ?? c.now + waitMs, c.notBeforeMs));
+  const unadvisedMs = c.now + nextWaitMs(c.guidance, attempt, c.now - c.attemptedMs, c.options.random);
+  stand(c, 'waiting', Math.max(adviceMs ?? unadvisedMs, c.notBeforeMs));
 }
 
 /** N4: ends this link and attaches again at once, with fresh state. */

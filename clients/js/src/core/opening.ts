@@ -8,17 +8,21 @@
  */
 
 import type { Hello, TransportName, UpFrame } from '../protocol.js';
-import { boundMs } from './backoff.js';
+import { LONGEST_MS } from './backoff.js';
 import { type Conversation, say, stand, stay } from './conversation.js';
 import { giveUp, linkFailed } from './ending.js';
 import { type Link, newLink, nothingStated, type Stated } from './link.js';
 import { budget, pollAgain } from './up.js';
 
+/** What a position takes in a message, with the name of its channel, at most. */
+const POSITION_BYTES = 300;
+
 /** Begins to look for a link for a session that has none. */
 export function attempt(c: Conversation): void {
   stand(c, 'opening');
+  c.attemptedMs = c.now;
   // A page that was loaded again opens as one that is here for the first time: its network may be another.
-  c.negotiation.attempt(c.now, !!(c.known && c.wasUp), boundMs(c.guidance, 1));
+  c.negotiation.attempt(c.now, !!(c.known && c.wasUp), Math.min(c.guidance.windowMs, LONGEST_MS));
 }
 
 /** Does what the negotiation decides. */
@@ -112,15 +116,20 @@ export function greeting(c: Conversation, link: Link, isFirst: boolean): UpFrame
 /**
  * What a `hello` says now. `after` is what the application took, except where positions go along: they count everything
  * that came, and so must `after`.
+ *
+ * Whoever comes back states them unasked, as a gateway that crashed holds no session and would have to ask: but not where
+ * that would acknowledge what the application has not taken, nor where there are many.
  */
-function state({ known, positionsWanted, inbox, outbox }: Conversation): Stated {
+function state({ known, positionsWanted, inbox, outbox, attempts, limits }: Conversation): Stated {
   if (!known) return nothingStated();
+  const isShort = inbox.positions.size * POSITION_BYTES <= limits.messageBytes / 2;
+  const isStated = !!positionsWanted || (attempts > 0 && !inbox.isBehind && isShort);
   return {
     resume: true,
     incarnation: known.incarnation,
-    after: positionsWanted ? inbox.received : inbox.taken,
+    after: isStated ? inbox.received : inbox.taken,
     low: outbox.low,
-    positions: positionsWanted ? Object.fromEntries(inbox.positions) : undefined,
+    positions: isStated ? Object.fromEntries(inbox.positions) : undefined,
     commands: 0,
   };
 }

@@ -1,7 +1,7 @@
 /** What the application wants, and what becomes of the page that it is on. */
 
 import type { Command, Payload, TransportName } from '../protocol.js';
-import { appointmentMs, boundMs } from './backoff.js';
+import { nextWaitMs } from './backoff.js';
 import { type Conversation, isOver, plan, say, stand, stay, tell, wallMs } from './conversation.js';
 import { CLOSED, dropAll } from './ending.js';
 import { NO_LINK } from './opening.js';
@@ -65,7 +65,7 @@ export function networkChanged(c: Conversation): void {
   c.paused = undefined;
   c.negotiation.networkChanged();
   if (c.standing === 'waiting' && !c.advised) {
-    c.untilMs = Math.min(c.untilMs, c.now + appointmentMs(0, boundMs(c.guidance, 1), c.options.random));
+    c.untilMs = Math.min(c.untilMs, c.now + nextWaitMs(c.guidance, 1, 0, c.options.random));
   }
   if (!isOver(c)) askForLife(c);
 }

@@ -55,6 +55,9 @@ export class Negotiation {
   #rotation = 0;
   #isFirst: boolean;
   #isOffline = false;
+  // Over how long all clients come back, where this one does: in as much time it opens one link. When the next may be.
+  #windowMs = 0;
+  #risesAtMs = 0;
   /** The gateway asked for the next move. */
   #isAsked = false;
   /** The link that is late with something, and the one that was hedged for it. */
@@ -94,14 +97,14 @@ export class Negotiation {
     const isCold = isFirst && !remembered;
     // A gateway that a fleet comes back to is slow; it has enough to do with one connection each.
     const joinBackMs = this.#negotiates ? Math.max(this.pace.silence(this.#timing.joinBackMs), windowMs) : Infinity;
-    const inTurn = nextInTurn(this.#candidates, this.#negotiates, this.#carried, this.#rotation);
     this.#isFirst = false;
+    this.#windowMs = windowMs;
     this.#active = undefined;
     this.#opening = {
       isCold,
       joinMs: isCold ? Infinity : remembered ? this.#timing.joinFirstMs : joinBackMs,
       joinsFailed: !!remembered,
-      lead: isCold ? (this.#candidates.polling() ?? this.#candidates.order()[0]) : (remembered ?? inTurn),
+      lead: isCold ? (this.#candidates.polling() ?? this.#candidates.order()[0]) : (remembered ?? nextInTurn(this.#candidates, this.#negotiates, this.#carried, this.#rotation)),
       hasJoined: false,
       quietSinceMs: nowMs,
     };
@@ -124,6 +127,7 @@ export class Negotiation {
     const reached = isGreeted ? GREETED : BEGUN;
     const used: Use = { link, candidate, carries, sinceMs: nowMs, reached, atMs: nowMs, handshakeMs: 0 };
     this.#uses = [...this.#uses, used];
+    this.#risesAtMs = nowMs + this.#windowMs;
   }
 
   /** A link's handshake is done. */
@@ -159,7 +163,6 @@ export class Negotiation {
   up(nowMs: number, link: number): void {
     const used = this.#of(link);
     if (!used) return;
-    const tookMs = nowMs - used.sinceMs;
     reach(used, UP, nowMs);
     used.carries = true;
     const before = this.#active;
@@ -170,7 +173,7 @@ export class Negotiation {
     const { candidate } = used;
     const how = left && replaced(left, candidate, left === this.#hedged, this.#isAsked);
     this.why = candidate === this.#candidates.pinned ? 'the application asked for it' : (how?.why ?? 'it was welcomed first');
-    this.history.note(nowMs, candidate.name, 'proven', tookMs, this.why);
+    this.history.note(nowMs, candidate.name, 'proven', nowMs - used.sinceMs, this.why);
     this.#carried = candidate;
     this.#rotation = 0;
     // Whoever has not said hello yet says it as a probe.
@@ -178,6 +181,7 @@ export class Negotiation {
     if (how) this.ended(nowMs, how.link, how.outcome, how.reason);
     this.#isAsked = false;
     this.#hedged = this.#overdue = undefined;
+    if (!this.#rank(used)) this.#windowMs = 0; // all the way back
     if (!isPolling(candidate)) this.#judge(candidate);
   }
 
@@ -224,8 +228,7 @@ export class Negotiation {
     for (const { name } of this.#candidates.offerAll(offers)) {
       this.history.note(nowMs, name, 'unsupported', 0, 'the gateway does not offer it');
     }
-    // A verdict keeps the newest offer.
-    if (this.#verdict && offers.length) this.#hasNews = true;
+    if (this.#verdict && offers.length) this.#hasNews = true; // a verdict keeps the newest offer
   }
 
   /** The gateway asks for one of these. Returns which it is to be. */
@@ -258,6 +261,7 @@ export class Negotiation {
     this.#isOffline = false;
     this.#candidates.forgiveAll();
     this.pace = new Pace();
+    this.#windowMs = this.#risesAtMs = 0;
   }
 
   /** Whether a link is begun, or waits to say hello, that may still carry a session which has no other. */
@@ -360,18 +364,17 @@ export class Negotiation {
     return opening.joinsFailed && hasFailed ? -Infinity : opening.quietSinceMs + opening.joinMs;
   }
 
-  /** The next transport to probe, and when: the better ones, best first, each a little after the one before. */
+  /** The next transport to probe, and when: the better ones, best first, each a little after the one before; what failed lately last. */
   #nextProbe(): { readonly transport: TransportName; readonly atMs: number } | undefined {
     if (!this.#raises()) return undefined;
-    const order = this.#candidates.order();
-    const better = this.#active ? order.slice(0, this.#rank(this.#active)) : order;
+    const better = this.#candidates.order().slice(0, this.#active && this.#rank(this.#active));
     const busyMs = this.#uses.map((used) => busyUntil(used, this.#timing));
-    return better
+    const [next] = better
       .filter((candidate) => !this.#uses.some((used) => used.candidate === candidate))
       // While there is no session, an event stream has no token to state.
       .filter(({ isDuplex }) => !this.#opening || isDuplex)
-      .map(({ name, notBeforeMs }) => ({ transport: name, atMs: Math.max(notBeforeMs, ...busyMs) }))
-      .sort((a, b) => a.atMs - b.atMs)[0];
+      .sort((a, b) => a.notBeforeMs - b.notBeforeMs);
+    return next && { transport: next.name, atMs: Math.max(next.notBeforeMs, this.#risesAtMs, ...busyMs) };
   }
 
   /** Whether a link may be opened beside another. */

@@ -67,6 +67,35 @@ test('C6: what the gateway takes up from positions is not asked for again', () =
   assert.deepEqual(bench.opened()[1].resume?.positions, { a: position(4) });
 });
 
+for (const transport of ['websocket', 'polling'] as const) {
+  test(`whoever comes back states its positions though nobody asked, by ${transport}`, () => {
+    const [bench, old] = Bench.up(transport);
+    bench.down(old, items(1, subscribed('a', 4)));
+    bench.heard('subscribed');
+    bench.ends(old);
+    bench.wait();
+    const [link, hello] = bench.opened();
+    assert.deepEqual(hello.resume?.positions, { a: position(4) });
+    bench.down(link, items(2, event('a', 5)));
+    bench.heard('event');
+    if (transport === 'polling') assert.equal(bench.polled().resume?.positions, undefined, 'a poll that goes on does not');
+  });
+}
+
+test('positions that would acknowledge what is not taken wait to be asked for, and so do many', () => {
+  for (const [isTaken, messageBytes, isStated] of [[true, 600, true], [false, 600, false], [true, 599, false]] as const) {
+    const bench = new Bench(['websocket']);
+    const [old] = bench.opened();
+    const limits = { messageBytes, commandsAhead: 64, unacknowledgedItems: 1_024, unacknowledgedBytes: 262_144, subscriptions: 256, commandsPerSecond: 0 };
+    bench.down(old, welcome(1, false, { limits }), items(1, subscribed('a', 4)));
+    if (isTaken) bench.heard('subscribed');
+    bench.ends(old);
+    bench.wait();
+    const { resume } = bench.opened()[1];
+    assert.deepEqual([!!resume?.positions, resume?.after], [isStated, isTaken ? 1 : 0], `${isTaken} ${messageBytes}`);
+  }
+});
+
 test('a renewal repeats the token of its channel, and one that is refused is told', () => {
   const [bench, old] = Bench.up('websocket');
   bench.command(subscribe('a', { token: 'key', from: { last: 3 } }));
@@ -107,6 +136,8 @@ test('a close code is read by its range', () => {
   ];
   for (const [code, expected] of table) {
     const [bench, link] = Bench.up('websocket');
+    // Something is not taken, so positions are only stated where they are asked for.
+    bench.down(link, items(1, subscribed('a', 4)));
     bench.ends(link, closed(code));
     assert.equal(then(bench), expected, `${code}`);
   }

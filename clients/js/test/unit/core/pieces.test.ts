@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { appointmentMs, boundMs } from '../../../src/core/backoff.js';
+import { type Guidance, appointmentMs, nextWaitMs } from '../../../src/core/backoff.js';
 import { Inbox } from '../../../src/core/inbox.js';
 import { Outbox, sizeOf } from '../../../src/core/outbox.js';
 import { Volatiles } from '../../../src/core/volatile.js';
@@ -18,25 +18,40 @@ function boxOf(count: number): Outbox {
   return outbox;
 }
 
-test('the first attempt waits within the window, and later ones double up to the cap', () => {
+/** The least and the most that an attempt waits. */
+function waits(guidance: Guidance, attempt: number, agoMs = Infinity): [number, number] {
+  return [nextWaitMs(guidance, attempt, agoMs, () => 0), nextWaitMs(guidance, attempt, agoMs, () => 1 - Number.EPSILON)];
+}
+
+test('the first attempt waits within the window, and later ones back off, twice as long each up to the cap', () => {
   const guidance = { windowMs: 1_500, backoff: { baseMs: 1_000, capMs: 30_000 } };
-  const bounds = Array.from({ length: 9 }, (_, n) => boundMs(guidance, n + 1));
-  assert.deepEqual(bounds, [1_500, 1_500, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
-  assert.equal(boundMs({ ...guidance, windowMs: 0 }, 1), 0);
+  const all = Array.from({ length: 8 }, (_, n) => waits(guidance, n + 1));
+  assert.deepEqual(all.map(([least]) => least), Array(8).fill(0));
+  assert.deepEqual(all.map(([, most]) => most), [1_500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
+  assert.deepEqual(waits({ ...guidance, windowMs: 0 }, 1), [0, 0]);
 });
 
-test('attempts are never tighter than the formula, nor longer than an hour, whatever the network says', () => {
+test('a later attempt begins a window after the one before, unless it backs off for longer', () => {
+  const guidance = { windowMs: 1_500, backoff: { baseMs: 1_000, capMs: 30_000 } };
+  assert.deepEqual(waits(guidance, 2, 200), [1_300, 1_300]);
+  assert.deepEqual(waits(guidance, 3, 200), [1_300, 2_000]);
+});
+
+test('attempts are at least a window apart, and no longer than an hour, whatever the network says', () => {
   const random = randomness(1);
   const upTo = (most: number): number => Math.floor(random() * (most + 1));
   for (let n = 0; n < 2_000; n++) {
     const guidance = { windowMs: upTo(100_000), backoff: { baseMs: upTo(10_000), capMs: upTo(60_000) } };
-    const attempt = 2 + upTo(200);
-    const exact = Math.max(guidance.windowMs, Math.min(guidance.backoff.capMs, guidance.backoff.baseMs * 2 ** (attempt - 2)));
-    assert.equal(boundMs(guidance, attempt), exact);
+    const [attempt, agoMs] = [2 + upTo(200), upTo(200_000)];
+    const rest = Math.max(0, guidance.windowMs - agoMs);
+    const backoff = Math.min(guidance.backoff.capMs, guidance.backoff.baseMs * 2 ** (attempt - 2));
+    assert.deepEqual(waits(guidance, attempt, agoMs), [rest, Math.max(rest, backoff)]);
   }
   const largest = Number.MAX_SAFE_INTEGER;
-  assert.equal(boundMs({ windowMs: largest, backoff: { baseMs: largest, capMs: largest } }, 5_000), 3_600_000);
-  assert.equal(boundMs({ windowMs: 0, backoff: { baseMs: 0, capMs: 30_000 } }, 5_000), 0);
+  const longest = { windowMs: largest, backoff: { baseMs: largest, capMs: largest } };
+  assert.deepEqual(waits(longest, 1), [0, 3_600_000]);
+  assert.deepEqual(waits(longest, 5_000, 0), [3_600_000, 3_600_000]);
+  assert.deepEqual(waits({ windowMs: 0, backoff: { baseMs: 0, capMs: 30_000 } }, 5_000), [0, 0]);
 });
 
 test('an appointment lies between its delay and its delay and spread, both ends included', () => {

@@ -117,6 +117,10 @@ pub(crate) struct Negotiation {
     rotation: usize,
     /// Whether an attempt was ever made.
     begun: bool,
+    /// Over how long all clients come back, where this one does: it opens one link in as much time.
+    window: Time,
+    /// When it may open the next beside the one that works.
+    rises_at: Time,
     /// The gateway asked for the next move.
     is_asked: bool,
     /// The link that is late with something, and the one that was hedged for it.
@@ -145,6 +149,8 @@ impl Negotiation {
             why: "".into(),
             rotation: 0,
             begun: false,
+            window: Time::ZERO,
+            rises_at: Time::ZERO,
             is_asked: false,
             overdue: None,
             hedged: None,
@@ -172,6 +178,7 @@ impl Negotiation {
             }
             None => (Round::Led { join, is_first: false }, self.next_in_turn(&order)),
         };
+        self.window = window;
         self.mode = Mode::Opening { round, lead, joined: false, quiet_since: now };
     }
 
@@ -202,6 +209,7 @@ impl Negotiation {
     /// A link was begun.
     pub(crate) fn began(&mut self, now: Time, link: LinkKey, via: Via, carries: bool, greeted: bool) {
         let reached = if greeted { Reached::Greeted } else { Reached::Begun };
+        self.rises_at = now + self.window;
         let began = Use { via, carries, since: now, reached, at: now, handshake: Time::ZERO };
         self.uses.insert(link, began);
     }
@@ -281,6 +289,9 @@ impl Negotiation {
             self.ended(now, before, outcome, reason);
         }
         self.is_asked = false;
+        if self.rank_of(link) == 0 {
+            self.window = Time::ZERO; // it is all the way back
+        }
         (self.hedged, self.overdue) = (None, None);
         if via.transport != Transport::Polling && self.candidates.listed(via.transport).is_some() {
             self.verdict = Some(via.transport);
@@ -379,6 +390,7 @@ impl Negotiation {
     pub(crate) fn network_changed(&mut self) {
         self.candidates.forgive_all();
         self.pace = Pace::default();
+        (self.window, self.rises_at) = (Time::ZERO, Time::ZERO);
     }
 
     /// What the gateway last said of a transport.
@@ -518,7 +530,8 @@ impl Negotiation {
             .map(|_| if is_first && has_failed { Time::ZERO } else { quiet_since + join })
     }
 
-    /// The next transport to probe, and when: the better ones, best first, each a little after the one before.
+    /// The next transport to probe, and when: the better ones, best first, each a little after the one before. Of those
+    /// whose time has come what failed lately goes last.
     fn next_probe(&self) -> Option<(Via, Time)> {
         if !self.negotiates {
             return None;
@@ -531,13 +544,14 @@ impl Negotiation {
         };
         let is_opening = matches!(self.mode, Mode::Opening { .. });
         let is_used = |via: Via| self.uses.values().any(|used| used.via.transport == via.transport);
-        let stagger = self.staggered_until();
+        let earliest = self.rises_at.max(self.staggered_until());
         order[..better]
             .iter()
             .filter(|via| !is_used(**via))
             .filter(|via| !is_opening || via.is_duplex())
-            .map(|via| (*via, self.candidates.not_before(*via).max(stagger)))
-            .min_by_key(|(_, at)| *at)
+            .map(|via| (*via, self.candidates.not_before(*via)))
+            .min_by_key(|(_, not_before)| *not_before)
+            .map(|(via, not_before)| (via, earliest.max(not_before)))
     }
 
     /// Until when the probes that are under way have the network to themselves.

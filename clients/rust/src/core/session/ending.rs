@@ -11,6 +11,9 @@ use crate::{
     incoming::{Incoming, LinkChange, LostReason},
 };
 
+/// A link that achieved nothing and was gone again within this counts as an attempt that failed.
+const SHORT_LIFE: Time = Time::from_secs(1);
+
 /// How a link ended, as its transport saw it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum End {
@@ -211,14 +214,14 @@ impl Core {
         }
         self.attempts = self.attempts.saturating_add(1);
         let lived = now.saturating_sub(link.since);
-        if link.useful || lived >= Time::from_millis(self.guidance.backoff.base_ms) {
+        if link.useful || lived >= SHORT_LIFE {
             self.strikes = 0;
         } else if link.confirmed {
             self.strikes = self.strikes.saturating_add(1);
         }
         let attempt = self.attempts.saturating_add(self.strikes);
-        let random = self.random.next();
-        let wait = wait.unwrap_or_else(|| self.guidance.wait(attempt, random));
+        let unadvised = self.wait_for(now, attempt);
+        let wait = wait.unwrap_or(unadvised);
         let wait = wait.max(self.not_before.saturating_sub(now));
         self.stand(Standing::Waiting { until: now + wait });
         let via = link.via;
@@ -240,9 +243,14 @@ impl Core {
         self.negotiation.rest();
         self.advised = self.not_before > now;
         self.attempts = self.attempts.saturating_add(1);
-        let random = self.random.next();
-        let until = now + self.guidance.wait(self.attempts, random);
+        let until = now + self.wait_for(now, self.attempts);
         self.stand(Standing::Waiting { until: until.max(self.not_before) });
+    }
+
+    /// How long attempt `attempt` waits, where the gateway gave no advice.
+    pub(super) fn wait_for(&mut self, now: Time, attempt: u32) -> Time {
+        let random = self.random.next();
+        self.guidance.wait(attempt, now.saturating_sub(self.attempted), random)
     }
 
     /// N4: ends this link and attaches again at once, with fresh state.

@@ -111,6 +111,8 @@ pub(crate) struct Core {
     standing: Standing,
     /// Attempts since a link was up.
     attempts: u32,
+    /// When the last one began.
+    attempted: Time,
     /// Links in a row that came up, achieved nothing, and were gone again.
     strikes: u32,
     /// Links in a row that the gateway closed for a broken protocol.
@@ -158,6 +160,7 @@ impl Core {
             slot: None,
             standing: Standing::Waiting { until: Time::ZERO },
             attempts: 0,
+            attempted: Time::ZERO,
             strikes: 0,
             refusals: 0,
             advised: false,
@@ -261,8 +264,8 @@ impl Core {
         if let Standing::Waiting { until } = self.standing
             && !self.advised
         {
-            let random = self.random.next();
-            self.stand(Standing::Waiting { until: until.min(now + self.guidance.wait(1, random)) });
+            let wait = self.wait_for(now, 1);
+            self.stand(Standing::Waiting { until: until.min(now + wait) });
         }
         self.ask_for_life(now);
     }

@@ -23,12 +23,15 @@ use crate::{
     error::MigrateError,
 };
 
+/// What a position takes in a message, with the name of its channel, at most.
+const POSITION_BYTES: usize = 300;
+
 impl Core {
     /// Begins to look for a link for a session that has none.
     pub(super) fn attempt(&mut self, now: Time) {
         self.stand(Standing::Opening);
-        let window = Time::from_millis(self.guidance.bound_ms(1));
-        self.negotiation.attempt(now, self.known.is_some(), window);
+        self.attempted = now;
+        self.negotiation.attempt(now, self.known.is_some(), self.guidance.window());
     }
 
     /// Does what the negotiation decides.
@@ -167,7 +170,8 @@ impl Core {
     /// so must `after`.
     fn stated(&self) -> Stated {
         let Some(known) = &self.known else { return Stated::default() };
-        let positions = self.positions_wanted.then(|| self.inbox.positions().clone());
+        let states_positions = self.positions_wanted || self.volunteers_positions();
+        let positions = states_positions.then(|| self.inbox.positions().clone());
         Stated {
             resume: true,
             incarnation: known.incarnation,
@@ -176,6 +180,16 @@ impl Core {
             positions,
             commands: 0,
         }
+    }
+
+    /// Whether it states its positions though nobody asked: it comes back, and a gateway that crashed holds no session,
+    /// so it would have to ask. Not where that would acknowledge what the application has not taken, nor where there
+    /// are many.
+    fn volunteers_positions(&self) -> bool {
+        let bytes = self.inbox.positions().len() * POSITION_BYTES;
+        self.attempts > 0
+            && self.inbox.taken() == self.inbox.received()
+            && bytes as u64 <= self.limits.message_bytes / 2
     }
 
     /// N4: whether anything that a `hello` stated has moved since, so that a session rebuilt from it is not this one.

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use throughline_wire::{Command, DownFrame, ErrorCode, RetryReason, SubscribeFrom, frame::ErrorFrame};
+use throughline_wire::{
+    Command, DownFrame, ErrorCode, RetryReason, SubscribeFrom,
+    frame::{ErrorFrame, Limits, Welcome},
+};
 
 use super::super::{End, Standing, testing::*};
 use super::{commands, lost, subscribe};
@@ -21,8 +24,7 @@ fn c6_after_a_lost_session_sends_are_unknown_and_subscriptions_are_renewed() {
     let never_said = bench.command(send());
     let pending = bench.command(subscribe("b"));
     let (link, _) = bench.opened();
-    let gone =
-        throughline_wire::frame::Welcome { reason: Some(ErrorCode::SessionUnknown), ..welcome(2, false) };
+    let gone = Welcome { reason: Some(ErrorCode::SessionUnknown), ..welcome(2, false) };
     bench.welcome(link, gone);
     assert_eq!(bench.outcome(said), Some(Outcome::Unknown));
     assert_eq!(bench.outcome(never_said), None);
@@ -56,6 +58,42 @@ fn c6_what_the_gateway_takes_up_from_positions_is_not_asked_for_again() {
     // Lost before the first item came: the place is still known.
     bench.core.handle_ended(bench.now, link, End::Closed(4003));
     assert_eq!(bench.core.inbox.positions()[&channel("a")], position("e", 4));
+}
+
+#[test]
+fn whoever_comes_back_states_its_positions_though_nobody_asked() {
+    for via in [WEBSOCKET, POLLING] {
+        let (mut bench, link) = Bench::up(via);
+        bench.down(link, [items(1, [subscribed("a", None, 4)])]);
+        bench.taken();
+        bench.core.handle_ended(bench.now, link, lost());
+        let (link, hello) = bench.opened();
+        let resume = hello.resume.unwrap();
+        assert_eq!(resume.positions.unwrap()[&channel("a")], position("e", 4), "{via}");
+        bench.down(link, [items(2, [event("a", 5)])]);
+        bench.taken();
+        if via == POLLING {
+            assert_eq!(bench.polled().resume.unwrap().positions, None, "a poll that goes on does not");
+        }
+    }
+}
+
+#[test]
+fn positions_that_would_acknowledge_what_is_not_taken_wait_to_be_asked_for_and_so_do_many() {
+    for (is_taken, message_bytes, states) in [(true, 600, true), (false, 600, false), (true, 599, false)] {
+        let mut bench = Bench::new(&[WEBSOCKET]);
+        let (link, _) = bench.opened();
+        let limits = Limits { message_bytes, ..Limits::default() };
+        bench.welcome(link, Welcome { limits: Some(limits), ..welcome(1, false) });
+        bench.down(link, [items(1, [subscribed("a", None, 4)])]);
+        if is_taken {
+            bench.taken();
+        }
+        bench.core.handle_ended(bench.now, link, lost());
+        let resume = bench.opened().1.resume.unwrap();
+        assert_eq!(resume.positions.is_some(), states, "{is_taken} {message_bytes}");
+        assert_eq!(resume.after, u64::from(is_taken));
+    }
 }
 
 #[test]

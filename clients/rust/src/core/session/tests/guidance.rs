@@ -45,6 +45,17 @@ fn polling_beside_a_probe() -> (Bench, LinkKey, LinkKey) {
     (bench, poll, socket)
 }
 
+/// The session is up, on a link that has lived long enough to count as proven; it is lost, and the wait is over.
+fn lose_after_a_minute(bench: &mut Bench, link: LinkKey, window_ms: u64) {
+    bench.welcome(link, Welcome { window_ms, ..welcome(1, false) });
+    bench.run();
+    bench.pass(Duration::from_secs(60));
+    bench.down(link, [DownFrame::Ack { up_to: 0 }]);
+    bench.core.handle_ended(bench.now, link, lost());
+    bench.run();
+    bench.now = bench.core.deadline().unwrap();
+}
+
 #[test]
 fn advice_counts_also_where_another_link_was_tried_beside_the_one_that_it_came_on() {
     let mut bench = remembering();
@@ -70,18 +81,73 @@ fn advice_counts_also_where_another_link_was_tried_beside_the_one_that_it_came_o
 fn a_fleet_comes_back_by_one_connection_each_for_as_long_as_the_window() {
     let mut bench = remembering();
     let (socket, _) = bench.opened();
-    bench.welcome(socket, Welcome { window_ms: 5_000, ..welcome(1, false) });
-    bench.run();
-    bench.pass(Duration::from_secs(60));
-    bench.down(socket, [DownFrame::Ack { up_to: 0 }]);
-    bench.core.handle_ended(bench.now, socket, lost());
-    bench.run();
-    bench.now = bench.core.deadline().unwrap();
+    lose_after_a_minute(&mut bench, socket, 5_000);
     assert!(opens(&bench.run(), WEBSOCKET));
     bench.pass(Duration::from_millis(4_999));
     assert!(!opens(&bench.run(), POLLING));
     bench.pass(Duration::from_millis(1));
     assert!(opens(&bench.run(), POLLING));
+}
+
+#[test]
+fn whoever_comes_back_opens_one_link_in_a_window_until_it_is_where_it_was() {
+    let mut config = Config::new("http://gateway");
+    config.transports = vec![WEBSOCKET, SSE, POLLING];
+    let verdict = Verdict::new(Transport::WebSocket, None, Duration::from_secs(999_000));
+    config.verdicts.remember("http://gateway", Some(verdict));
+    let mut bench = Bench::with(config);
+    let (socket, _) = bench.opened();
+    lose_after_a_minute(&mut bench, socket, 50_000);
+    let mut begun = Vec::new();
+    let mut poll = None;
+    // Nobody is there at first; then polls get through, and a WebSocket only later.
+    for _ in 0..200_000 {
+        for output in bench.run() {
+            let Output::Open { link, via, .. } = output else { continue };
+            begun.push((via, bench.now));
+            match (via, begun.len()) {
+                (POLLING, _) => {
+                    poll = Some(link);
+                    bench.welcome(link, welcome(1, true));
+                }
+                (_, 1) | (SSE, _) => bench.core.handle_ended(bench.now, link, lost()),
+                (_, 3) => {}
+                _ => {
+                    bench.welcome(link, welcome(1, true));
+                    bench.down(link, [DownFrame::Ping { nonce: Some(7), window_ms: None }]);
+                    bench.down(link, [DownFrame::Pong { nonce: None, window_ms: None }]);
+                }
+            }
+        }
+        if begun.len() == 5 {
+            break;
+        }
+        bench.pass(Duration::from_millis(10));
+        if let Some(poll) = poll {
+            bench.core.handle_sign_of_life(bench.now, poll);
+        }
+    }
+    let vias: Vec<_> = begun.iter().map(|(via, _)| *via).collect();
+    assert_eq!(vias, [WEBSOCKET, POLLING, WEBSOCKET, SSE, WEBSOCKET]);
+    let apart: Vec<_> = begun.windows(2).map(|pair| pair[1].1 - pair[0].1).collect();
+    assert!(apart.iter().all(|apart| *apart >= Duration::from_secs(50)), "{apart:?}");
+    assert_eq!(bench.core.state().via, Some(WEBSOCKET));
+}
+
+#[test]
+fn another_network_is_no_gateway_that_crashed_so_better_transports_are_probed_at_once() {
+    let mut bench = remembering();
+    let (socket, _) = bench.opened();
+    lose_after_a_minute(&mut bench, socket, 5_000);
+    let (socket, _) = bench.opened();
+    bench.core.handle_ended(bench.now, socket, lost());
+    bench.now = bench.core.deadline().unwrap();
+    let (poll, _) = bench.opened();
+    assert_eq!(bench.core.links[&poll].via, POLLING);
+    bench.welcome(poll, welcome(1, true));
+    assert!(!opens(&bench.run(), WEBSOCKET));
+    bench.core.network_changed(bench.now);
+    assert!(opens(&bench.run(), WEBSOCKET));
 }
 
 #[test]

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use throughline_wire::{
-    Command, ErrorCode, Item, Presence, PresenceKind, Reply, RetryReason, SubscribeFrom,
-    frame::{Hello, Welcome},
+    Command, ErrorCode, Item, Presence, PresenceKind, Reply, SubscribeFrom, frame::Welcome,
 };
 
 use super::super::{End, LinkKey, testing::*};
@@ -26,13 +25,14 @@ fn taking_part() -> (Bench, LinkKey) {
     (bench, link)
 }
 
-/// The link is lost, and the client is asked for its positions when it comes back.
-fn asked_for_positions(bench: &mut Bench, link: LinkKey) -> (LinkKey, Hello) {
+/// The link is lost, and the client states its positions when it comes back.
+fn states_positions(bench: &mut Bench, link: LinkKey) -> LinkKey {
+    bench.taken();
     bench.core.handle_ended(bench.now, link, lost());
     bench.pass(Duration::from_secs(60));
-    let (link, _) = bench.opened();
-    bench.down(link, [retry(RetryReason::Positions, 0, false)]);
-    bench.opened()
+    let (link, hello) = bench.opened();
+    assert!(hello.resume.is_some_and(|resume| resume.positions.is_some()));
+    link
 }
 
 fn rebuilt(incarnation: u64) -> Welcome {
@@ -51,10 +51,10 @@ fn again(name: &str, at: u64, presence: bool) -> Command {
 #[test]
 fn in_a_new_incarnation_it_asks_again_once_where_it_takes_part() {
     let (mut bench, link) = taking_part();
-    let (link, _) = asked_for_positions(&mut bench, link);
+    let link = states_positions(&mut bench, link);
     bench.welcome(link, rebuilt(2));
     assert_eq!(asked(&mut bench), [again("a", 4, true)]);
-    let (link, _) = asked_for_positions(&mut bench, link);
+    let link = states_positions(&mut bench, link);
     bench.welcome(link, rebuilt(3));
     assert_eq!(asked(&mut bench), [again("a", 4, true)], "the same command, said again");
     bench.down(link, [items(3, [subscribed("a", Some(3), 4)])]);
@@ -64,7 +64,7 @@ fn in_a_new_incarnation_it_asks_again_once_where_it_takes_part() {
 #[test]
 fn in_a_new_session_that_took_up_its_positions_it_asks_where_it_takes_part() {
     let (mut bench, link) = taking_part();
-    let (link, _) = asked_for_positions(&mut bench, link);
+    let link = states_positions(&mut bench, link);
     bench.welcome(link, welcome(2, false));
     assert_eq!(asked(&mut bench), [again("a", 4, true)]);
 }
@@ -87,7 +87,7 @@ fn where_it_takes_part_no_longer_it_does_not_ask() {
         bench.run();
         bench.down(link, [items(3, [leaving])]);
         bench.taken();
-        let (link, _) = asked_for_positions(&mut bench, link);
+        let link = states_positions(&mut bench, link);
         bench.welcome(link, Welcome { next: 4, received: 3, ..rebuilt(2) });
         assert!(asked(&mut bench).is_empty());
     }
@@ -107,7 +107,7 @@ fn what_is_told_reaches_the_application_in_its_place() {
 #[test]
 fn where_there_is_no_room_any_more_it_keeps_the_channel_and_says_so() {
     let (mut bench, link) = taking_part();
-    let (link, _) = asked_for_positions(&mut bench, link);
+    let link = states_positions(&mut bench, link);
     bench.welcome(link, welcome(2, false));
     bench.run();
     let refusal = Reply { command: 1, result: Err(ErrorCode::TooManyMembers.into()) };
@@ -115,7 +115,7 @@ fn where_there_is_no_room_any_more_it_keeps_the_channel_and_says_so() {
     let told = bench.taken();
     assert!(told.iter().any(|incoming| matches!(incoming, Incoming::PresenceLost { .. })), "{told:?}");
     assert!(bench.core.inbox.holds(&channel("a")));
-    let (link, _) = asked_for_positions(&mut bench, link);
+    let link = states_positions(&mut bench, link);
     bench.welcome(link, Welcome { incarnation: 2, next: 4, received: 1, ..welcome(2, true) });
     assert!(asked(&mut bench).is_empty(), "it does not ask for ever");
 }
