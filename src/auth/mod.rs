@@ -8,6 +8,7 @@
 //! a token's claims before its signature is proven. Keys come from whoever makes the [`Jwt`], one by one or as a
 //! [`KeySet`], which fetches what an issuer publishes.
 
+mod flaw;
 mod jwt;
 mod key;
 mod key_set;
