@@ -94,7 +94,7 @@ export class Negotiation {
     const isCold = isFirst && !remembered;
     // A gateway that a fleet comes back to is slow; it has enough to do with one connection each.
     const joinBackMs = this.#negotiates ? Math.max(this.pace.silence(this.#timing.joinBackMs), windowMs) : Infinity;
-    const inTurn = nextInTurn(this.#candidates, this.#negotiates, this.#carried, this.#rotation);
+    const inTurn = nextInTurn(this.#candidates, this.#negotiates, this.#isAsked ? this.#candidates.order()[0] : this.#carried, this.#rotation);
     this.#isFirst = false;
     this.#active = undefined;
     this.#opening = {
