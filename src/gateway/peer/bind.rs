@@ -240,6 +240,10 @@ impl GatewayPeer {
                     self.charge(&cell, bytes, commands);
                 }
             },
+            // It may be the successor's, on a connection of before: the answer is the last on it.
+            Err(ErrorCode::SessionEnded) if self.shared.is_draining() => {
+                return self.close(Goodbye::Drain { delay_ms: 0, spread_ms: 0 });
+            }
             Err(code) => {
                 self.shared.metrics.count_refusal(code);
                 let error = error_frame(&code.into());

@@ -71,12 +71,12 @@ async fn main() -> Result<()> {
     until("all are back", || clients.iter().all(Client::is_back)).await?;
     sleep(LOAD).await;
     application.stop();
+    let admissions = second.admissions().await?; // before they say goodbye, some on a link of its own
     let ends: Vec<_> = clients.into_iter().map(Client::end).collect();
     let mut ledgers = Vec::with_capacity(ends.len());
     for end in ends {
         ledgers.push(end.await?);
     }
-    let admissions = second.admissions().await?;
 
     let mut problems = network.failures();
     let mut late: Vec<Duration> = ledgers.iter().filter_map(|ledger| ledger.late).collect();

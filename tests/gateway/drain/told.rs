@@ -254,8 +254,7 @@ impl tower::Service<throughline::upstream::Intent> for Slow {
 
 #[tokio::test]
 async fn a_deadline_ends_what_would_not_leave() {
-    let mut plan = Plan::default();
-    plan.build = |builder| builder.handler(Never);
+    let plan = Plan { build: |builder| builder.handler(Never), ..Plan::default() };
     let gateway = Running::with(plan).await;
     let mut socket = socket(&gateway).await;
     let send =

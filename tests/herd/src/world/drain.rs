@@ -51,7 +51,8 @@ pub fn section(runs: &[Run]) -> String {
          | --- | --- | --- | --- |\n",
     );
     for run in runs {
-        let back = run.back_ms(100).map_or("never".into(), |ms| format!("{:.1} s", ms as f64 / 1_000.0));
+        let back =
+            run.back_ms(100).map_or_else(|| "never".to_owned(), |ms| format!("{:.1} s", ms as f64 / 1_000.0));
         text += &format!("| {} | {} | {:.2} | {back} |\n", run.clients, run.peak(), run.mean());
     }
     text

@@ -104,7 +104,7 @@ export class Negotiation {
       isCold,
       joinMs: isCold ? Infinity : remembered ? this.#timing.joinFirstMs : joinBackMs,
       joinsFailed: !!remembered,
-      lead: isCold ? (this.#candidates.polling() ?? this.#candidates.order()[0]) : (remembered ?? nextInTurn(this.#candidates, this.#negotiates, this.#carried, this.#rotation)),
+      lead: isCold ? (this.#candidates.polling() ?? this.#candidates.order()[0]) : (remembered ?? nextInTurn(this.#candidates, this.#negotiates, this.#isAsked ? this.#candidates.order()[0] : this.#carried, this.#rotation)),
       hasJoined: false,
       quietSinceMs: nowMs,
     };

@@ -15,7 +15,7 @@ export interface Opening {
   quietSinceMs: number;
 }
 
-/** The lead where somebody comes back: what the session last ran on, then a poll, then everything else, one per attempt. */
+/** The lead where somebody comes back: what the gateway asked for or the session last ran on, then a poll, then everything else, one per attempt. */
 export function nextInTurn(candidates: Candidates, negotiates: boolean, carried: Candidate | undefined, rotation: number): Candidate | undefined {
   const first = negotiates ? [carried?.failures ? undefined : carried, candidates.polling()] : [carried];
   const turns = new Set([...first, ...candidates.order()]);
