@@ -24,6 +24,7 @@ use throughline_wire::ErrorCode;
 
 use super::{Shared, clock, machine};
 use crate::{
+    http::TrustedProxies,
     limits::{
         Bucket, Ceilings, Limit, Meter, Place, Pressure, PressureGauge, Rate, Table, Usage, What, network_of,
     },
@@ -95,6 +96,7 @@ pub(super) type Machine = Arc<dyn Fn() -> Usage + Send + Sync>;
 /// The limits of one gateway.
 pub(crate) struct Limits {
     config: LimitConfig,
+    proxies: TrustedProxies,
     session_commands: Rate,
     session_bytes: Rate,
     user_commands: Rate,
@@ -139,6 +141,7 @@ impl Said {
 impl Limits {
     pub(super) fn new(
         config: LimitConfig,
+        proxies: TrustedProxies,
         commands_per_second: u64,
         heartbeat_ms: u64,
         metrics: LimitMetrics,
@@ -154,6 +157,7 @@ impl Limits {
             ),
             longest_rest_ms: (heartbeat_ms / 2).min(OVERDUE_MS),
             config,
+            proxies,
             users: Table::default(),
             addresses: Table::default(),
             memory: AtomicU8::new(Pressure::Low as u8),
@@ -292,9 +296,10 @@ impl Limits {
         (!self.is_exempt(address)).then(|| network_of(address, self.config.address_prefix))
     }
 
-    /// Whether nothing is counted for this address. One of a proxy, which many clients share, should not be.
+    /// Whether nothing is counted for this address: it is named, or that of a trusted proxy, which many clients share.
     fn is_exempt(&self, address: IpAddr) -> bool {
         self.config.address_exempt.iter().any(|network| network.contains(&address))
+            || self.proxies.trusts(address)
     }
 
     fn heed(&self, gauge: &mut PressureGauge, usage: Usage, ceilings: Ceilings) {

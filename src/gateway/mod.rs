@@ -405,6 +405,7 @@ impl Builder {
         let admission = Admission::new(config.admission_rate, config.admission_burst);
         let limits = Limits::new(
             config.limits.clone(),
+            config.proxies.clone(),
             session.limits.commands_per_second,
             session.heartbeat_ms,
             metrics.limits.clone(),

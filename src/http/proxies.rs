@@ -113,7 +113,8 @@ impl TrustedProxies {
         Way { client: said.client.or(peer), host: said.host }
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// Whether what comes from this address is believed.
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         self.networks.iter().any(|network| network.contains(&address))
     }
 

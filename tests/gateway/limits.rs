@@ -11,7 +11,10 @@ use throughline::{
     broker::Pending,
     certificates::Certificates,
     gateway::{Authenticate, Credentials, Denied, Identity, LimitConfig},
-    http::listener::{ListenerConfig, TlsConfig},
+    http::{
+        ForwardedHeader, TrustedProxies,
+        listener::{ListenerConfig, TlsConfig},
+    },
     limits::Usage,
 };
 use throughline_wire::{Codec, SessionId};
@@ -297,6 +300,18 @@ async fn what_is_exempt_is_not_counted() {
     .await;
     let (_first, _second) = (socket(&gateway, hello()).await, socket(&gateway, hello()).await);
     assert_eq!(gateway.handle.session_count(), 2);
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_has_as_many_connections_as_it_likes() {
+    let gateway = limited(|plan| {
+        plan.gateway.limits =
+            LimitConfig { address_exempt: Vec::new(), address_connections: 1, ..LimitConfig::default() };
+        plan.gateway.proxies = TrustedProxies::new(["127.0.0.1"], ForwardedHeader::XForwardedFor).unwrap();
+    })
+    .await;
+    let (_first, _second) = (socket(&gateway, hello()).await, socket(&gateway, hello()).await);
+    assert_eq!((gateway.handle.session_count(), met(&gateway, "address_connections")), (2, 0));
 }
 
 #[tokio::test]
