@@ -1,6 +1,6 @@
 //! `docs/protocol.md` against the code: codes, reasons and numbers, each table in both directions.
 
-use throughline::session::{SessionConfig, TokenKeys};
+use throughline::session::{Goodbye, SessionConfig, TokenKeys};
 use throughline_wire::{AttemptOutcome, CloseCode, ErrorCode, RetryReason, frame::Limits};
 
 use crate::{read, table};
@@ -46,6 +46,37 @@ fn every_close_code_is_in_the_table_with_its_name() {
         .collect();
     let coded: Vec<_> = CloseCode::ALL.iter().map(|(code, name)| (code.0, (*name).to_owned())).collect();
     assert_eq!(written, coded);
+}
+
+#[test]
+fn a_goodbye_means_the_same_by_its_frame_and_by_its_close_code() {
+    let table: serde_json::Value = serde_json::from_str(&read("tests/vectors/codes.json")).expect("JSON");
+    let vectors = table["vectors"].as_array().expect("a list");
+    let then = |key: &str, value: serde_json::Value| {
+        let vector = vectors.iter().find(|vector| vector[key] == value);
+        vector.unwrap_or_else(|| panic!("{key} {value} in the table"))
+    };
+    let goodbyes = [
+        Goodbye::Superseded,
+        Goodbye::Positions,
+        Goodbye::Silence,
+        Goodbye::ProtocolError(ErrorCode::MalformedFrame),
+        Goodbye::ProtocolError(ErrorCode::NotUtf8),
+        Goodbye::ProtocolError(ErrorCode::UnsupportedCodec),
+        Goodbye::Disconnected,
+        Goodbye::Drain { spread_ms: 1 },
+        Goodbye::Overload { delay_ms: 1, spread_ms: 1, code: ErrorCode::Overloaded },
+        Goodbye::Unauthorized,
+        Goodbye::Forbidden(ErrorCode::Forbidden),
+        Goodbye::Internal,
+    ];
+    for goodbye in goodbyes {
+        let by_code = then("closeCode", goodbye.close_code().0.into());
+        let retry = goodbye.retry().expect("advice");
+        let by_frame = then("retryReason", retry.reason.as_str().into());
+        assert_eq!(by_frame["final"], retry.is_final, "{goodbye:?}");
+        assert_eq!(by_frame["then"], by_code["then"], "{goodbye:?}");
+    }
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::{fs, path::Path};
 
 use bytes::BytesMut;
 use serde::{Deserialize, de::DeserializeOwned};
-use throughline_wire::{Codec, DecodeError, DecodeLimits, DownFrame, Json, UpFrame};
+use throughline_wire::{
+    CloseCode, Codec, DecodeError, DecodeLimits, DownFrame, ErrorCode, Json, RetryReason, UpFrame,
+};
 
 #[derive(Deserialize)]
 struct File<T> {
@@ -134,6 +136,32 @@ fn payloads_are_kept_or_refused_as_they_enter() {
         };
         assert_eq!((kept, code), (gives.as_deref(), error.as_deref()), "{name}");
     }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Code {
+    close_code: u16,
+    close_name: Option<String>,
+    retry_reason: Option<String>,
+    error_code: Option<String>,
+    retryable: bool,
+}
+
+#[test]
+fn the_table_of_codes_is_that_of_the_code() {
+    let all: Vec<Code> = vectors("codes");
+    let closes: Vec<_> = all
+        .iter()
+        .filter_map(|code| Some((CloseCode(code.close_code), code.close_name.as_deref()?)))
+        .collect();
+    assert_eq!(closes, CloseCode::ALL);
+    let reasons: Vec<_> = all.iter().filter_map(|code| code.retry_reason.as_deref()).collect();
+    assert_eq!(reasons, RetryReason::ALL.iter().map(|reason| reason.as_str()).collect::<Vec<_>>());
+    let errors: Vec<_> =
+        all.iter().filter_map(|code| Some((code.error_code.as_deref()?, code.retryable))).collect();
+    let coded = ErrorCode::ALL.iter().map(|code| (code.as_str(), code.is_retryable()));
+    assert_eq!(errors, coded.collect::<Vec<_>>());
 }
 
 fn vectors<T: DeserializeOwned>(file: &str) -> Vec<T> {

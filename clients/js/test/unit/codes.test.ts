@@ -32,3 +32,12 @@ test('every error code of the protocol is known, with whether to try again, and 
 test('every reason of a retry in the protocol is known, and no other', () => {
   assert.deepEqual(retryReasons, rows('`reason`', 'the client').flatMap(([reasons = '']) => reasons.split(', ')));
 });
+
+test('the table that every client runs has these codes, and no other', () => {
+  const table = readFileSync(new URL('../../../../tests/vectors/codes.json', import.meta.url), 'utf8');
+  const { vectors } = JSON.parse(table) as { vectors: Record<string, string>[] };
+  const pairs = (key: string, value: string) => vectors.flatMap((vector) => (key in vector ? [[vector[key], vector[value]] as const] : []));
+  assert.deepEqual(Object.fromEntries(pairs('closeName', 'closeCode')), closeCodes);
+  assert.deepEqual(Object.fromEntries(pairs('errorCode', 'retryable')), errorCodes);
+  assert.deepEqual(pairs('retryReason', 'then').map(([reason]) => reason), retryReasons);
+});

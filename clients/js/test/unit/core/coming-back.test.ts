@@ -1,6 +1,7 @@
 /** Coming back: retries, close codes, lost sessions, attempts. */
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 import { ack, Bench, closed, commands, event, items, position, refusal, reply, retry, send, subscribe, subscribed, welcome } from './bench.js';
@@ -112,46 +113,39 @@ test('a renewal repeats the token of its channel, and one that is refused is tol
   assert.deepEqual(bench.opened()[1].resume?.positions, {});
 });
 
-test('a close code is read by its range', () => {
-  const table: [number, string][] = [
-    [1000, 'resumes'],
-    [1001, 'resumes'],
-    [1006, 'resumes'],
-    [1009, 'resumes'],
-    [1011, 'resumes'],
-    [1012, 'resumes'],
-    [1013, 'resumes'],
-    [1002, 'resumes'],
-    [4000, 'resumes'],
-    [4003, 'resumes with positions'],
-    [4099, 'resumes'],
-    [4100, 'opens anew'],
-    [4199, 'opens anew'],
-    [4200, 'needs credentials'],
-    [4299, 'needs credentials'],
-    [4300, 'opens anew'],
-    [4301, 'stops'],
-    [4399, 'stops'],
-    [4400, 'resumes'],
-  ];
-  for (const [code, expected] of table) {
+/** A line of the table that every client runs. */
+interface Vector {
+  readonly name: string;
+  readonly closeCode?: number;
+  readonly retryReason?: string;
+  readonly final?: boolean;
+  readonly then?: string;
+}
+
+test('close codes and reasons are read as the table says', () => {
+  const table = readFileSync(new URL('../../../../../tests/vectors/codes.json', import.meta.url), 'utf8');
+  const { vectors } = JSON.parse(table) as { vectors: Vector[] };
+  for (const { name, closeCode, retryReason, final, then: expected } of vectors) {
     const [bench, link] = Bench.up('websocket');
     // Something is not taken, so positions are only stated where they are asked for.
     bench.down(link, items(1, subscribed('a', 4)));
-    bench.ends(link, closed(code));
-    assert.equal(then(bench), expected, `${code}`);
+    if (closeCode !== undefined) bench.ends(link, closed(closeCode));
+    else if (retryReason !== undefined) bench.down(link, retry(retryReason, 0, final));
+    else continue; // an error code, which changes nothing of the link
+    assert.equal(then(bench), expected, name);
   }
 });
 
 /** What a client that lost its link does next. */
 function then(bench: Bench): string {
   const { state } = bench.core;
-  if (state.name === 'closed') return 'stops';
-  if (state.name === 'waiting' && state.retryAtMs === undefined) return 'needs credentials';
+  if (state.name === 'closed') return 'staysAway';
+  if (state.name === 'waiting' && state.retryAtMs === undefined) return 'getsCredentials';
   bench.wait();
-  const { resume } = bench.opened()[1];
-  if (!resume) return 'opens anew';
-  return resume.positions ? 'resumes with positions' : 'resumes';
+  const [link, { resume }] = bench.opened();
+  if (!resume) return 'opensAnew';
+  if (resume.positions) return 'statesPositions';
+  return bench.open.get(link) === 'websocket' ? 'resumes' : 'triesAnother';
 }
 
 test('1009 fails the largest command on its way, and the others are said again', () => {

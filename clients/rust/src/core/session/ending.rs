@@ -115,6 +115,10 @@ impl Core {
             CloseCode::PROTOCOL_ERROR | CloseCode::UNSUPPORTED_DATA | CloseCode::INVALID_DATA => {
                 self.refused(now, key, &reason, None);
             }
+            CloseCode::POSITIONS => {
+                self.positions_wanted = true;
+                self.come_back(now, key, &reason, None);
+            }
             CloseCode(4100..=4199) => {
                 self.lose_session(key, LostReason::Gone, false);
                 self.come_back(now, key, &reason, None);

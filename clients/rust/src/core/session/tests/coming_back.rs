@@ -112,47 +112,58 @@ fn a_renewal_that_is_refused_is_told() {
     assert!(bench.core.inbox.positions().is_empty());
 }
 
+/// A line of `tests/vectors/codes.json`, which every client runs.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Vector {
+    name: String,
+    close_code: Option<u16>,
+    retry_reason: Option<String>,
+    #[serde(default, rename = "final")]
+    is_final: bool,
+    then: Option<String>,
+}
+
 #[test]
-fn a_close_code_is_read_by_its_range() {
-    #[derive(PartialEq, Debug)]
-    enum Then {
-        Resumes,
-        OpensAnew,
-        NeedsCredentials,
-        Stops,
+fn close_codes_and_reasons_are_read_as_the_table_says() {
+    #[derive(serde::Deserialize)]
+    struct File {
+        vectors: Vec<Vector>,
     }
-    let table = [
-        (1000, Then::Resumes),
-        (1001, Then::Resumes),
-        (1006, Then::Resumes),
-        (1009, Then::Resumes),
-        (1011, Then::Resumes),
-        (1012, Then::Resumes),
-        (1013, Then::Resumes),
-        (1002, Then::Resumes),
-        (4000, Then::Resumes),
-        (4099, Then::Resumes),
-        (4100, Then::OpensAnew),
-        (4199, Then::OpensAnew),
-        (4200, Then::NeedsCredentials),
-        (4299, Then::NeedsCredentials),
-        (4300, Then::OpensAnew),
-        (4301, Then::Stops),
-        (4399, Then::Stops),
-        (4400, Then::Resumes),
-    ];
-    for (code, expected) in table {
-        let (mut bench, link) = Bench::up(WEBSOCKET);
-        bench.core.handle_ended(bench.now, link, End::Closed(code));
-        bench.pass(Duration::from_secs(60));
-        let standing = bench.core.standing;
-        let then = match standing {
-            Standing::Closed => Then::Stops,
-            Standing::NeedsCredentials => Then::NeedsCredentials,
-            _ if bench.opened().1.resume.is_some() => Then::Resumes,
-            _ => Then::OpensAnew,
-        };
-        assert_eq!(then, expected, "{code}");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/codes.json");
+    let file: File = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    for vector in file.vectors {
+        let mut bench = Bench::new(&[WEBSOCKET, POLLING]);
+        let (link, _) = bench.opened();
+        bench.welcome(link, welcome(1, false));
+        // Something is not taken, so positions are only stated where they are asked for.
+        bench.down(link, [items(1, [subscribed("a", None, 4)])]);
+        if let Some(code) = vector.close_code {
+            bench.core.handle_ended(bench.now, link, End::Closed(code));
+        } else if let Some(reason) = &vector.retry_reason {
+            let reason = RetryReason::ALL.iter().find(|known| known.as_str() == reason).unwrap();
+            bench.down(link, [retry(*reason, 0, vector.is_final)]);
+        } else {
+            continue; // an error code, which changes nothing of the link
+        }
+        assert_eq!(Some(then(&mut bench)), vector.then.as_deref(), "{}", vector.name);
+    }
+}
+
+/// What a client that lost its link does next.
+fn then(bench: &mut Bench) -> &'static str {
+    match bench.core.standing {
+        Standing::Closed => return "staysAway",
+        Standing::NeedsCredentials => return "getsCredentials",
+        _ => {}
+    }
+    bench.pass(Duration::from_secs(60));
+    let (link, hello) = bench.opened();
+    match hello.resume {
+        None => "opensAnew",
+        Some(resume) if resume.positions.is_some() => "statesPositions",
+        Some(_) if bench.core.links[&link].via != WEBSOCKET => "triesAnother",
+        Some(_) => "resumes",
     }
 }
 
