@@ -112,7 +112,7 @@ impl Crash {
         let most = self.resident_each().into_iter().max().unwrap_or(0);
         holds(most <= CEILINGS.resident_bytes, format!("{most} resident bytes a session"));
         let overflows = self.listening.overflows;
-        holds(overflows <= CEILINGS.overflows, format!("{overflows} connections found the queue full"));
+        holds(overflows == CEILINGS.overflows, format!("{overflows} connections found the queue full"));
         misses
     }
 }

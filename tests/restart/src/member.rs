@@ -50,7 +50,7 @@ impl Running {
         let client = plan.first + number;
         let mut config = Config::new(&*plan.url);
         config.dial = Arc::new(From { address: plan.from, client, log: Arc::clone(log) });
-        let wants = if client % 2 == 0 { By::WebSocket } else { By::Polling };
+        let wants = if client.is_multiple_of(2) { By::WebSocket } else { By::Polling };
         if wants == By::Polling {
             config = config.only(Via::bincode(Transport::Polling));
         }

@@ -74,8 +74,9 @@ secrets = [\"{secret}\"]
     pub(crate) async fn start(&mut self) -> Result<Gateway> {
         let (clients, admin) = self.listens.unzip();
         let config = self.config();
-        let port =
-            |address: Option<SocketAddr>| address.map_or("127.0.0.1:0".into(), |address| address.to_string());
+        let port = |address: Option<SocketAddr>| {
+            address.map_or_else(|| "127.0.0.1:0".into(), |address| address.to_string())
+        };
         let (clients, admin) = (port(clients), port(admin));
         let rate = format!("session.admission_rate={}", self.rate);
         let application = format!("webhook.url={}", self.application);

@@ -90,7 +90,8 @@ fn title(run: &Crash) -> String {
 }
 
 fn shares(run: &Crash, times: &[u64]) -> String {
-    let share = |share| percent(times, run.plan.sessions as usize, share).map_or("never".to_owned(), seconds);
+    let share =
+        |share| percent(times, run.plan.sessions as usize, share).map_or_else(|| "never".to_owned(), seconds);
     [50, 99, 100].map(share).join(", ")
 }
 
