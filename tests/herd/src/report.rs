@@ -14,19 +14,22 @@ pub struct Scene {
 }
 
 /// The document.
-pub fn document(scenes: &[Scene]) -> String {
+pub fn document<'a>(scenes: impl IntoIterator<Item = &'a Scene>) -> String {
     let mut text = String::from(HEAD);
     for formula in formulas::ALL {
         let _ = writeln!(text, "- **{}**: {}", formula.name, formula.source);
     }
     for Scene { plan, runs } in scenes {
+        let title = match plan {
+            Plan { announced: true, .. } => "told to leave, and a successor there at once".to_owned(),
+            _ => format!("nobody there for {} s", plan.down_ms as f64 / 1_000.0),
+        };
         let _ = write!(
             text,
-            "\n## {} clients, nobody there for {} s\n\n\
+            "\n## {} clients, {title}\n\n\
              | | attempts in 100 ms, at most | attempts of a client, on average | 99 of 100 back after | all back after |\n\
              | --- | --- | --- | --- | --- |\n",
-            plan.clients,
-            plan.down_ms as f64 / 1_000.0
+            plan.clients
         );
         for (name, run) in runs {
             let back = |percent| match run.back_ms(percent) {
@@ -110,10 +113,16 @@ Written by `cargo xtask herd`: every figure here is of one run of that command, 
 crashes under its clients, and another takes its place after a while: it has the same keys and knows no session. The
 clients are the Rust client's core, admission and sessions are the gateway's own, on one virtual clock; a trip takes 5 to
 75 ms, and a connection five of them. What is played is in [`tests/herd`](../tests/herd/src/lib.rs). 2,500 sessions a second
-are let in, and the reconnect window is sized by that.
+are let in, 250 in 100 ms, and the reconnect window is sized by that: 42 s for 100,000 clients, 0.42 s for 1,000.
+
+A client comes back at a random place in that window, and from then on knocks once a window, until it is on the transport it
+was on before ([decision 0032](decisions/0032-coming-back.md)). So however long nobody is there, clients knock about as fast
+as they are let in, and hardly anybody is sent away.
 
 Counted is every attempt to connect after the recovery, by whatever transport: also a poll that is sent again after it was
 refused, and the move up from a poll. An attempt counts when its client makes it. *Back* is who has its welcome.
+
+At the end is a gateway that stops politely instead: it tells every client to come back within the window.
 
 ![Attempts in each second, 100,000 clients, nobody there for 30 s](herd.svg)
 
@@ -128,7 +137,8 @@ mod tests {
 
     #[test]
     fn every_scene_has_its_table_and_every_run_its_line() {
-        let plan = Plan { clients: 10, down_ms: 2_000, rate: 100, window_ms: None, seed: 1 };
+        let plan =
+            Plan { clients: 10, down_ms: 2_000, announced: false, rate: 100, window_ms: None, seed: 1 };
         let run = Run { clients: 10, down_ms: 2_000, attempts: vec![2_500; 30], back: vec![2_600; 10] };
         let scenes = [Scene { plan, runs: vec![("Throughline", run.clone()), ("another", run)] }];
         let text = document(&scenes);

@@ -37,6 +37,8 @@ pub struct Plan {
     pub clients: usize,
     /// How long nobody is there, in milliseconds.
     pub down_ms: u64,
+    /// Whether the gateway stops politely: it tells each client when to come back, and a successor is there at once.
+    pub announced: bool,
     /// How many sessions a second are let in.
     pub rate: u64,
     /// The reconnect window that clients were told before the crash, in milliseconds; `None` is as the gateway sizes it.
@@ -177,7 +179,7 @@ impl World {
             certificate_hashes: Vec::new(),
         };
         config.transports.set(["websocket", "sse", "polling"].map(offer).into());
-        config.window.set_ms(plan.window_ms.unwrap_or(window_ms(plan.clients as u64, plan.rate)));
+        config.window.set_ms(plan.window_ms.unwrap_or_else(|| window_ms(plan.clients as u64, plan.rate)));
         let mut settings = Config::new("http://gateway");
         settings.transports =
             [Transport::WebSocket, Transport::Sse, Transport::Polling].map(Via::json).to_vec();
@@ -234,8 +236,11 @@ impl World {
             Event::Crash => {
                 let up = self.members.iter().filter(|member| !member.connections.is_empty()).count();
                 assert_eq!(up, self.plan.clients, "all are up when it crashes");
-                self.is_up = false;
                 self.sessions.clear();
+                if self.plan.announced {
+                    return self.say_goodbye();
+                }
+                self.is_up = false;
                 for client in 0..self.members.len() {
                     for link in std::mem::take(&mut self.members[client].connections).into_keys() {
                         self.tell(client, link, News::Lost);
@@ -246,6 +251,16 @@ impl World {
                 self.is_up = true;
                 self.admission = Admission::new(self.plan.rate, 0);
                 self.size_window();
+            }
+        }
+    }
+
+    /// Sends everybody away, spread over the window.
+    fn say_goodbye(&mut self) {
+        let goodbye = Goodbye::Drain { spread_ms: self.config.window.ms() };
+        for client in 0..self.members.len() {
+            for link in self.members[client].connections.keys().copied().collect::<Vec<_>>() {
+                self.refuse(client, link, goodbye, None);
             }
         }
     }
