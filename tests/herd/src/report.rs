@@ -110,10 +110,16 @@ Written by `cargo xtask herd`: every figure here is of one run of that command, 
 crashes under its clients, and another takes its place after a while: it has the same keys and knows no session. The
 clients are the Rust client's core, admission and sessions are the gateway's own, on one virtual clock; a trip takes 5 to
 75 ms, and a connection five of them. What is played is in [`tests/herd`](../tests/herd/src/lib.rs). 2,500 sessions a second
-are let in, and the reconnect window is sized by that.
+are let in, 250 in 100 ms, and the reconnect window is sized by that: 42 s for 100,000 clients, 0.42 s for 1,000.
+
+A client comes back at a random place in that window, and from then on knocks once a window, until it is on the transport it
+was on before ([decision 0032](decisions/0032-coming-back.md)). So however long nobody is there, clients knock about as fast
+as they are let in, and hardly anybody is sent away.
 
 Counted is every attempt to connect after the recovery, by whatever transport: also a poll that is sent again after it was
 refused, and the move up from a poll. An attempt counts when its client makes it. *Back* is who has its welcome.
+
+At the end is a gateway that [drains](operations.md#drain-and-upgrades) instead: it gives every client a place at its successor's door.
 
 ![Attempts in each second, 100,000 clients, nobody there for 30 s](herd.svg)
 

@@ -1,4 +1,4 @@
-//! Small herds: that they are played at all, and that a run repeats itself.
+//! Small herds: that they are played at all, that a run repeats itself, and that they keep below the bars of docs/herd.md.
 
 use throughline_herd::{Plan, formulas, play, play_drain};
 
@@ -10,6 +10,39 @@ fn everybody_comes_back_after_a_crash_and_no_sooner_than_the_gateway() {
     assert_eq!(run.back.len(), PLAN.clients);
     assert!(run.back.iter().all(|at| *at >= PLAN.down_ms));
     assert!(run.mean() >= 1.0, "each knocks at least once: {}", run.mean());
+}
+
+/// A tenth of the clients of docs/herd.md at a tenth of the rate: so a tenth of its attempts in 100 ms, and its times.
+fn tenth(down_ms: u64, seed: u64) -> Plan {
+    Plan { clients: 10_000, down_ms, rate: 250, window_ms: None, seed }
+}
+
+#[test]
+fn after_half_a_minute_a_great_herd_comes_back_within_its_window_and_knocks_no_faster_than_it_is_let_in() {
+    for seed in 1..=3 {
+        let run = play(tenth(30_000, seed));
+        assert!(run.peak() < 50, "{seed}: {} in 100 ms", run.peak());
+        assert!(run.mean() <= 2.0, "{seed}: {} of each", run.mean());
+        assert!(run.back_ms(99).is_some_and(|ms| ms <= 50_000), "{seed}: {:?}", run.back_ms(99));
+    }
+}
+
+#[test]
+fn after_five_minutes_it_knocks_no_faster() {
+    let run = play(tenth(300_000, 1));
+    assert!(run.peak() < 50, "{} in 100 ms", run.peak());
+    assert!(run.back_ms(99).is_some_and(|ms| ms <= 50_000), "{:?}", run.back_ms(99));
+}
+
+#[test]
+fn a_thousand_clients_are_back_within_a_second_of_a_short_restart_and_within_the_cap_of_a_long_one() {
+    for seed in 1..=5 {
+        let plan = Plan { clients: 1_000, down_ms: 200, rate: 2_500, window_ms: None, seed };
+        let run = play(plan);
+        assert!(run.back_ms(100).is_some_and(|ms| ms <= 1_000), "{seed}: {:?}", run.back_ms(100));
+        let run = play(Plan { down_ms: 30_000, ..plan });
+        assert!(run.back_ms(99).is_some_and(|ms| ms <= 30_000), "{seed}: {:?}", run.back_ms(99));
+    }
 }
 
 #[test]
