@@ -402,7 +402,7 @@ impl Metrics {
         let left_out = [tally.left_out_latest, tally.left_out_gap];
         for (policy, count) in LEAVE_OUT.map(SlowPolicy::as_str).into_iter().zip(left_out) {
             if count > 0 {
-                self.left_out.get_or_create(&PolicyLabel { policy }).inc_by(count);
+                self.left_out.get_or_create(&PolicyLabel { policy }).inc_by(count.into());
             }
         }
     }

