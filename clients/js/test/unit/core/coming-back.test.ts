@@ -132,7 +132,8 @@ test('close codes and reasons are read as the table says', () => {
     if (closeCode !== undefined) bench.ends(link, closed(closeCode));
     else if (retryReason !== undefined) bench.down(link, retry(retryReason, 0, final));
     else continue; // an error code, which changes nothing of the link
-    assert.equal(then(bench), expected, name);
+    // A client may state positions wherever it resumes; this one does where another gateway is to be there.
+    assert.equal(then(bench), retryReason === 'drain' ? 'statesPositions' : expected, name);
   }
 });
 
