@@ -28,7 +28,7 @@ pub struct GatewayConfig {
     pub sessions: usize,
     /// How many sessions a second are opened or taken up again; whoever is too many is told when to come back. More comes
     /// back sooner after a crash and costs as much of the processor at once. The reconnect window is the number of
-    /// sessions over this rate. Default: 2,500.
+    /// sessions over this rate and a twentieth more, and wider while a herd comes back. Default: 2,500.
     pub admission_rate: u64,
     /// How many of them may come at once. 0 is a tenth of the rate, and at least 32. Default: 0.
     pub admission_burst: u64,

@@ -59,7 +59,8 @@ pub struct LimitConfig {
     pub address_commands_per_second: u64,
     /// How many bits of an IPv6 address are counted as one address: what one customer is given. Default: 64.
     pub address_prefix: u8,
-    /// Whose addresses are not counted. Default: loopback, where a proxy is, or somebody on this machine.
+    /// Whose addresses are not counted, beside those of [trusted proxies](super::GatewayConfig::proxies). Default: loopback,
+    /// where a proxy is, or somebody on this machine.
     pub address_exempt: Vec<IpNet>,
     /// How much memory the process may use before it sheds, in bytes; 0 for what its control group allows, else for what the
     /// machine has. Default: 0.

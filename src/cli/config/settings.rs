@@ -90,8 +90,8 @@ macro_rules! settings {
 settings! {
     /// Where clients connect, and which.
     clients: Clients in "" {
-        /// Where clients connect. Anything but loopback needs `[[auth.keys]]`, a webhook that says who may enter, or
-        /// `anonymous`.
+        /// Where clients connect. Anything but loopback needs `[[auth.keys]]`, `auth.jwks_url`, a webhook that says who may
+        /// enter, or `anonymous`.
         listen: String = "127.0.0.1:7080".into(), "IP:port";
         /// Lets anybody in who reaches the listener and shows no token, as nobody. Without `[[auth.keys]]` and
         /// `[[namespaces]]` whoever is in may subscribe to and send to every channel.
@@ -239,8 +239,8 @@ settings! {
     }
     /// How the gateway empties itself on SIGTERM, by `POST /api/v1/drain`, or for a successor.
     drain: Drain in "drain." {
-        /// How long it may take: three quarters of it to tell everybody when to leave, the rest for them to leave. Less than the
-        /// supervisor's patience (systemd 90 s, Kubernetes 30 s).
+        /// How long it may take: three quarters of it to tell everybody when to leave, the rest for them to leave. At
+        /// least 4 s less than the supervisor's patience (systemd 90 s, Kubernetes 30 s).
         deadline_ms: u64 = 25_000, "milliseconds";
         /// How long a client that leaves stays away at least: as long as it takes until the next gateway is there. Nothing
         /// where it takes the sockets over (`handover.socket`).
