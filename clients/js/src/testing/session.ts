@@ -201,7 +201,7 @@ export class FakeSession {
       heartbeatMs: 15_000,
       resumeWindowMs: 120_000,
       windowMs: 0,
-      backoff: { baseMs: 1_000, capMs: 30_000 },
+      backoff: { baseMs: 250, capMs: 30_000 },
       ...(this.user !== undefined && { user: this.user }),
       ...(reason !== undefined && { reason }),
       ...known,

@@ -223,6 +223,16 @@ test('a slot that is handed out is said in the next hello, and once', () => {
   assert.equal(bench.opened()[1].slot, undefined);
 });
 
+test('the transport that a retry names leads the next attempt, and a poll the one after it', () => {
+  const [bench, old] = Bench.up('websocket');
+  bench.down(old, { type: 'retry', delayMs: 0, spreadMs: 0, reason: 'drain', transports: [{ name: 'sse' }, { name: 'polling' }] });
+  const [first] = bench.opened();
+  assert.equal(bench.open.get(first), 'sse');
+  bench.ends(first);
+  bench.wait();
+  assert.equal(bench.open.get(bench.opened()[0]), 'polling');
+});
+
 test('attempts back off, try the next transport, and never give up', () => {
   const bench = new Bench(['websocket', 'polling']);
   const tried: (string | undefined)[] = [];

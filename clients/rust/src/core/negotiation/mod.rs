@@ -182,14 +182,14 @@ impl Negotiation {
         self.mode = Mode::Opening { round, lead, joined: false, quiet_since: now };
     }
 
-    /// The lead of a round: what the gateway asked for as it sent us away, what the session last ran on, then a poll, then
-    /// everything else, one per attempt.
+    /// The lead of a round: what the gateway asked for as it sent us away, or what the session last ran on, unless it is
+    /// failing; then a poll, then everything else, one per attempt.
     fn next_in_turn(&self, order: &[Via]) -> Option<Via> {
         let polling = self.candidates.polling().filter(|_| self.negotiates);
-        let proven = self.carried.filter(|via| !self.negotiates || !self.candidates.is_failing(*via));
+        let first = if self.is_asked { order.first().copied() } else { self.carried };
+        let first = first.filter(|via| !self.negotiates || !self.candidates.is_failing(*via));
         let mut turns: Vec<Via> = Vec::new();
-        let asked = order.first().copied().filter(|_| self.is_asked);
-        for via in asked.into_iter().chain(proven).chain(polling).chain(order.iter().copied()) {
+        for via in first.into_iter().chain(polling).chain(order.iter().copied()) {
             if !turns.contains(&via) {
                 turns.push(via);
             }

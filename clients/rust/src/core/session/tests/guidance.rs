@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use throughline_wire::{
     DownFrame, RetryReason, UpFrame,
-    frame::{Limits, Welcome},
+    frame::{Limits, TransportOffer, Welcome},
 };
 
 use super::super::testing::*;
@@ -232,4 +232,27 @@ fn what_opened_a_session_and_was_more_than_the_gateway_keeps_is_said_again() {
     let said = bench.said();
     let again = commands(&said).unwrap_or_else(|| panic!("commands in {said:?}"));
     assert_eq!((again.first, again.items.len()), (11, 10));
+}
+
+#[test]
+fn the_transport_that_a_retry_names_leads_the_next_attempt_and_a_poll_the_one_after_it() {
+    let mut config = Config::new("http://gateway");
+    config.transports = vec![WEBSOCKET, SSE, POLLING];
+    let verdict = Verdict::new(Transport::WebSocket, None, Duration::from_secs(999_000));
+    config.verdicts.remember("http://gateway", Some(verdict));
+    let mut bench = Bench::with(config);
+    let (socket, _) = bench.opened();
+    bench.welcome(socket, welcome(1, false));
+    let mut away = retry(RetryReason::Drain, 0, false);
+    if let DownFrame::Retry(retry) = &mut away {
+        let offer = |name: &str| TransportOffer { name: name.into(), url: None, certificate_hashes: vec![] };
+        retry.transports = Some(["sse", "polling"].map(offer).into());
+    }
+    bench.down(socket, [away]);
+    let (first, _) = bench.opened();
+    assert_eq!(bench.core.links[&first].via, SSE);
+    bench.core.handle_ended(bench.now, first, lost());
+    bench.pass(Duration::from_secs(60));
+    let (second, _) = bench.opened();
+    assert_eq!(bench.core.links[&second].via, POLLING);
 }
