@@ -46,17 +46,19 @@ def may_enter(event):
 
 def session(event):
     """Somebody came or went. Left out: a look at GET /api/v1/sessions where the event says that some were `missed`."""
-    if event["gateway"] != online.get("gateway"):  # it was started anew, and no session outlives it
-        online.update(gateway=event["gateway"], users={})
+    if event["gateway"] not in online:  # a run not heard of before: what one before it held is over, or on its way here
+        for users in online.values():
+            users.clear()
+    users = online.setdefault(event["gateway"], {})  # in a hand-over the one before goes on telling of its own
     if event["kind"] in ("opened", "resumed"):
-        online["users"][event["session"]] = event.get("user", "somebody")
+        users[event["session"]] = event.get("user", "somebody")
     else:
-        online["users"].pop(event["session"], None)
-    print("online", *sorted(set(online["users"].values())), flush=True)
+        users.pop(event["session"], None)
+    print("online", *sorted({user for users in online.values() for user in users.values()}), flush=True)
     return {}
 
 
-online = {}
+online = {}  # by run of the gateway: users by session
 HANDLERS = {"open": may_enter, "intent": intent, "session": session}
 
 
