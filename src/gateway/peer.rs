@@ -36,7 +36,6 @@ use super::{
     tickets::Place,
 };
 use crate::{
-    admission::Slot,
     broker::Pending,
     limits::Limit,
     session::{Goodbye, LinkId, Output, Parting, Via, encode_goodbye},
@@ -102,7 +101,7 @@ enum Last {
 #[derive(Debug)]
 struct Refusal {
     goodbye: Goodbye,
-    slot: Option<Slot>,
+    slot: Option<Box<str>>,
 }
 
 impl From<Goodbye> for Refusal {
@@ -365,7 +364,7 @@ impl GatewayPeer {
             self.shared.metrics.count_refusal(code);
         }
         let mut message = BytesMut::new();
-        encode_goodbye(self.codec, goodbye, slot.map(|slot| slot.to_string().into()), &mut message);
+        encode_goodbye(self.codec, goodbye, slot, &mut message);
         self.goodbye = Some(goodbye);
         self.stage = Stage::Closing { message, last: Last::Goodbye(goodbye) };
         self.signal.set();

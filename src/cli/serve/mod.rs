@@ -186,8 +186,9 @@ async fn stop_politely(handle: &Handle, stops: &Stops, listeners: Vec<JoinHandle
         tracing::warn!("some clients did not take their goodbye");
     }
     stops.clients.all.cancel();
+    let by = tokio::time::Instant::now() + LINGER;
     for listener in listeners {
-        let _ = tokio::time::timeout(LINGER, listener).await;
+        let _ = tokio::time::timeout_at(by, listener).await;
     }
 }
 
@@ -273,5 +274,5 @@ const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-/// How long connections may take to end once everything is said.
+/// How long connections may take to end, all of them, once everything is said.
 const LINGER: Duration = Duration::from_secs(1);

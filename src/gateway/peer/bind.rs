@@ -176,7 +176,11 @@ impl GatewayPeer {
                             cell.change(|session| session.ask_for(named));
                             self.bound(cell, link, opening, later, false, bytes);
                         }
-                        Err(goodbye) => self.close(goodbye),
+                        Err(goodbye) => {
+                            // It was not asked for, so it is good for the hello with the positions.
+                            let slot = hello.slot.clone().filter(|_| goodbye == Goodbye::Positions);
+                            self.close(Refusal { goodbye, slot });
+                        }
                     }
                     return;
                 }
@@ -188,7 +192,8 @@ impl GatewayPeer {
                 }
             }
             if resume.positions.is_none() && !plain && !self.shared.is_draining() {
-                return self.close(Goodbye::Positions); // asked for, so that the new session takes them up
+                // Asked for, so that the new session takes them up. The slot is good for the hello that has them.
+                return self.close(Refusal { goodbye: Goodbye::Positions, slot: hello.slot.clone() });
             }
         }
         if let Some(drain) = self.shared.drain() {
@@ -389,6 +394,7 @@ impl GatewayPeer {
     /// Sends somebody away who may not come in while the gateway drains.
     fn turn_away(&mut self, verdict: Verdict, plain: bool) {
         let Some(Wait { delay_ms, spread_ms, slot }) = verdict.wait(plain) else { return };
+        let slot = slot.map(|slot| slot.to_string().into());
         self.close(Refusal { goodbye: Goodbye::Drain { delay_ms, spread_ms }, slot });
     }
 
@@ -475,7 +481,7 @@ pub(crate) fn windowed(verdict: Verdict) -> Option<Goodbye> {
 fn refusal(verdict: Verdict, plain: bool) -> Option<Refusal> {
     let Wait { delay_ms, spread_ms, slot } = verdict.wait(plain)?;
     let goodbye = Goodbye::Overload { delay_ms, spread_ms, code: ErrorCode::Overloaded };
-    Some(Refusal { goodbye, slot })
+    Some(Refusal { goodbye, slot: slot.map(|slot| slot.to_string().into()) })
 }
 
 pub(super) const fn overload(code: ErrorCode) -> Goodbye {
