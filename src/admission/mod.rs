@@ -171,7 +171,7 @@ pub struct Admission {
     /// Those who were sent away without a place, by class: around when the next of them is sent.
     beyond: [Queue; 2],
     /// Those who came back on a slot, by class: no more of them count than places can have been given.
-    returns: [Queue; 2],
+    redeemed: [Queue; 2],
     /// Those whose session was another gateway's.
     orphans: Returns,
 }
@@ -188,7 +188,7 @@ impl Admission {
             resumes: Queue::default(),
             everybody: Queue::default(),
             beyond: [Queue::default(); 2],
-            returns: [Queue::default(); 2],
+            redeemed: [Queue::default(); 2],
             orphans: Returns::default(),
         }
     }
@@ -321,11 +321,11 @@ impl Admission {
             return Err(SlotFault::Late);
         }
         let now_ns = now.mono_ms.saturating_mul(NS);
-        let returns = &mut self.returns[class as usize];
-        if returns.ahead_ns(now_ns) > self.burst_ns.max(RETURNS_MS * NS) {
+        let redeemed = &mut self.redeemed[class as usize];
+        if redeemed.ahead_ns(now_ns) > self.burst_ns.max(RETURNS_MS * NS) {
             return Err(SlotFault::Crowded);
         }
-        returns.take(now_ns, self.every_ns);
+        redeemed.take(now_ns, self.every_ns);
         Ok(())
     }
 }

@@ -175,7 +175,7 @@ impl Shared {
         for cell in self.registry.all() {
             cell.change(|session| session.end(Ending::Stopped));
         }
-        if tokio::time::timeout(LAST_WORDS, lives.settle()).await.is_err() {
+        if tokio::time::timeout(LAST_EVENTS, lives.settle()).await.is_err() {
             tracing::warn!("the gateway stops before the application was told of all sessions");
         }
     }
@@ -288,4 +288,4 @@ fn adapters(shared: &Arc<Shared>) -> Adapters {
 /// How long the broker may take for a probe.
 const HEALTH: Duration = Duration::from_secs(2);
 /// How long a stop waits for the application to be told of the ends of sessions.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const LAST_EVENTS: Duration = Duration::from_secs(2);

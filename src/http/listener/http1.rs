@@ -30,7 +30,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
 
-use super::{Body, ListenerConfig, Remote, Slot, Stop};
+use super::{Body, ListenerConfig, Remote, Seat, Stop};
 use crate::limits::Limit;
 
 /// Speaks on one connection.
@@ -40,7 +40,7 @@ pub(super) async fn speak<S, T>(
     service: S,
     config: ListenerConfig,
     stop: Stop,
-    slot: Slot,
+    seat: Seat,
 ) where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
@@ -50,7 +50,7 @@ pub(super) async fn speak<S, T>(
     // The first head is under way once the connection stands.
     let due = Some(Instant::now() + config.header_timeout);
     let stream =
-        Watched { stream, phase: Arc::clone(&phase), config, seen: 0, due, alarm: None, _slot: slot };
+        Watched { stream, phase: Arc::clone(&phase), config, seen: 0, due, alarm: None, _seat: seat };
     let Stop { retire, all, .. } = stop;
     let service = service_fn(move |mut request: Request<Incoming>| {
         phase.enter(BUSY);
@@ -113,7 +113,7 @@ struct Watched<T> {
     /// Rings at `due` or earlier. It is seldom moved: a client that polls changes phases all the time.
     alarm: Option<Pin<Box<Sleep>>>,
     /// Held for as long as there is a connection, whatever it speaks: a WebSocket takes it along.
-    _slot: Slot,
+    _seat: Seat,
 }
 
 impl<T> Watched<T> {

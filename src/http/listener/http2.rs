@@ -30,7 +30,7 @@ use tokio::{
 };
 use tower::{Service, ServiceExt as _};
 
-use super::{Body, ListenerConfig, Remote, Slot, Stop};
+use super::{Body, ListenerConfig, Remote, Seat, Stop};
 use crate::{http::Busy, limits::Limit};
 
 /// Speaks on one connection.
@@ -40,7 +40,7 @@ pub(super) async fn speak<S, T>(
     service: S,
     config: ListenerConfig,
     stop: Stop,
-    _slot: Slot,
+    _seat: Seat,
 ) where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,

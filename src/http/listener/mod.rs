@@ -113,8 +113,8 @@ where
 {
     let stop = stop.into();
     let speak = |client: Client| {
-        let Client { stream, remote, slot } = client;
-        http1::speak(stream, remote, service.clone(), config.clone(), stop.clone(), slot)
+        let Client { stream, remote, seat } = client;
+        http1::speak(stream, remote, service.clone(), config.clone(), stop.clone(), seat)
     };
     accept(listener, &config, &stop, speak, IN_THE_CLEAR).await;
 }
@@ -124,11 +124,11 @@ struct Client {
     stream: TcpStream,
     remote: Remote,
     /// Its places among the connections, to be held as long as it is one.
-    slot: Slot,
+    seat: Seat,
 }
 
 /// A place among all connections, and one among those of its address.
-type Slot = (OwnedSemaphorePermit, Option<Place>);
+type Seat = (OwnedSemaphorePermit, Option<Place>);
 
 /// Accepts until `stop`, and waits until all that was begun has ended. Each connection is spawned as the future that
 /// it is: a block around it would keep it twice.
@@ -141,17 +141,17 @@ async fn accept<F>(
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
-    let slots = Arc::new(Semaphore::new(config.connections));
+    let seats = Arc::new(Semaphore::new(config.connections));
     let connections = TaskTracker::new();
     let refusals = Arc::new(Semaphore::new(REFUSALS));
     loop {
         let accepted = stop.accept.run_until_cancelled(stop.all.run_until_cancelled(async {
-            let slot = Arc::clone(&slots).acquire_owned().await.expect("never closed");
-            (listener.accept().await, slot)
+            let seat = Arc::clone(&seats).acquire_owned().await.expect("never closed");
+            (listener.accept().await, seat)
         }));
-        let (stream, remote, slot) = match accepted.await.flatten() {
+        let (stream, remote, seat) = match accepted.await.flatten() {
             None => break,
-            Some((Ok((stream, remote)), slot)) => (stream, remote, slot),
+            Some((Ok((stream, remote)), seat)) => (stream, remote, seat),
             Some((Err(error), _)) => {
                 // Out of descriptors, most likely: those that end make room.
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -171,7 +171,7 @@ async fn accept<F>(
         };
         let _ = stream.set_nodelay(true);
         tune(&stream, config);
-        connections.spawn(speak(Client { stream, remote: Remote(remote), slot: (slot, place) }));
+        connections.spawn(speak(Client { stream, remote: Remote(remote), seat: (seat, place) }));
     }
     drop(listener);
     connections.close();

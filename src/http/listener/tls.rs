@@ -113,14 +113,14 @@ where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    let Client { stream, remote, slot } = client;
+    let Client { stream, remote, seat } = client;
     let handshake = tls.handshake(stream, &config.door);
     let Some(stream) = stop.all.run_until_cancelled(handshake).await.flatten() else { return };
     drop(tls);
     if stream.get_ref().1.alpn_protocol() == Some(HTTP2) {
-        http2::speak(stream, remote, service, config, stop, slot).await;
+        http2::speak(stream, remote, service, config, stop, seat).await;
     } else {
-        http1::speak(stream, remote, service, config, stop, slot).await;
+        http1::speak(stream, remote, service, config, stop, seat).await;
     }
 }
 
