@@ -19,7 +19,7 @@ use std::{
 
 use futures_util::FutureExt as _;
 use hashbrown::HashMap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -160,9 +160,16 @@ impl Lives {
     /// The next event, whose lane is held until it is [released](Self::release).
     fn take(&self) -> Option<SessionEvent> {
         let mut waiting = self.waiting.lock();
-        let session = waiting.ready.pop_front()?;
-        let event = waiting.lanes.get_mut(&session).and_then(VecDeque::pop_front);
-        let mut event = event.expect("who is ready has something to tell");
+        let mut event = loop {
+            let Some(session) = waiting.ready.pop_front() else {
+                self.rest(waiting);
+                return None;
+            };
+            if let Some(event) = waiting.lanes.get_mut(&session).and_then(VecDeque::pop_front) {
+                break event;
+            }
+            waiting.lanes.remove(&session); // lost, and found before that was told
+        };
         waiting.count -= 1;
         let is_more = !waiting.ready.is_empty();
         drop(waiting);
@@ -180,6 +187,11 @@ impl Lives {
             return waiting.ready.push_back(session);
         }
         waiting.lanes.remove(&session);
+        self.rest(waiting);
+    }
+
+    /// Says so where nothing waits and nothing is being told.
+    fn rest(&self, mut waiting: MutexGuard<'_, Waiting>) {
         if waiting.lanes.is_empty() {
             waiting.lanes.shrink_to_fit();
             drop(waiting);
@@ -286,6 +298,13 @@ mod tests {
         lives.release(SESSION);
         assert_eq!(taken(&lives), Some((4, ENDED, 0)));
         assert_eq!((count(&lives, Life::Lost, TAKEN_BACK), count(&lives, RESUMED, TAKEN_BACK)), (1, 1));
+        lives.release(SESSION);
+        // Nothing of it is left to tell, and what comes then is told.
+        lives.enter(event(SESSION, 5, Life::Lost));
+        lives.enter(event(SESSION, 6, RESUMED));
+        assert_eq!(taken(&lives), None);
+        lives.enter(event(SESSION, 7, ENDED));
+        assert_eq!(taken(&lives), Some((7, ENDED, 0)));
         lives.release(SESSION);
         // Told already, it is told to be found.
         lives.enter(event(OTHER, 1, Life::Lost));
