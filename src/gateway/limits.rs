@@ -185,6 +185,9 @@ impl Limits {
         if let Some(limit) = self.shortage(Pressure::Full) {
             return Err(limit);
         }
+        if self.proxies.trusts(address.to_canonical()) {
+            return Ok(None); // many clients share it
+        }
         let Some(address) = self.counted(address) else { return Ok(None) };
         let now_ms = clock::now().mono_ms;
         let meter = self.addresses.meter(now_ms, address);
@@ -297,10 +300,9 @@ impl Limits {
         (!self.is_exempt(address)).then(|| network_of(address, self.config.address_prefix))
     }
 
-    /// Whether nothing is counted for this address: it is named, or that of a trusted proxy, which many clients share.
+    /// Whether nothing is counted for this address.
     fn is_exempt(&self, address: IpAddr) -> bool {
         self.config.address_exempt.iter().any(|network| network.contains(&address))
-            || self.proxies.trusts(address)
     }
 
     fn heed(&self, gauge: &mut PressureGauge, usage: Usage, ceilings: Ceilings) {

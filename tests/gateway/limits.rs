@@ -233,6 +233,23 @@ async fn the_sessions_of_a_user_share_its_commands_and_those_of_nobody_their_add
 }
 
 #[tokio::test]
+async fn whoever_owes_too_much_is_not_heard_by_way_of_a_new_session_and_others_are() {
+    let gateway = limited(|plan| {
+        plan.build = |builder| builder.authenticate(Gullible);
+        plan.gateway.limits.user_commands_per_second = 20;
+    })
+    .await;
+    let mut first = socket(&gateway, hello_of("ann")).await;
+    first.say_frames(&[commands(1, vec![json!({"type": "noop"}); 1_000])]).await;
+    assert!(first.hear(|frame| frame["upTo"] == 1_000 || frame["ack"] == 1_000).await);
+    let answer = Ask::frames("/v1/poll", frames(&[hello_of("ann")])).to(gateway.clients).await;
+    let heard = Heard::read(&answer.body);
+    assert_eq!((heard.codes(), heard.retry()), (vec!["rate_limited"], Some("overload")));
+    let answer = Ask::frames("/v1/poll", frames(&[hello_of("bob")])).to(gateway.clients).await;
+    assert!(Heard::read(&answer.body).first("welcome").is_some());
+}
+
+#[tokio::test]
 async fn from_an_address_come_so_many_sessions_and_those_there_are_go_on() {
     let gateway = limited(|plan| plan.gateway.limits.address_sessions = 2).await;
     let (mut first, second) = (Known::open(&gateway).await, Known::open(&gateway).await);

@@ -17,6 +17,7 @@ use crate::{
         authority::{Credentials, Denied, Identity},
         cell::Cell,
         clock,
+        limits::Said,
         signal::Wake,
         tickets::{Place, Shown},
     },
@@ -350,6 +351,10 @@ impl GatewayPeer {
                 return Err(goodbye.into());
             }
         };
+        // Whoever owes too much is not heard by way of a new session either.
+        if let Some(goodbye) = self.shared.limits.overdue(&Said::of(&holding)) {
+            return Err(goodbye.into());
+        }
         // Genuine, and its session is gone: after a crash these are the many.
         let resumed = self.genuine(hello, reason, spec.kind == LinkKind::PlainStream);
         let (class, holder) = match (resumed, identity.user.as_deref()) {
