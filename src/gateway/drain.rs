@@ -238,8 +238,8 @@ async fn empty(shared: &Shared, drain: &Drain) {
     for (told, cell) in in_turn.iter().enumerate() {
         // At the rate of the successor's door, or faster where the deadline presses: places are further away then.
         loop {
-            let is_pressed = told as f64 <= count as f64 * fraction(drain.began.elapsed(), telling);
-            if drain.ahead() <= drain.return_after || is_pressed && told > 0 {
+            let is_pressed = (told + 1) as f64 <= count as f64 * fraction(drain.began.elapsed(), telling);
+            if drain.ahead() <= drain.return_after || is_pressed {
                 break;
             }
             tokio::time::sleep(TICK).await;
