@@ -137,8 +137,11 @@ impl TrustedProxies {
     }
 
     fn by_lists(&self, headers: &HeaderMap) -> Way {
-        let entries = texts(headers, X_FORWARDED_FOR).flat_map(|list| list.rsplit(','));
-        let client = self.first_client(entries.map(|entry| (address(entry.trim()), ())));
+        // By bytes: what a client wrote to the left of the proxy's entry may be no text.
+        let lists: Vec<_> = headers.get_all(X_FORWARDED_FOR).iter().collect();
+        let entries = lists.into_iter().rev().flat_map(|list| list.as_bytes().rsplit(|byte| *byte == b','));
+        let read = |entry| std::str::from_utf8(entry).ok().and_then(|entry: &str| address(entry.trim()));
+        let client = self.first_client(entries.map(|entry| (read(entry), ())));
         let last = |name| texts(headers, name).next().and_then(|list| list.rsplit(',').next());
         let scheme = last(X_FORWARDED_PROTO).and_then(scheme);
         let host = last(X_FORWARDED_HOST).and_then(authority);
@@ -176,10 +179,10 @@ pub(crate) fn forget(headers: &mut HeaderMap) {
     }
 }
 
-/// The values of a header, the last one first. None where one of them is not text: it is unknown what it says.
+/// The values of a header, the last one first; one that is not text as what no reader understands.
 fn texts(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
-    let texts: Option<Vec<&str>> = headers.get_all(name).iter().map(|value| value.to_str().ok()).collect();
-    texts.unwrap_or_default().into_iter().rev()
+    let texts: Vec<&str> = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("\0")).collect();
+    texts.into_iter().rev()
 }
 
 /// An address with or without a port; an IPv6 address in brackets or without them. The port is 0 where it is not said.
@@ -247,6 +250,16 @@ mod tests {
     fn client(header: ForwardedHeader, peer: &str, headers: &[(&'static str, &'static str)]) -> String {
         let client = way(header, peer, headers).client.unwrap();
         if client.port() == 0 { client.ip().to_string() } else { client.to_string() }
+    }
+
+    #[test]
+    fn what_is_no_text_to_the_left_of_a_proxys_entry_hides_no_client() {
+        let mut headers = HeaderMap::new();
+        headers.append(X_FORWARDED_FOR, http::HeaderValue::from_bytes(b"\xff").unwrap());
+        headers.append(X_FORWARDED_FOR, http::HeaderValue::from_bytes(b"\xff, 203.0.113.7").unwrap());
+        let peer = "10.0.0.1:80".parse().unwrap();
+        let way = proxies(ForwardedHeader::XForwardedFor).read(Some(peer), &mut headers);
+        assert_eq!(way.client, Some("203.0.113.7:0".parse().unwrap()));
     }
 
     #[test]
