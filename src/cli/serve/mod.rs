@@ -102,8 +102,16 @@ async fn serve(settings: &Settings, inherited: Inherited) -> anyhow::Result<()> 
             }
         });
     }
+    // Once it has taken over nobody else serves: nothing that it can do without ends it.
+    let is_successor = predecessor.is_some();
     succession::take_over(predecessor, &handle).await?;
-    let handed_over = succession::wait_for_successor(settings, &sockets, &handle, &stops)?;
+    let handed_over = match succession::wait_for_successor(settings, &sockets, &handle, &stops) {
+        Err(error) if is_successor => {
+            tracing::error!(%error, "no successor can take over from this process");
+            CancellationToken::new()
+        }
+        waiting => waiting?,
+    };
     if is_supervised {
         // Whoever connects while this process drains waits for the next one, in the queue that the supervisor keeps.
         let (retiring, accept) = (handle.retiring(), stops.clients.accept.clone());
@@ -112,7 +120,10 @@ async fn serve(settings: &Settings, inherited: Inherited) -> anyhow::Result<()> 
             accept.cancel();
         });
     }
-    sockets.announce(settings)?;
+    match sockets.announce(settings) {
+        Err(error) if is_successor => tracing::warn!(%error, "nobody can be told where this listens"),
+        said => said?,
+    }
     succession::tell_supervisor(Progress::Ready);
     let clients = sockets.clients;
     listeners.push(match tls {
