@@ -193,7 +193,7 @@ pub(super) fn host_of<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Result<&'a st
 fn is_embedded(headers: &HeaderMap) -> bool {
     let says = |name: &str, value: &[u8]| headers.get(name).is_some_and(|said| said.as_bytes() == value);
     (says("sec-fetch-site", b"cross-site") || says("sec-fetch-site", b"same-site"))
-        && !says("sec-fetch-mode", b"navigate")
+        && !(says("sec-fetch-mode", b"navigate") && says("sec-fetch-dest", b"document"))
 }
 
 /// The host and port of an origin; `None` for `null` and whatever is no origin.
@@ -289,18 +289,20 @@ mod tests {
 
     #[test]
     fn what_another_page_embeds_is_refused_and_a_link_to_the_gateway_is_not() {
-        let embedded = |site: &'static str, mode: &'static str| {
+        let refused = |site: &'static str, mode: &'static str, dest: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::HOST, HeaderValue::from_static("example.com"));
             headers.insert("sec-fetch-site", HeaderValue::from_static(site));
             headers.insert("sec-fetch-mode", HeaderValue::from_static(mode));
+            headers.insert("sec-fetch-dest", HeaderValue::from_static(dest));
             OriginPolicy::default().check(&headers, &Uri::from_static("/v1/events"), None).is_err()
         };
-        assert!(embedded("cross-site", "no-cors"));
-        assert!(embedded("same-site", "no-cors"));
-        assert!(!embedded("cross-site", "navigate"));
-        assert!(!embedded("same-origin", "cors"));
-        assert!(!embedded("none", "navigate"));
+        assert!(refused("cross-site", "no-cors", "image"));
+        assert!(refused("same-site", "no-cors", "script"));
+        assert!(refused("cross-site", "navigate", "iframe"));
+        assert!(!refused("cross-site", "navigate", "document"));
+        assert!(!refused("same-origin", "cors", "empty"));
+        assert!(!refused("none", "navigate", "document"));
     }
 
     #[test]
