@@ -212,7 +212,10 @@ fn again(status: StatusCode, headers: &HeaderMap) -> Option<Again> {
             | StatusCode::GATEWAY_TIMEOUT
     );
     let stated = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    is_for_now.then(|| stated.map_or(Again::ByBackoff, |seconds| Again::After(Duration::from_secs(seconds))))
+    is_for_now.then(|| {
+        stated
+            .map_or(Again::ByBackoff, |seconds| Again::After(Duration::from_secs(seconds).min(LONGEST_PAUSE)))
+    })
 }
 
 /// The pause after an attempt: half of an exponential bound, and a random part of the other half.
@@ -227,6 +230,8 @@ pub(super) fn backoff(attempt: u32) -> Duration {
 const IDLE: Duration = Duration::from_secs(4);
 const BACKOFF_BASE: Duration = Duration::from_millis(50);
 const BACKOFF_CAP: Duration = Duration::from_secs(10);
+/// What is read of the pause that an application asks for: past it nobody waits anyway.
+const LONGEST_PAUSE: Duration = Duration::from_secs(86_400);
 
 #[cfg(test)]
 mod tests {
