@@ -157,9 +157,15 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         what: "P5: a session without a link is gone at once",
-        file: "src/session/presence.rs",
+        file: "src/session/life.rs",
         right: "detached_ms + self.config.presence_grace_ms",
         wrong: "detached_ms",
+    },
+    Fault {
+        what: "a session that was lost and came back is not told to be found",
+        file: "src/session/life.rs",
+        right: "if std::mem::take(&mut self.is_lost) {",
+        wrong: "if std::mem::take(&mut self.is_lost) && false {",
     },
     Fault {
         what: "P6: nobody is woken for a session that is over",
