@@ -153,9 +153,10 @@ const SAY_QUEUE: usize = 1_024;
 const WHISPERS: usize = 16;
 
 impl LinkTask {
-    /// Says something. Returns whether the link can take it.
+    /// Says something. Returns whether the link can take it. One that has ended takes it for nothing: why it ended, and
+    /// what the gateway said last, is on the way.
     pub(crate) fn say(&self, say: Say) -> bool {
-        self.say.try_send(say).is_ok()
+        !matches!(self.say.try_send(say), Err(mpsc::error::TrySendError::Full(_)))
     }
 
     /// Says something that may be lost: it is, where the link has enough to say.
@@ -216,4 +217,19 @@ fn decode(codec: Codec, message: &[u8], limits: DecodeLimits) -> (Vec<DownFrame>
         }
     }
     (frames, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_link_that_has_ended_is_not_stuck_and_one_that_takes_nothing_is() {
+        let (say, sayings) = mpsc::channel(1);
+        let via = Via::json(Transport::WebSocket);
+        let link = LinkTask { via, say, task: tokio::spawn(async {}).abort_handle() };
+        assert!(link.say(Say::Goodbye) && !link.say(Say::Goodbye));
+        drop(sayings);
+        assert!(link.say(Say::Goodbye), "its end is on the way");
+    }
 }
