@@ -180,7 +180,8 @@ impl Shared {
         }
     }
 
-    /// Sizes the reconnect window: near zero for few sessions, sessions over rate for many.
+    /// Sizes the reconnect window: near zero for few sessions, a little more than sessions over rate for many, and wider
+    /// while a herd comes back.
     fn size_window(&self) {
         let sessions = self.registry.len() as u64;
         self.session.window.set_ms(self.admission.lock().window_ms(clock::now(), sessions));
