@@ -16,8 +16,13 @@ use crate::{
 
 /// A client of a gateway with which a WebSocket was proven before.
 fn remembering() -> Bench {
+    remembering_of(&[WEBSOCKET, POLLING])
+}
+
+/// The same, of a client of these transports.
+fn remembering_of(transports: &[Via]) -> Bench {
     let mut config = Config::new("http://gateway");
-    config.transports = vec![WEBSOCKET, POLLING];
+    config.transports = transports.to_vec();
     let verdict = Verdict::new(Transport::WebSocket, None, Duration::from_secs(999_000));
     config.verdicts.remember("http://gateway", Some(verdict));
     Bench::with(config)
@@ -91,11 +96,7 @@ fn a_fleet_comes_back_by_one_connection_each_for_as_long_as_the_window() {
 
 #[test]
 fn whoever_comes_back_opens_one_link_in_a_window_until_it_is_where_it_was() {
-    let mut config = Config::new("http://gateway");
-    config.transports = vec![WEBSOCKET, SSE, POLLING];
-    let verdict = Verdict::new(Transport::WebSocket, None, Duration::from_secs(999_000));
-    config.verdicts.remember("http://gateway", Some(verdict));
-    let mut bench = Bench::with(config);
+    let mut bench = remembering_of(&[WEBSOCKET, SSE, POLLING]);
     let (socket, _) = bench.opened();
     lose_after_a_minute(&mut bench, socket, 50_000);
     let mut begun = Vec::new();
@@ -236,11 +237,7 @@ fn what_opened_a_session_and_was_more_than_the_gateway_keeps_is_said_again() {
 
 #[test]
 fn the_transport_that_a_retry_names_leads_the_next_attempt_and_a_poll_the_one_after_it() {
-    let mut config = Config::new("http://gateway");
-    config.transports = vec![WEBSOCKET, SSE, POLLING];
-    let verdict = Verdict::new(Transport::WebSocket, None, Duration::from_secs(999_000));
-    config.verdicts.remember("http://gateway", Some(verdict));
-    let mut bench = Bench::with(config);
+    let mut bench = remembering_of(&[WEBSOCKET, SSE, POLLING]);
     let (socket, _) = bench.opened();
     bench.welcome(socket, welcome(1, false));
     let mut away = retry(RetryReason::Drain, 0, false);
