@@ -8,6 +8,9 @@
 //!
 //! Left out on purpose: who the successor is, and where. See docs/decisions/0030-drain.md.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     sync::{
         Arc,
