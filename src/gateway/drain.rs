@@ -8,6 +8,9 @@
 //!
 //! Left out on purpose: who the successor is, and where. See docs/decisions/0030-drain.md.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     sync::{
         Arc,
@@ -52,7 +55,8 @@ pub(super) struct Drain {
     deadline: Duration,
     /// How long whoever leaves stays away at least.
     return_after: Duration,
-    is_handed_over: bool,
+    /// When a successor begins to accept, where there is one.
+    change: Option<Change>,
     spread: Duration,
     sessions: usize,
     told: AtomicU64,
@@ -61,6 +65,17 @@ pub(super) struct Drain {
     /// Whether all had left when it ended.
     is_empty: AtomicBool,
     over: CancellationToken,
+}
+
+/// The moment when the listeners change hands.
+#[derive(Debug)]
+struct Change {
+    /// When it is at the latest; places begin a moment later.
+    due: Instant,
+    /// Nobody's next request is waited for any more.
+    may_be: CancellationToken,
+    /// This process accepts nobody any more.
+    is_made: AtomicBool,
 }
 
 impl Shared {
@@ -121,8 +136,14 @@ impl Shared {
 
     /// What somebody is told who may not come in: when the successor's door has a place for it.
     pub(super) fn turn_away(&self, drain: &Drain, class: Class, holder: Option<Holder<'_>>) -> Verdict {
-        let after_ms = drain.return_after.as_millis() as u64;
-        drain.places.lock().appoint(clock::now(), &self.session.keys, class, holder, after_ms)
+        let after_ms = drain.stays_away().as_millis() as u64;
+        let verdict = drain.places.lock().appoint(clock::now(), &self.session.keys, class, holder, after_ms);
+        match verdict {
+            Verdict::Windowed { delay_ms, spread_ms } => {
+                Verdict::Windowed { delay_ms: delay_ms.max(after_ms), spread_ms }
+            }
+            place => place,
+        }
     }
 
     /// Tells a session to leave.
@@ -136,7 +157,7 @@ impl Shared {
         drain.told.fetch_add(1, Ordering::Relaxed);
         self.metrics.count_told(spec.transport);
         // The port moves once the last of them has left, and with it the certificate that they know.
-        let transports = (drain.is_handed_over && is_by_udp(spec)).then(|| {
+        let transports = (drain.change.is_some() && is_by_udp(spec)).then(|| {
             let offers = self.session.transports.now();
             offers.iter().filter(|offer| &*offer.name != spec.transport).cloned().collect()
         });
@@ -162,7 +183,11 @@ impl Drain {
             began: Instant::now(),
             deadline: order.deadline,
             return_after: order.return_after,
-            is_handed_over: order.is_handed_over,
+            change: order.is_handed_over.then(|| Change {
+                due: Instant::now() + CHANGE.min(order.deadline / 4),
+                may_be: CancellationToken::new(),
+                is_made: AtomicBool::new(false),
+            }),
             spread: natural.min(telling_time(order.deadline)),
             sessions,
             told: AtomicU64::new(0),
@@ -175,8 +200,39 @@ impl Drain {
     /// Whether a session is told with the first, since its next request may reach the successor before its time, or its
     /// port is waited for.
     const fn leaves_at_once(&self, spec: LinkSpec) -> bool {
-        matches!(spec.kind, LinkKind::Answer | LinkKind::DownStream)
-            || (self.is_handed_over && is_by_udp(spec))
+        is_by_request(spec) || (self.change.is_some() && is_by_udp(spec))
+    }
+
+    /// The change that is still to come.
+    fn to_change(&self) -> Option<&Change> {
+        self.change.as_ref().filter(|change| !change.is_made.load(Ordering::Acquire))
+    }
+
+    /// Whether a successor is about to take the listeners over: whoever connects has a gateway yet, in a moment.
+    pub(super) fn is_about_to_change(&self) -> bool {
+        self.to_change().is_some_and(|change| Instant::now() < change.due)
+    }
+
+    /// How long whoever leaves now stays away at least.
+    fn stays_away(&self) -> Duration {
+        match self.to_change() {
+            Some(change) => change.due.duration_since(Instant::now()) + MOMENT,
+            None => self.return_after,
+        }
+    }
+
+    /// Waits until nobody's next request is expected here any more, and the listeners may change hands.
+    pub(super) async fn may_change_hands(&self) {
+        if let Some(change) = &self.change {
+            change.may_be.cancelled().await;
+        }
+    }
+
+    /// They have.
+    pub(super) fn changed_hands(&self) {
+        if let Some(change) = &self.change {
+            change.is_made.store(true, Ordering::Release);
+        }
     }
 
     /// How far ahead the next place is.
@@ -210,6 +266,9 @@ async fn run(shared: Arc<Shared>) {
         // Whoever reads takes its goodbye yet.
         let _ = tokio::time::timeout(LAST_WORDS, gone(&shared)).await;
     }
+    if let Some(change) = &drain.change {
+        change.may_be.cancel();
+    }
     shared.end_lives().await;
     let is_empty = ended.is_ok();
     drain.is_empty.store(is_empty, Ordering::Release);
@@ -233,13 +292,18 @@ async fn empty(shared: &Shared, drain: &Drain) {
             tokio::task::yield_now().await;
         }
     }
+    if let Some(change) = &drain.change {
+        requests_ended(shared, drain, change).await;
+        change.may_be.cancel();
+    }
     let telling = telling_time(drain.deadline);
     let count = in_turn.len();
     for (told, cell) in in_turn.iter().enumerate() {
         // At the rate of the successor's door, or faster where the deadline presses: places are further away then.
         loop {
             let is_pressed = (told + 1) as f64 <= count as f64 * fraction(drain.began.elapsed(), telling);
-            if drain.ahead() <= drain.return_after || is_pressed {
+            let is_its_turn = drain.to_change().is_none() && drain.ahead() <= drain.return_after;
+            if is_its_turn || is_pressed {
                 break;
             }
             tokio::time::sleep(TICK).await;
@@ -252,27 +316,54 @@ async fn empty(shared: &Shared, drain: &Drain) {
     gone_or_told(shared, drain).await;
 }
 
-/// Waits until nobody has a link, nor is on the way to its next poll; whoever came in while the drain began is told too.
-async fn gone_or_told(shared: &Shared, drain: &Drain) {
+/// Waits until whoever speaks request by request has been told and has had a moment to hear it, at the latest until the
+/// change is due. What such a client says meanwhile comes here, and is answered by a gateway that knows its session.
+async fn requests_ended(shared: &Shared, drain: &Drain, change: &Change) {
+    let mut heard_by = None;
     loop {
-        let all = shared.registry.all();
-        let (mut attached, mut between) = (0_usize, 0_usize);
-        for cell in &all {
-            let is_attended = cell.look(|session| {
-                attached += usize::from(session.active().is_some());
-                between += usize::from(session.is_between_polls());
-                session.is_attended()
-            });
-            if is_attended {
-                shared.send_away(drain, cell);
-            }
+        let now = Instant::now();
+        let is_awaited = tell_all(shared, drain, is_by_request) > 0 || are_between_polls(shared);
+        if is_awaited {
+            heard_by = Some(now + TRIP);
         }
-        let is_waited_for = between > 0 && drain.began.elapsed() < BETWEEN_POLLS;
-        if attached == 0 && shared.links.is_empty() && !is_waited_for {
+        if now >= change.due || heard_by.is_none_or(|heard_by| now >= heard_by) {
             return;
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Waits until nobody has a link, nor is on the way to its next poll; whoever came in while the drain began is told too.
+async fn gone_or_told(shared: &Shared, drain: &Drain) {
+    while tell_all(shared, drain, |_| true) > 0 || !shared.links.is_empty() || are_between_polls(shared) {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Tells whoever is on such a link and has not been told; gives how many are on one.
+fn tell_all(shared: &Shared, drain: &Drain, is_meant: impl Fn(LinkSpec) -> bool) -> usize {
+    let mut attached = 0;
+    for cell in &shared.registry.all() {
+        let (is_attached, is_attended) = cell.look(|session| {
+            let is_attached = session.active().is_some_and(|(_, spec)| is_meant(spec));
+            (is_attached, session.is_attended())
+        });
+        attached += usize::from(is_attached);
+        if is_attached && is_attended {
+            shared.send_away(drain, cell);
+        }
+    }
+    attached
+}
+
+/// Whether somebody is most likely on the way to the next poll.
+fn are_between_polls(shared: &Shared) -> bool {
+    let now_ms = clock::now().mono_ms;
+    let is_on_the_way = |cell: &Arc<Cell>| {
+        let since = cell.look(|session| session.between_polls_since());
+        since.is_some_and(|since_ms| now_ms.saturating_sub(since_ms) < BETWEEN_POLLS.as_millis() as u64)
+    };
+    shared.registry.all().iter().any(is_on_the_way)
 }
 
 async fn gone(shared: &Shared) {
@@ -280,6 +371,11 @@ async fn gone(shared: &Shared) {
     while shared.registry.all().iter().any(|cell| cell.look(|session| session.active().is_some())) {
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Whether its client's next word comes as a request, perhaps on a connection of its own.
+const fn is_by_request(spec: LinkSpec) -> bool {
+    matches!(spec.kind, LinkKind::Answer | LinkKind::DownStream)
 }
 
 const fn is_by_udp(spec: LinkSpec) -> bool {
@@ -301,6 +397,12 @@ const TICK: Duration = Duration::from_millis(1);
 const LOOK: Duration = Duration::from_millis(10);
 /// How long those are waited for whose last poll was answered: a trip, and what a slow client makes of it.
 const BETWEEN_POLLS: Duration = Duration::from_secs(2);
+/// How long a word may be on its way to a client, while that says something yet.
+const TRIP: Duration = Duration::from_secs(1);
+/// How long after a hand-over began the successor accepts at the latest: those who are between two polls have come.
+const CHANGE: Duration = BETWEEN_POLLS.saturating_add(MOMENT);
+/// From then to the first place: nobody comes back to this process for want of a moment.
+const MOMENT: Duration = Duration::from_millis(500);
 /// How many are told before others have a turn.
 const TOGETHER: usize = 256;
 /// How long goodbyes may take once the deadline is over.

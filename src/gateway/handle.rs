@@ -305,7 +305,8 @@ impl Handle {
         self.shared.metrics.encode(&self.shared)
     }
 
-    /// Whether sessions are taken: not while it drains, nor while no event goes through the broker.
+    /// Whether sessions are taken: not while it drains, unless a successor is about to take its listeners over, nor while no
+    /// event goes through the broker.
     pub async fn is_ready(&self) -> bool {
         self.shared.is_ready().await
     }
@@ -329,14 +330,36 @@ impl Handle {
         })
     }
 
-    /// Begins to drain for a successor that serves already, on the same listeners, and waits for the UDP port: whoever
-    /// leaves may come back at once, and WebTransport ends first.
+    /// Begins to drain for a successor on the same listeners, which waits for them and for the UDP port. Whoever speaks
+    /// request by request is told first, and WebTransport; the others once the listeners have
+    /// [changed hands](Self::changed_hands), and may come back at once.
+    ///
+    /// Whoever serves the listeners goes on accepting until [they may](Self::may_change_hands).
     ///
     /// # Panics
     /// Outside a tokio runtime.
     pub fn hand_over(&self) -> DrainProgress {
         let deadline = self.shared.config.drain_deadline;
         self.begin(DrainOrder { deadline, return_after: Duration::ZERO, is_handed_over: true })
+    }
+
+    /// Waits until a successor may begin to accept: nobody who has not been told is expected to come back by another
+    /// connection. That takes 2.5 seconds at most, and less with a deadline below ten; at once where the drain that has
+    /// begun is none for a successor.
+    ///
+    /// # Cancel safety
+    /// It only waits.
+    pub async fn may_change_hands(&self) {
+        if let Some(drain) = self.shared.drain() {
+            drain.may_change_hands().await;
+        }
+    }
+
+    /// Says that the successor accepts now, and this process does not.
+    pub fn changed_hands(&self) {
+        if let Some(drain) = self.shared.drain() {
+            drain.changed_hands();
+        }
     }
 
     fn begin(&self, order: DrainOrder) -> DrainProgress {

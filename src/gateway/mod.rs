@@ -164,9 +164,14 @@ impl Shared {
         self.drain.get().is_some()
     }
 
-    /// Whether sessions are taken: an event goes through the broker, and the gateway does not drain.
+    /// Whether whoever connects finds somebody to serve it: this gateway, or its successor in a moment.
+    pub(crate) fn is_there_for_newcomers(&self) -> bool {
+        self.drain.get().is_none_or(Drain::is_about_to_change)
+    }
+
+    /// Whether sessions are taken: an event goes through the broker, and the gateway does not drain, unless for a successor.
     pub(crate) async fn is_ready(&self) -> bool {
-        !self.is_draining() && self.is_healthy().await
+        self.is_there_for_newcomers() && self.is_healthy().await
     }
 
     /// Tells whoever listens that all sessions are over, since they go with this process.

@@ -244,7 +244,7 @@ fn health(is_healthy: bool) -> Response<Body> {
 
 /// Whether a balancer should send clients here.
 async fn readiness(shared: &Shared) -> Response<Body> {
-    if shared.is_draining() {
+    if !shared.is_there_for_newcomers() {
         return text(StatusCode::SERVICE_UNAVAILABLE, "the gateway drains\n");
     }
     health(shared.is_healthy().await)

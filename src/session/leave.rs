@@ -7,7 +7,7 @@
 use bytes::BytesMut;
 use throughline_wire::{Codec, DownFrame, frame::TransportOffer};
 
-use super::{Goodbye, Now, Output, Session, link::Standing};
+use super::{Goodbye, Now, Output, Phase, Session, link::Standing};
 
 /// What a client is told when it leaves.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,10 +42,17 @@ impl Session {
         self.active_link().is_some_and(stays) && self.leaving().is_none()
     }
 
-    /// Whether it has no link because its last poll was answered, and has not been told to leave: its client is most likely
-    /// on its way.
-    pub fn is_between_polls(&self) -> bool {
-        self.is_between_polls && self.active_link().is_none() && self.leaving().is_none() && !self.is_ended()
+    /// Since when it has no link because its last poll was answered, and not with a goodbye: its client is most likely on
+    /// its way to the next.
+    pub fn between_polls_since(&self) -> Option<u64> {
+        if !self.is_between_polls || self.active_link().is_some() {
+            return None;
+        }
+        match self.phase {
+            Phase::Provisional { until_ms } => Some(until_ms.saturating_sub(self.config.provisional_ms)),
+            Phase::Established { detached_ms } => Some(detached_ms),
+            Phase::Ended => None,
+        }
     }
 
     /// What it was told to [leave](Self::leave) with, also once it has left.

@@ -13,7 +13,6 @@
 mod bench;
 mod cargo;
 mod client;
-mod drain;
 mod faults;
 mod gate;
 mod herd;
@@ -74,9 +73,9 @@ fn main() -> ExitCode {
             let outcome = herd::herd(&mut steps);
             (steps, outcome)
         }
-        Task::Drain { sessions } => {
+        Task::Drain(play) => {
             let mut steps = Steps::begin();
-            let outcome = drain::drain(&mut steps, sessions);
+            let outcome = restart::drain(&mut steps, &play);
             (steps, outcome)
         }
         Task::Crash(play) => {
@@ -150,11 +149,7 @@ enum Task {
     },
     /// Sessions over all transports under load, drained to a successor that takes the listening sockets over: no connection
     /// refused or reset, everybody told when to return, every gap told, no intent applied twice.
-    Drain {
-        /// How many sessions; each takes two descriptors at most here, and one of the gateway's.
-        #[arg(long, default_value_t = 5_000)]
-        sessions: usize,
-    },
+    Drain(restart::Drain),
     /// Hostile networks and real proxies, and what a client makes of them: writes docs/networks.md. Wants two idle cores.
     Networks(networks::Play),
     /// A crash under 100,000 clients on a virtual clock, beside the formulas of others: writes docs/herd.md and its plot.

@@ -22,6 +22,29 @@ pub(crate) struct Crash {
     write: bool,
 }
 
+/// How a drain is played.
+#[derive(clap::Args)]
+pub(crate) struct Drain {
+    /// How many sessions there are.
+    #[arg(long, default_value_t = 5_000)]
+    sessions: u32,
+    /// Write the document, docs/drain.md; without, it is printed.
+    #[arg(long)]
+    write: bool,
+}
+
+/// Plays a drain to a successor.
+pub(crate) fn drain(steps: &mut Steps, drain: &Drain) -> Result<()> {
+    let folder = programs(steps)?;
+    let mut command = Command::new(folder.join("throughline-restart"));
+    command.arg("drain").arg("--gateway").arg(folder.join("throughline"));
+    command.arg("--sessions").arg(drain.sessions.to_string());
+    if drain.write {
+        command.args(["--write", "docs/drain.md"]);
+    }
+    steps.run("a drain under load", &mut command)
+}
+
 /// Plays crashes.
 pub(crate) fn crash(steps: &mut Steps, crash: &Crash) -> Result<()> {
     let folder = programs(steps)?;

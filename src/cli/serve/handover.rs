@@ -5,14 +5,16 @@
 //!     │ ── connects ───────────────────▶ │
 //!     │ ◀── "sockets", with descriptors ─ │   SCM_RIGHTS: both hold the listeners now
 //!     │       … reads its settings, reaches its broker …
-//!     │ ── "ready" ────────────────────▶ │   stops accepting, begins to drain
-//!     │ ◀── "yours" ──────────────────── │
+//!     │ ── "ready" ────────────────────▶ │   begins to drain, accepts yet
+//!     │       … whoever might come back by another connection is told when …
+//!     │ ◀── "yours" ──────────────────── │   has stopped accepting
 //!     ▼ accepts                          ▼ drains, ends
 //! ```
 //!
-//! Nobody is refused: what connects between two of these lines waits in the system's queue, which belongs to the sockets
-//! and not to a process. A successor that dies before it is ready changes nothing. A predecessor that dies is one that has
-//! handed over; the one that sends its successor away says so.
+//! Nobody is refused: what connects while neither accepts waits in the system's queue, which belongs to the sockets and not
+//! to a process. A successor that dies before it is ready changes nothing; one that dies between "ready" and "yours" leaves
+//! a process that drains, and hands over to the next who asks. A predecessor that dies is one that has handed over; the one
+//! that sends its successor away says so.
 
 use std::{
     fs,
@@ -34,7 +36,7 @@ use rustix::net::{
 };
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Interest},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Interest},
     net::{UnixListener, UnixStream},
     time::timeout,
 };
@@ -140,9 +142,14 @@ impl Handover {
 }
 
 impl Successor {
-    /// Nobody else accepts any more.
-    pub(super) async fn go_ahead(mut self) {
-        let _ = self.0.write_all(YOURS.as_bytes()).await;
+    /// Nobody else accepts any more. An error says that this one is gone.
+    pub(super) async fn go_ahead(&mut self) -> io::Result<()> {
+        self.0.write_all(YOURS.as_bytes()).await
+    }
+
+    /// Waits until it is gone: it has nothing more to say.
+    pub(super) async fn gone(&mut self) {
+        let _ = self.0.read(&mut [0]).await;
     }
 }
 

@@ -105,7 +105,7 @@ async fn serve(settings: &Settings, inherited: Inherited) -> anyhow::Result<()> 
     // Once it has taken over nobody else serves: nothing that it can do without ends it.
     let is_successor = predecessor.is_some();
     succession::take_over(predecessor, &handle).await?;
-    let handed_over = match succession::wait_for_successor(settings, &sockets, &handle, &stops) {
+    let is_succeeded = match succession::wait_for_successor(settings, &sockets, &handle, &stops) {
         Err(error) if is_successor => {
             tracing::error!(%error, "no successor can take over from this process");
             CancellationToken::new()
@@ -153,10 +153,17 @@ async fn serve(settings: &Settings, inherited: Inherited) -> anyhow::Result<()> 
         signal = signals.recv() => {
             tracing::info!(signal, "stopping");
             handle.drain(None);
+            succession::tell_supervisor(Progress::Stopping);
         }
-        () = handed_over.cancelled() => tracing::info!("stopping: a successor has taken over"),
+        // The supervisor's service goes on, by another process.
+        () = is_succeeded.cancelled() => {
+            tracing::info!("stopping: a successor takes over");
+            tokio::select! {
+                _ = handle.drained() => {}
+                signal = signals.recv() => tracing::info!(signal, "stopping already: another signal ends it at once"),
+            }
+        }
     }
-    succession::tell_supervisor(Progress::Stopping);
     tokio::select! {
         () = stop_politely(&handle, &stops, listeners) => tracing::info!("stopped"),
         _ = signals.recv() => tracing::warn!("stopped at once: a second signal came"),

@@ -34,34 +34,48 @@ pub(super) async fn take_over(
     Ok(())
 }
 
-/// Waits beside all else for a process that takes over. What is given back is cancelled then.
+/// Waits beside all else for a process that takes over. What is given back is cancelled once one has begun to.
 pub(super) fn wait_for_successor(
     settings: &Settings,
     sockets: &Sockets,
     handle: &Handle,
     stops: &Stops,
 ) -> anyhow::Result<CancellationToken> {
-    let handed_over = CancellationToken::new();
+    let is_succeeded = CancellationToken::new();
     let path = &settings.handover.socket;
     if path.is_empty() {
-        return Ok(handed_over);
+        return Ok(is_succeeded);
     }
     let waiting = handover::Handover::bind(path.as_ref(), &sockets.clients, &sockets.admin)
         .with_context(|| format!("cannot wait for a successor at {path}"))?;
-    let (handle, told) = (handle.clone(), handed_over.clone());
+    let (handle, begun) = (handle.clone(), is_succeeded.clone());
     let accepting = [stops.clients.accept.clone(), stops.admin.accept.clone()];
     let webtransport = stops.webtransport.clone();
     tokio::spawn(async move {
-        let successor = waiting.successor().await;
-        accepting.iter().for_each(CancellationToken::cancel);
-        handle.hand_over();
-        successor.go_ahead().await;
-        told.cancel();
+        loop {
+            let mut successor = waiting.successor().await;
+            handle.hand_over();
+            begun.cancel();
+            let may_accept = tokio::select! {
+                () = handle.may_change_hands() => true,
+                () = successor.gone() => false,
+            };
+            if may_accept {
+                accepting.iter().for_each(CancellationToken::cancel);
+            }
+            if may_accept && successor.go_ahead().await.is_ok() {
+                break;
+            }
+            tracing::error!(
+                "the successor is gone: this process drains on, and another may take over until it ends"
+            );
+        }
+        handle.changed_hands();
         // Its UDP port is the last that the successor waits for.
         handle.vacated("webtransport").await;
         webtransport.cancel();
     });
-    Ok(handed_over)
+    Ok(is_succeeded)
 }
 
 /// Tells a supervisor that asked to be told (sd_notify(3)). One that follows another says whose process counts now.

@@ -34,8 +34,10 @@ impl GatewayPeer {
         named: Vec<ChannelName>,
         opening_bytes: usize,
     ) {
-        // Whoever is new comes to the successor, which will ask.
-        if let Some(drain) = self.shared.drain().filter(|_| hello.resume.is_none()) {
+        // Whoever is new comes to the successor, which will ask. Who comes before the successor is there is asked here, and
+        // gets a place.
+        let drain = self.shared.drain().filter(|drain| !drain.is_about_to_change());
+        if let Some(drain) = drain.filter(|_| hello.resume.is_none()) {
             let verdict = self.shared.turn_away(drain, Class::Newcomer, None);
             return self.turn_away(verdict, self.is_plain());
         }
@@ -198,8 +200,8 @@ impl GatewayPeer {
             }
         }
         if let Some(drain) = self.shared.drain() {
-            let holder = self.genuine(&hello, reason, plain).map(Holder::Session);
-            let class = if holder.is_some() { Class::Resume } else { Class::Newcomer };
+            let (class, holder) =
+                caller(self.genuine(&hello, reason, plain), identity.user.as_deref(), &hello);
             let verdict = self.shared.turn_away(drain, class, holder);
             return self.turn_away(verdict, plain);
         }
@@ -357,11 +359,7 @@ impl GatewayPeer {
         }
         // Genuine, and its session is gone: after a crash these are the many.
         let resumed = self.genuine(hello, reason, spec.kind == LinkKind::PlainStream);
-        let (class, holder) = match (resumed, identity.user.as_deref()) {
-            (Some(session), _) => (Class::Resume, Some(Holder::Session(session))),
-            (None, Some(user)) => (Class::Newcomer, Some(Holder::User { user, instance: &hello.instance })),
-            (None, None) => (Class::Newcomer, None),
-        };
+        let (class, holder) = caller(resumed, identity.user.as_deref(), hello);
         self.admit(class, holder, hello, spec.kind == LinkKind::PlainStream)?;
         let wake = Arc::new(Wake::default());
         let user = identity.user.clone();
@@ -475,6 +473,19 @@ impl GatewayPeer {
 /// The session that a resume claims to name. Proves nothing.
 fn claimed(resume: &Resume, plain: bool) -> Option<SessionId> {
     if plain { SessionId::parse(resume.token.reveal()) } else { TokenKeys::claimed_session(&resume.token) }
+}
+
+/// Before whom somebody goes, and to whom a slot can be made out.
+fn caller<'a>(
+    resumed: Option<SessionId>,
+    user: Option<&'a str>,
+    hello: &'a Hello,
+) -> (Class, Option<Holder<'a>>) {
+    match (resumed, user) {
+        (Some(session), _) => (Class::Resume, Some(Holder::Session(session))),
+        (None, Some(user)) => (Class::Newcomer, Some(Holder::User { user, instance: &hello.instance })),
+        (None, None) => (Class::Newcomer, None),
+    }
 }
 
 /// What somebody is told who has to wait and can show no slot.

@@ -19,7 +19,7 @@ use std::{
 use crate::kit::{
     PATIENCE,
     http::Ask,
-    process::{Process, Serve},
+    process::{Process, Serve, throughline},
 };
 
 /// A folder with a configuration that both processes have: one key, and where one waits for the other.
@@ -192,6 +192,55 @@ fn a_successor_that_dies_before_it_is_ready_changes_nothing() {
     let second = place.serve();
     assert_eq!(second.clients, first.clients, "the next one takes over");
     assert_eq!(first.process.wait(), Some(0));
+}
+
+#[test]
+fn a_successor_that_dies_once_it_was_ready_leaves_a_process_that_drains_and_hands_over_to_the_next() {
+    let place = Place::new("widowed");
+    let mut first = place.serve();
+    let mut listener = first.listen(&["news", "--transport", "websocket"]);
+    listener.line("- #1 subscribed");
+    // Somebody who polls no more, just now: the listeners do not change hands at once.
+    let hello = "{\"type\":\"hello\",\"version\":0,\"instance\":\"i\",\"attach\":1}\n";
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let welcomed = runtime.block_on(Ask::frames("/v1/poll", hello).to(first.client_address()));
+    assert!(welcomed.text().contains("welcome"), "{welcomed:?}");
+    let mut successor = UnixStream::connect(place.socket()).unwrap();
+    let mut word = [0; 28];
+    successor.read_exact(&mut word).unwrap();
+    successor.write_all(b"ready\n").unwrap();
+    first.process.error_line("a successor takes over");
+    drop(successor);
+    first.process.error_line("the successor is gone");
+    assert_eq!(get(first.client_address(), "/healthz").status, 200, "it accepts yet");
+    first.process.signal("TERM");
+    first.process.error_line("stopping already");
+
+    let second = place.serve();
+    assert_eq!(second.clients, first.clients);
+    assert_eq!(first.process.wait(), Some(0));
+    assert!(first.process.errors.iter().any(|line| line.contains("drained")), "{:?}", first.process.errors);
+    while !listener.line("- websocket ").contains("lost (drain)") {}
+    assert!(
+        listener.line("- websocket ").contains("opened"),
+        "its session is told by whom it can be taken up"
+    );
+}
+
+#[test]
+fn a_successor_that_can_tell_nobody_where_it_listens_serves_all_the_same() {
+    let place = Place::new("mute");
+    let mut first = place.serve();
+    let config = place.0.join("throughline.toml");
+    let mut command = throughline(&["serve", "--config", config.to_str().unwrap()]);
+    let (heard, said) = std::io::pipe().unwrap();
+    drop(heard);
+    command.stdout(said);
+    let mut second = command.spawn().unwrap();
+    assert_eq!(first.process.wait(), Some(0), "it has handed over");
+    assert_eq!(get(first.client_address(), "/readyz").status, 200);
+    second.kill().unwrap();
+    second.wait().unwrap();
 }
 
 #[test]

@@ -70,6 +70,17 @@ impl Gateway {
         self.process.kill().await.context("the gateway is killed")
     }
 
+    /// Waits until it has ended by itself.
+    ///
+    /// # Errors
+    /// When it has not in time, or with anything but success.
+    pub async fn ended(mut self, patience: Duration) -> Result<()> {
+        let ended = tokio::time::timeout(patience, self.process.wait());
+        let status = ended.await.context("the gateway does not end")??;
+        ensure!(status.success(), "the gateway ended with {status}");
+        Ok(())
+    }
+
     /// Where clients connect to.
     pub fn clients(&self) -> SocketAddr {
         self.clients
@@ -98,10 +109,20 @@ impl Admin {
     /// # Errors
     /// When the gateway does not take it.
     pub async fn publish(self, channel: &str, data: &Value) -> Result<()> {
+        self.publish_at(channel, data).await.map(drop)
+    }
+
+    /// Publishes an event; gives the epoch and the offset where it landed.
+    ///
+    /// # Errors
+    /// When the gateway does not take it.
+    pub async fn publish_at(self, channel: &str, data: &Value) -> Result<(String, u64)> {
         let body = json!({ "channel": channel, "data": data }).to_string();
         let answer = http::post(self.address, "/api/v1/publish", "application/json", body).await?;
         ensure!(answer.status == 200, "a publish is answered with {}", answer.status);
-        Ok(())
+        let answer: Value = serde_json::from_slice(&answer.body).context("an answer is JSON")?;
+        let position = &answer["results"][0][0]["position"];
+        position["epoch"].as_str().map(Into::into).zip(position["offset"].as_u64()).context("a position")
     }
 
     /// Its metrics, in OpenMetrics.

@@ -8,14 +8,13 @@ use std::{
 use anyhow::{Context as _, Result};
 use throughline_networks::Gateway;
 
-use crate::herd::Order;
 use crate::{
     application::{Application, Judgement},
     figures::Figures,
-    herd,
+    herd::{self, Mix, Order},
     ledger::Account,
-    log::{Events, wall_ms},
-    process::{Herd, Place, Programs},
+    log::wall_ms,
+    process::{Herds, Place, Programs},
     publisher::Publisher,
     system::{Listening, processor_ticks, resident_bytes},
 };
@@ -39,6 +38,23 @@ pub struct Plan {
     pub every: Duration,
     /// How long anything may take.
     pub patience: Duration,
+}
+
+impl Plan {
+    fn herd(&self, gateway: &Gateway, rooms: u32, since_ms: u64) -> herd::Plan {
+        herd::Plan {
+            url: format!("http://{}", gateway.clients()),
+            from: Ipv4Addr::LOCALHOST,
+            first: 0,
+            sessions: self.sessions,
+            mix: Mix::Halves,
+            rooms,
+            pace: self.pace,
+            sends: self.sends,
+            since_ms,
+            patience_ms: self.patience.as_millis() as u64,
+        }
+    }
 }
 
 /// What must not be passed; stated before it is measured.
@@ -124,7 +140,7 @@ impl Crash {
 pub async fn play(programs: &Programs, plan: Plan, say: &dyn Fn(&str)) -> Result<Crash> {
     let since_ms = wall_ms();
     let application = Application::start().await?;
-    let mut place = Place::new(programs, plan.rate, application.url())?;
+    let mut place = Place::new(programs, plan.rate, application.url(), false)?;
     let gateway = place.start().await?;
     let idle = resident_bytes(pid(&gateway)?)?;
     let turned_away = Listening::now()?;
@@ -133,22 +149,23 @@ pub async fn play(programs: &Programs, plan: Plan, say: &dyn Fn(&str)) -> Result
 
     say(&format!("{} sessions come", plan.sessions));
     let begun = Instant::now();
-    let mut herds = begin_herds(programs, plan, &gateway, rooms, since_ms)?;
-    all(&mut herds, Order::Settle).await?;
+    let mut herds = Herds::begin(&programs.herd, &plan.herd(&gateway, rooms, since_ms))?;
+    herds.all(Order::Settle).await?;
     let opened = begun.elapsed();
     tokio::time::sleep(plan.lived).await;
-    all(&mut herds, Order::Settle).await?;
+    herds.all(Order::Settle).await?;
     // A poll costs its connection more from the second one on.
     for _ in 0..2 {
-        all(&mut herds, Order::Mark(publisher.mark().await?)).await?;
+        herds.all(Order::Mark(publisher.mark().await?)).await?;
     }
     let before = resident_bytes(pid(&gateway)?)?;
-    let clients_bytes: u64 = herds.iter().map(|herd| resident_bytes(herd.pid()?)).sum::<Result<_>>()?;
-    let clients_ticks = ticks(&herds)?;
+    let clients = herds.pids()?;
+    let clients_bytes: u64 = clients.iter().map(|pid| resident_bytes(*pid)).sum::<Result<_>>()?;
+    let clients_ticks = ticks(&clients)?;
 
     say("the gateway is killed");
     publisher.may_fail().await;
-    all(&mut herds, Order::Unsettle).await?;
+    herds.all(Order::Unsettle).await?;
     let crash_ms = wall_ms() - since_ms;
     gateway.kill().await?;
     tokio::time::sleep(plan.pause).await;
@@ -156,22 +173,19 @@ pub async fn play(programs: &Programs, plan: Plan, say: &dyn Fn(&str)) -> Result
     let recovered_ms = wall_ms() - since_ms;
     publisher.go_on(gateway.admin()).await;
     say("another is there");
-    all(&mut herds, Order::Settle).await?;
-    let processor = [processor_ticks(pid(&gateway)?)?, ticks(&herds)? - clients_ticks];
+    herds.all(Order::Settle).await?;
+    let processor = [processor_ticks(pid(&gateway)?)?, ticks(&clients)? - clients_ticks];
     say("all are back");
     for _ in 0..2 {
-        all(&mut herds, Order::Mark(publisher.mark().await?)).await?;
+        herds.all(Order::Mark(publisher.mark().await?)).await?;
     }
     let after = resident_bytes(pid(&gateway)?)?;
     let counted = counted(&gateway.admin().metrics().await?);
     let listening = Listening::now()?.since(turned_away);
-    all(&mut herds, Order::Hush).await?;
+    herds.all(Order::Hush).await?;
     publisher.stop().await?;
 
-    let mut events = Events::default();
-    for herd in &mut herds {
-        events.add(herd.tell().await?);
-    }
+    let events = herds.tell().await?;
     Ok(Crash {
         plan,
         opened,
@@ -187,51 +201,16 @@ pub async fn play(programs: &Programs, plan: Plan, say: &dyn Fn(&str)) -> Result
     })
 }
 
-/// Half of the clients come from one address, half from another: one has not enough ports for thousands that come and go.
-fn begin_herds(
-    programs: &Programs,
-    plan: Plan,
-    gateway: &Gateway,
-    rooms: u32,
-    since_ms: u64,
-) -> Result<Vec<Herd>> {
-    let herds = ADDRESSES.len() as u32;
-    let shares = (0..herds).map(|herd| (plan.sessions * herd / herds, plan.sessions * (herd + 1) / herds));
-    let begin = |(from, (first, end)): (&Ipv4Addr, (u32, u32))| {
-        let plan = herd::Plan {
-            url: format!("http://{}", gateway.clients()),
-            from: *from,
-            first,
-            sessions: end - first,
-            rooms,
-            pace: plan.pace.div_ceil(herds),
-            sends: plan.sends.div_ceil(herds),
-            since_ms,
-            patience_ms: plan.patience.as_millis() as u64,
-        };
-        Herd::start(&programs.herd, &plan)
-    };
-    ADDRESSES.iter().zip(shares).map(begin).collect()
-}
-
-/// Has all herds carry an order out; what one has come to lasts until the others have.
-async fn all(herds: &mut [Herd], order: Order) -> Result<()> {
-    for herd in herds {
-        herd.order(order).await?;
-    }
-    Ok(())
-}
-
 fn pid(gateway: &Gateway) -> Result<u32> {
     gateway.pid().context("the gateway runs")
 }
 
-fn ticks(herds: &[Herd]) -> Result<u64> {
-    herds.iter().map(|herd| processor_ticks(herd.pid()?)).sum()
+fn ticks(pids: &[u32]) -> Result<u64> {
+    pids.iter().map(|pid| processor_ticks(*pid)).sum()
 }
 
 /// The lines of metrics that say how it went.
-fn counted(metrics: &str) -> Vec<String> {
+pub(crate) fn counted(metrics: &str) -> Vec<String> {
     let lines = metrics.lines().filter(|line| COUNTED.iter().any(|name| line.starts_with(name)));
     lines.filter(|line| !line.ends_with(" 0")).map(|line| line.replacen("throughline_", "", 1)).collect()
 }
@@ -243,11 +222,8 @@ const COUNTED: [&str; 4] = [
     "throughline_links_ended_total",
 ];
 
-/// Where clients connect from.
-const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(127, 0, 0, 1), Ipv4Addr::new(127, 0, 0, 2)];
-
 /// How many clients are in a room.
-const ROOM: u32 = 100;
+pub(crate) const ROOM: u32 = 100;
 
 /// Linux counts processor time in hundredths of a second.
 const TICKS: f64 = 100.0;

@@ -1,4 +1,5 @@
-//! Connections from an address of one's own, each noted: who began it when, for what, and when it was over.
+//! Connections from an address of one's own, each noted: who began it when, for what, what went wrong with it, and when it
+//! was over.
 
 use std::{
     io,
@@ -86,7 +87,8 @@ impl Dial for From {
             let to: IpAddr = host.parse().map_err(io::Error::other)?;
             let socket = TcpSocket::new_v4()?;
             socket.bind(SocketAddr::from((self.address, 0)))?;
-            let stream = socket.connect(SocketAddr::from((to, port))).await?;
+            let stream = socket.connect(SocketAddr::from((to, port))).await;
+            let stream = stream.inspect_err(|error| note.broken("to connect", error))?;
             stream.set_nodelay(true)?;
             note.is(By::Silent);
             Ok(Box::new(Noted { stream, note, has_said: false }) as Box<dyn Connection>)
@@ -103,6 +105,17 @@ struct Note {
 impl Note {
     fn is(&self, by: By) {
         self.log.is_for(self.at, by);
+    }
+
+    fn broken(&self, what: &str, error: &io::Error) {
+        self.log.broken(format!("connection {}: {what}: {error}", self.at));
+    }
+
+    fn hear<T>(&self, what: &str, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if let Poll::Ready(Err(error)) = &result {
+            self.broken(what, error);
+        }
+        result
     }
 }
 
@@ -125,7 +138,8 @@ impl AsyncRead for Noted {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        self.note.hear("to read", read)
     }
 }
 
@@ -135,7 +149,8 @@ impl AsyncWrite for Noted {
             self.has_said = true;
             self.note.is(By::said(bytes));
         }
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note.hear("to write", written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

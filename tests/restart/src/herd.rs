@@ -1,5 +1,5 @@
-//! Many sessions in one process. Half of them run on the best that there is, half on polling alone; each holds two
-//! channels, one that all hold and one of its room.
+//! Many sessions in one process, on a [`Mix`] of transports; each holds two channels, one that all hold and one of its
+//! room.
 //!
 //! Whoever began the process says what to wait for ([`Order`], a line of JSON each), and is told when it is so ([`Told`]).
 //! The herd ends with its standard input, so that none outlives whoever began it.
@@ -8,6 +8,7 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
+use throughline_client::{Transport, Via};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     sync::mpsc,
@@ -15,6 +16,7 @@ use tokio::{
 };
 
 use crate::{
+    dial::By,
     log::{Events, Log},
     member::Running,
     sender::Sender,
@@ -29,6 +31,30 @@ pub(crate) fn room(number: u32) -> String {
     format!("room.{number}")
 }
 
+/// What the clients of a herd run on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum Mix {
+    /// Half of them on the best that there is, half on polling alone.
+    Halves,
+    /// 45 of 100 on WebSocket alone, 30 on polling, 20 on event streams; 5 on the best that there is, which is WebTransport.
+    All,
+}
+
+impl Mix {
+    /// What a client wants, and what it is told to use alone.
+    pub(crate) fn wants(self, client: u32) -> (By, Option<Via>) {
+        let only = |by, via| (by, Some(via));
+        match (self, client % 20) {
+            (Self::Halves, n) if n.is_multiple_of(2) => (By::WebSocket, None),
+            (Self::Halves, _) => only(By::Polling, Via::bincode(Transport::Polling)),
+            (Self::All, 0..=8) => only(By::WebSocket, Via::bincode(Transport::WebSocket)),
+            (Self::All, 9..=14) => only(By::Polling, Via::bincode(Transport::Polling)),
+            (Self::All, 15..=18) => only(By::Sse, Via::json(Transport::Sse)),
+            (Self::All, _) => (By::WebTransport, None),
+        }
+    }
+}
+
 /// Who comes, and from where.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Plan {
@@ -41,9 +67,12 @@ pub struct Plan {
     /// The number of the first client.
     #[arg(long)]
     pub first: u32,
-    /// How many clients there are; those with odd numbers poll.
+    /// How many clients there are.
     #[arg(long)]
     pub sessions: u32,
+    /// What they run on.
+    #[arg(long, value_enum)]
+    pub mix: Mix,
     /// How many rooms they are in.
     #[arg(long)]
     pub rooms: u32,

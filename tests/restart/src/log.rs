@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,12 @@ pub struct Events {
     pub ups: Vec<Up>,
     /// Every session that lost its last link.
     pub downs: Vec<Down>,
+    /// Every time that a session was told to leave, and when to come back.
+    pub told: Vec<Farewell>,
+    /// How many connections were refused or reset, and links lost without such a word.
+    pub breaks: u64,
+    /// Some of them, for a person.
+    pub broken: Vec<String>,
     /// What was sent, and how that ended.
     pub sent: Vec<(Sent, Outcome)>,
     /// What must not happen at all, for a person.
@@ -36,6 +42,9 @@ impl Events {
         self.attempts.extend(other.attempts);
         self.ups.extend(other.ups);
         self.downs.extend(other.downs);
+        self.told.extend(other.told);
+        self.breaks += other.breaks;
+        self.broken.extend(other.broken);
         self.sent.extend(other.sent);
         self.faults.extend(other.faults);
         self.account += other.account;
@@ -62,6 +71,17 @@ pub struct Down {
     pub client: u32,
     /// When.
     pub at_ms: u64,
+}
+
+/// A session was told to leave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Farewell {
+    /// Whose.
+    pub client: u32,
+    /// When.
+    pub at_ms: u64,
+    /// When it is to come back.
+    pub due_ms: u64,
 }
 
 /// The log of one herd.
@@ -107,6 +127,19 @@ impl Log {
     pub(crate) fn down(&self, client: u32) {
         let at_ms = self.now_ms();
         self.events().downs.push(Down { client, at_ms });
+    }
+
+    pub(crate) fn told(&self, client: u32, retry_in: Duration) {
+        let at_ms = self.now_ms();
+        self.events().told.push(Farewell { client, at_ms, due_ms: at_ms + retry_in.as_millis() as u64 });
+    }
+
+    pub(crate) fn broken(&self, what: String) {
+        let mut events = self.events();
+        events.breaks += 1;
+        if events.broken.len() < FAULTS {
+            events.broken.push(what);
+        }
     }
 
     pub(crate) fn sent(&self, sent: Sent, outcome: Outcome) {

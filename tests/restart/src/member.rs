@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Result, anyhow};
 use throughline_client::{
-    Config, Event, Events, Incoming, LinkChange, SendError, Session, SubscribeFrom, Transport, Via,
+    Config, Event, Events, Incoming, LinkChange, SendError, Session, SubscribeFrom,
     wire::{ChannelName, Json, Meta, Payload},
 };
 
@@ -45,14 +45,14 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Joins: every other client wants to poll.
+    /// Joins.
     pub(crate) fn join(plan: &Plan, number: u32, log: &Arc<Log>, tally: &Arc<Tally>) -> Result<Self> {
         let client = plan.first + number;
         let mut config = Config::new(&*plan.url);
         config.dial = Arc::new(From { address: plan.from, client, log: Arc::clone(log) });
-        let wants = if client.is_multiple_of(2) { By::WebSocket } else { By::Polling };
-        if wants == By::Polling {
-            config = config.only(Via::bincode(Transport::Polling));
+        let (wants, only) = plan.mix.wants(client);
+        if let Some(via) = only {
+            config = config.only(via);
         }
         let heard = |name: String| -> Result<Heard> {
             let name = ChannelName::parse(&name).map_err(|code| anyhow!("{name}: {code}"))?;
@@ -130,10 +130,17 @@ impl Member {
                 self.about(&subscribed.channel, |heard| heard.ledger.subscribed(subscribed.position));
             }
             Incoming::Event { epoch, event, .. } => {
-                let (number, mark) = read(event).unzip();
+                let said = read(event);
+                let mark = said.as_ref().map_or(0, |(_, mark, _)| *mark);
+                // What its publisher counted in an epoch that was over says nothing of this one.
+                let number = said.and_then(|(number, _, counted)| {
+                    let is_of_another =
+                        counted.is_some_and(|counted| Some(counted) != epoch.map(|epoch| epoch.to_string()));
+                    if is_of_another { Some(event.offset.get()) } else { Some(number) }
+                });
                 self.about(&event.channel, |heard| {
                     heard.ledger.event(*epoch, event.offset, number);
-                    heard.mark = heard.mark.max(mark.unwrap_or(0));
+                    heard.mark = heard.mark.max(mark);
                 });
                 let mark = self.channels.iter().map(|heard| heard.mark).min().unwrap_or(0);
                 if mark > std::mem::replace(&mut self.mark, mark) {
@@ -149,9 +156,14 @@ impl Member {
                 self.on = Some(by);
                 log.up(self.client, by, by == self.wants);
             }
-            Incoming::Link(LinkChange::Down { .. }) => {
+            Incoming::Link(LinkChange::Down { reason, retry_in, .. }) => {
                 self.on = None;
                 log.down(self.client);
+                if **reason == *"drain" {
+                    log.told(self.client, *retry_in);
+                } else {
+                    log.broken(format!("client {} lost its link: {reason}", self.client));
+                }
             }
             Incoming::Unsubscribed { .. } => log.fault(format!("client {} is unsubscribed", self.client)),
             _ => {}
@@ -163,19 +175,21 @@ impl Member {
         self.channels.iter_mut().find(|heard| heard.name == *channel).map(note);
     }
 
-    /// Settled is who is on what it wants, and was told that each channel began anew as often as it did.
+    /// Settled is who is on what it wants, and was told that each channel began anew as often as it did. Whoever comes back
+    /// from WebTransport finds it again in its own time.
     fn settle(&mut self, tally: &Tally) {
         let rounds = tally.rounds();
-        let is_settled =
-            self.on == Some(self.wants) && self.channels.iter().all(|heard| heard.ledger.epochs() >= rounds);
+        let is_there = self.on == Some(self.wants)
+            || (rounds > 0 && self.wants == By::WebTransport && self.on.is_some());
+        let is_settled = is_there && self.channels.iter().all(|heard| heard.ledger.epochs() >= rounds);
         if is_settled != std::mem::replace(&mut self.is_settled, is_settled) {
             tally.settled(is_settled);
         }
     }
 }
 
-/// The number that an event was given by its publisher, and its mark.
-fn read(event: &Event) -> Option<(u64, u64)> {
+/// The number that an event was given by its publisher, its mark, and the epoch that the number counts in, where known.
+fn read(event: &Event) -> Option<(u64, u64, Option<String>)> {
     let Payload::Json(text) = &event.payload else { return None };
     serde_json::from_str(text.as_str()).ok()
 }

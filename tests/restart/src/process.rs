@@ -1,13 +1,14 @@
 //! The processes of a run: the gateway, with keys that outlive it, and herds. Each ends with what holds it.
 
 use std::{
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
+use clap::ValueEnum as _;
 use throughline_networks::Gateway;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
@@ -36,12 +37,14 @@ pub(crate) struct Place {
     rate: u64,
     /// Where the application takes what clients send.
     application: String,
+    /// Whether one hands over to the next.
+    hands_over: bool,
     /// The clients' and the application's port, once one has listened.
     listens: Option<(SocketAddr, SocketAddr)>,
 }
 
 impl Place {
-    pub(crate) fn new(programs: &Programs, rate: u64, application: &str) -> Result<Self> {
+    pub(crate) fn new(programs: &Programs, rate: u64, application: &str, hands_over: bool) -> Result<Self> {
         let name = format!("throughline-restart-{}-{}", std::process::id(), crate::log::wall_ms());
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir(&folder).with_context(|| folder.display().to_string())?;
@@ -50,6 +53,7 @@ impl Place {
             folder,
             rate,
             application: application.into(),
+            hands_over,
             listens: None,
         };
         // Of a run, on loopback, and gone with it.
@@ -70,7 +74,7 @@ secrets = [\"{secret}\"]
         self.folder.join("throughline.toml")
     }
 
-    /// Starts one where the last one was.
+    /// Starts one where the last one was, or is yet and hands over.
     pub(crate) async fn start(&mut self) -> Result<Gateway> {
         let (clients, admin) = self.listens.unzip();
         let config = self.config();
@@ -82,11 +86,17 @@ secrets = [\"{secret}\"]
         let application = format!("webhook.url={}", self.application);
         let config = config.to_str().context("a path in UTF-8")?;
         let arguments = ["--config", config, "--listen", &clients, "--admin-listen", &admin];
-        // QUIC has no listener's queue, and a herd of its own.
-        let settings = ["--set", &rate, "--set", &application, "--set", "webhook.events=intent"];
-        let quiet = ["--set", "webtransport.enabled=false", "--log", "error"];
+        let settings =
+            ["--set", &rate, "--set", &application, "--set", "webhook.events=intent", "--log", "error"];
+        let socket = format!("handover.socket={}", self.folder.join("handover.sock").display());
+        let scene: &[&str] = if self.hands_over {
+            &["--set", &socket, "--set", "drain.deadline_ms=120000"]
+        } else {
+            // QUIC has no listener's queue, and a herd of its own.
+            &["--set", "webtransport.enabled=false"]
+        };
         let gateway =
-            Gateway::start_with(&self.program, &[&arguments[..], &settings, &quiet].concat()).await?;
+            Gateway::start_with(&self.program, &[&arguments[..], &settings, scene].concat()).await?;
         self.listens = Some((gateway.clients(), gateway.admin().address()));
         Ok(gateway)
     }
@@ -99,9 +109,51 @@ impl Drop for Place {
     }
 }
 
+/// All clients of a run: half of them come from one address, half from another, as one has not enough ports for thousands
+/// that come and go.
+#[derive(Debug)]
+pub(crate) struct Herds(Vec<Herd>);
+
+impl Herds {
+    /// Begins herds that are this one together.
+    pub(crate) fn begin(program: &Path, whole: &Plan) -> Result<Self> {
+        let herds = ADDRESSES.len() as u32;
+        let shares =
+            (0..herds).map(|herd| (whole.sessions * herd / herds, whole.sessions * (herd + 1) / herds));
+        let begin = |(from, (first, end)): (&Ipv4Addr, (u32, u32))| {
+            let (pace, sends) = (whole.pace.div_ceil(herds), whole.sends.div_ceil(herds));
+            let plan = Plan { from: *from, first, sessions: end - first, pace, sends, ..whole.clone() };
+            Herd::start(program, &plan)
+        };
+        ADDRESSES.iter().zip(shares).map(begin).collect::<Result<_>>().map(Self)
+    }
+
+    /// Has an order carried out; what one has come to lasts until the others have.
+    pub(crate) async fn all(&mut self, order: Order) -> Result<()> {
+        for herd in &mut self.0 {
+            herd.order(order).await?;
+        }
+        Ok(())
+    }
+
+    /// What happened so far.
+    pub(crate) async fn tell(&mut self) -> Result<Events> {
+        let mut events = Events::default();
+        for herd in &mut self.0 {
+            events.add(herd.tell().await?);
+        }
+        Ok(events)
+    }
+
+    /// Their processes.
+    pub(crate) fn pids(&self) -> Result<Vec<u32>> {
+        self.0.iter().map(|herd| herd.process.id().context("the herd runs")).collect()
+    }
+}
+
 /// A herd that runs. Dropping it ends it.
 #[derive(Debug)]
-pub(crate) struct Herd {
+struct Herd {
     process: Child,
     orders: ChildStdin,
     told: Lines<BufReader<ChildStdout>>,
@@ -109,7 +161,7 @@ pub(crate) struct Herd {
 }
 
 impl Herd {
-    pub(crate) fn start(program: &Path, plan: &Plan) -> Result<Self> {
+    fn start(program: &Path, plan: &Plan) -> Result<Self> {
         let mut command = Command::new(program);
         command.arg("herd").arg("--url").arg(&plan.url).arg("--from").arg(plan.from.to_string());
         for (name, value) in [
@@ -123,6 +175,8 @@ impl Herd {
         ] {
             command.arg(name).arg(value.to_string());
         }
+        let mix = plan.mix.to_possible_value().context("it has a name")?;
+        command.arg("--mix").arg(mix.get_name());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut process = command.spawn().with_context(|| format!("{} starts", program.display()))?;
         let orders = process.stdin.take().context("its input is piped")?;
@@ -132,13 +186,8 @@ impl Herd {
         Ok(Self { process, orders, told, patience })
     }
 
-    /// Its process.
-    pub(crate) fn pid(&self) -> Result<u32> {
-        self.process.id().context("the herd runs")
-    }
-
     /// Has an order carried out.
-    pub(crate) async fn order(&mut self, order: Order) -> Result<()> {
+    async fn order(&mut self, order: Order) -> Result<()> {
         match self.ask(order).await? {
             Told::Done => Ok(()),
             Told::Missing(who) => bail!("{order:?} is not so in time: {}", who.join("\n")),
@@ -146,8 +195,7 @@ impl Herd {
         }
     }
 
-    /// What happened so far.
-    pub(crate) async fn tell(&mut self) -> Result<Events> {
+    async fn tell(&mut self) -> Result<Events> {
         match self.ask(Order::Tell).await? {
             Told::Events(events) => Ok(*events),
             other => bail!("a herd does not tell what happened: {other:?}"),
@@ -163,3 +211,6 @@ impl Herd {
         serde_json::from_str(&told).context("what a herd tells")
     }
 }
+
+/// Where clients connect from.
+const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(127, 0, 0, 1), Ipv4Addr::new(127, 0, 0, 2)];

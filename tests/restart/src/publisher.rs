@@ -1,5 +1,5 @@
 //! The application: it publishes to all channels in turn, and marks. Each event carries its offset as its publisher
-//! counts it, which is what the ledger holds it against.
+//! counts it, and the epoch that it counts in, which is what the ledger holds it against.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,16 +22,24 @@ struct Shared {
     /// Nobody is there, or may be any more: then a publish may fail.
     admin: Option<Admin>,
     may_fail: bool,
-    channels: Vec<(String, u64)>,
+    channels: Vec<Channel>,
     next: usize,
     mark: u64,
+}
+
+#[derive(Debug)]
+struct Channel {
+    name: String,
+    /// What it was published in last, if that is known.
+    epoch: Option<String>,
+    count: u64,
 }
 
 impl Publisher {
     /// Begins to publish an event every so often.
     pub(crate) fn begin(admin: Admin, rooms: u32, every: Duration) -> Self {
         let names = std::iter::once(CROWD.to_owned()).chain((0..rooms).map(room));
-        let channels = names.map(|name| (name, 0)).collect();
+        let channels = names.map(|name| Channel { name, epoch: None, count: 0 }).collect();
         let shared = Shared { admin: Some(admin), may_fail: false, channels, next: 0, mark: 0 };
         let shared = Arc::new(Mutex::new(shared));
         let going = tokio::spawn({
@@ -57,7 +65,7 @@ impl Publisher {
     pub(crate) async fn go_on(&self, admin: Admin) {
         let mut shared = self.shared.lock().await;
         (shared.admin, shared.may_fail) = (Some(admin), false);
-        shared.channels.iter_mut().for_each(|(_, count)| *count = 0);
+        shared.channels.iter_mut().for_each(|channel| (channel.epoch, channel.count) = (None, 0));
     }
 
     /// Publishes a mark, higher than the last, to every channel.
@@ -96,9 +104,10 @@ impl Shared {
 
     async fn publish(&mut self, at: usize) -> Result<()> {
         let Some(admin) = self.admin else { return Ok(()) };
-        let (channel, count) = &mut self.channels[at];
-        match admin.publish(channel, &json!([*count + 1, self.mark])).await {
-            Ok(()) => *count += 1,
+        let Channel { name, epoch, count } = &mut self.channels[at];
+        match admin.publish_at(name, &json!([*count + 1, self.mark, epoch])).await {
+            // Where another gateway has taken over unseen its channels have begun anew.
+            Ok((landed, offset)) => (*epoch, *count) = (Some(landed), offset),
             // Whether it was taken nobody knows, nor does it matter: its epoch is over.
             Err(_) if self.may_fail => self.admin = None,
             Err(error) => return Err(error),

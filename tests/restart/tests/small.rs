@@ -1,10 +1,11 @@
-//! A small herd: that a crash is played to its end, and that everything is as it must be but for what only a large one
+//! A small herd: that each scene is played to its end, and that everything is as it must be but for what only a large one
 //! shows.
 
 use std::{path::PathBuf, time::Duration};
 
 use throughline_restart::{
     crash::{self, Plan},
+    drain,
     process::Programs,
 };
 
@@ -37,4 +38,20 @@ async fn all_come_back_from_a_crash_to_what_they_want_and_every_gap_is_told() {
     let figures = &crash.figures;
     assert_eq!((figures.back.len(), figures.wanted.len()), (200, 200));
     assert!(figures.after() >= 200, "each has knocked: {figures:?}");
+}
+
+#[tokio::test]
+async fn a_successor_takes_over_and_everybody_is_told_and_comes_back_in_turn() {
+    let plan = drain::Plan {
+        sessions: 200,
+        lived: Duration::ZERO,
+        rate: 1_000,
+        pace: 200,
+        sends: 200,
+        every: Duration::from_millis(20),
+        patience: Duration::from_secs(120),
+    };
+    let drain = drain::play(&programs(), plan, &|_| ()).await.unwrap();
+    assert_eq!(drain.misses(), Vec::<String>::new());
+    assert!(drain.sent.outcomes[0] > 0, "something was sent: {:?}", drain.sent);
 }

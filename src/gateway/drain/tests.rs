@@ -1,0 +1,394 @@
+//! A hand-over on a virtual clock: who is told when, and when the listeners may change hands. Links are played without a
+//! network.
+
+use std::{
+    pin::Pin,
+    sync::atomic::AtomicUsize,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::BytesMut;
+use serde_json::{Value, json};
+use throughline_link::{Gate as _, LinkEnd, LinkRequest, Opening, Peer as _, Shape, Transmit};
+use throughline_wire::{ChannelName, Codec, item::Accepted};
+use tokio::{sync::Notify, task::JoinHandle};
+
+use super::*;
+use crate::{
+    Gateway, Handle,
+    broker::Pending,
+    gateway::{
+        Authenticate, Credentials, Denied, GatewayConfig, Identity,
+        peer::{GatewayGate, GatewayPeer},
+    },
+    session::{SessionConfig, TokenKeys},
+    upstream::Intent,
+};
+
+/// A gateway that hands over, and what its clients have to do with it.
+struct Scene {
+    handle: Handle,
+    gate: GatewayGate,
+}
+
+/// A client that speaks request by request.
+struct Client {
+    welcome: Value,
+    attach: u64,
+    after: u64,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self::of(GatewayConfig::default(), |builder| builder)
+    }
+
+    fn of(config: GatewayConfig, build: impl FnOnce(crate::Builder) -> crate::Builder) -> Self {
+        let session = SessionConfig::new(TokenKeys::from_random([1; 32]));
+        let gateway = build(Gateway::builder().config(config).session(session)).build();
+        let handle = gateway.handle();
+        let gate = GatewayGate { shared: Arc::clone(&handle.shared) };
+        Self { handle, gate }
+    }
+
+    /// A link on which this was said.
+    fn says(&self, transport: &'static str, shape: Shape, frames: &[Value]) -> GatewayPeer {
+        let mut peer = self.gate.open(LinkRequest {
+            transport,
+            codec: Codec::Json,
+            shape,
+            datagrams: false,
+            opening: Opening::Message,
+            remote: None,
+            headers: http::HeaderMap::new(),
+        });
+        let message: String = frames.iter().map(|frame| format!("{frame}\n")).collect();
+        peer.receive(message.as_bytes());
+        peer
+    }
+
+    /// A client whose first poll was answered.
+    fn between_polls(&self) -> Client {
+        let mut poll = self.says("polling", Shape::Answer, &[hello(), subscribe()]);
+        let heard = heard(&mut poll);
+        poll.end(LinkEnd::Answered);
+        Client { welcome: first(&heard, "welcome").clone(), attach: 1, after: last(&heard) }
+    }
+
+    /// The next poll of a client.
+    fn polls(&self, client: &mut Client) -> GatewayPeer {
+        client.attach += 1;
+        self.says("polling", Shape::Answer, &[client.resume()])
+    }
+
+    /// What a post says in answer.
+    fn posts(&self, welcome: &Value, frames: &[Value]) -> Vec<Value> {
+        let name = json!({"type": "session", "token": welcome["token"], "incarnation": welcome["incarnation"], "link": 1});
+        let mut post = self.says("send", Shape::Post, &[&[name], frames].concat());
+        let heard = heard(&mut post);
+        post.end(LinkEnd::Answered);
+        heard
+    }
+
+    /// Begins to hand over; the task ends when the listeners may change hands.
+    fn hand_over(&self) -> JoinHandle<Instant> {
+        let handle = self.handle.clone();
+        handle.hand_over();
+        tokio::spawn(async move {
+            handle.may_change_hands().await;
+            Instant::now()
+        })
+    }
+
+    async fn told(&self, count: u64) {
+        while self.handle.drain_progress().is_none_or(|drain| drain.told < count) {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+impl Client {
+    fn resume(&self) -> Value {
+        json!({
+            "type": "hello", "version": 0, "instance": "me", "attach": self.attach,
+            "resume": {"token": self.welcome["token"], "incarnation": 1, "after": self.after, "low": 1},
+        })
+    }
+}
+
+fn hello() -> Value {
+    json!({"type": "hello", "version": 0, "instance": "me", "attach": 1})
+}
+
+fn subscribe() -> Value {
+    json!({"type": "commands", "first": 1, "items": [{"type": "subscribe", "channel": "news"}]})
+}
+
+fn send(number: u64) -> Value {
+    json!({"type": "commands", "first": number, "items": [{"type": "send", "channel": "news", "data": number}]})
+}
+
+/// All that is to be said on a link now.
+fn heard(peer: &mut GatewayPeer) -> Vec<Value> {
+    let mut heard = Vec::new();
+    loop {
+        let mut buffer = BytesMut::new();
+        let said = peer.poll_transmit(&mut Context::from_waker(Waker::noop()), 65_536, &mut buffer);
+        let text = std::str::from_utf8(&buffer).expect("text");
+        heard.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")));
+        if !matches!(said, Poll::Ready(Transmit::Message | Transmit::Datagram)) {
+            return heard;
+        }
+    }
+}
+
+fn first<'a>(heard: &'a [Value], of_type: &str) -> &'a Value {
+    heard.iter().find(|frame| frame["type"] == of_type).unwrap_or_else(|| panic!("no {of_type}: {heard:?}"))
+}
+
+/// The last item that was heard.
+fn last(heard: &[Value]) -> u64 {
+    let items = heard.iter().filter(|frame| frame["type"] == "items");
+    let lasts = items.map(|frame| {
+        frame["first"].as_u64().expect("a number") + frame["items"].as_array().expect("items").len() as u64
+            - 1
+    });
+    lasts.max().unwrap_or(0)
+}
+
+/// When whoever was told this is to come back, and that it has a slot.
+fn place(heard: &[Value]) -> Instant {
+    let retry = first(heard, "retry");
+    assert_eq!(retry["reason"], "drain", "{retry}");
+    assert!(retry["slot"].is_string(), "{retry}");
+    Instant::now() + Duration::from_millis(retry["delayMs"].as_u64().expect("a number"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_between_two_polls_is_told_before_the_listeners_change_hands() {
+    let scene = Scene::new();
+    let mut client = scene.between_polls();
+    let change = scene.hand_over();
+    tokio::time::sleep(BETWEEN_POLLS / 2).await;
+    assert!(!change.is_finished(), "its next poll comes by a connection of its own");
+    assert!(scene.handle.is_ready().await, "whoever connects is served in a moment");
+    let mut poll = scene.polls(&mut client);
+    let place = place(&heard(&mut poll));
+    poll.end(LinkEnd::Answered);
+    let told = Instant::now();
+    let changed = change.await.expect("it waits");
+    assert!(changed >= told + TRIP, "what it says until it hears that comes here");
+    assert!(place >= changed + MOMENT, "and itself comes later");
+    scene.handle.changed_hands();
+    assert!(!scene.handle.is_ready().await);
+    assert!(scene.handle.drained().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_comes_too_early_is_told_again() {
+    let scene = Scene::new();
+    let mut client = scene.between_polls();
+    let change = scene.hand_over();
+    scene.told(0).await;
+    let mut places = Vec::new();
+    for _ in 0..2 {
+        let mut poll = scene.polls(&mut client);
+        places.push(place(&heard(&mut poll)));
+        poll.end(LinkEnd::Answered);
+    }
+    let changed = change.await.expect("it waits");
+    assert!(places.iter().all(|place| *place > changed), "{places:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_post_beside_an_event_stream_that_has_ended_is_heard_and_nothing_of_it_is_taken() {
+    let scene = Scene::new();
+    let mut stream = scene.says("sse", Shape::DownStream, &[hello(), subscribe()]);
+    let welcome = first(&heard(&mut stream), "welcome").clone();
+    let change = scene.hand_over();
+    scene.told(1).await;
+    let place = place(&heard(&mut stream));
+    stream.end(LinkEnd::Closed);
+    let answer = scene.posts(&welcome, &[send(2)]);
+    assert_eq!(answer, [json!({"type": "ack", "upTo": 1})], "it has the command still, for the next gateway");
+    assert!(!change.is_finished());
+    assert!(place > change.await.expect("it waits"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_post_for_a_session_of_the_successor_is_sent_to_it() {
+    let scene = Scene::new();
+    let client = scene.between_polls();
+    let id = throughline_wire::SessionId::parse(client.welcome["session"].as_str().expect("an id"));
+    assert!(scene.handle.disconnect(id.expect("an id")));
+    assert_eq!(first(&scene.posts(&client.welcome, &[send(2)]), "error")["code"], "session_ended");
+    scene.handle.drain(None);
+    let answer = scene.posts(&client.welcome, &[send(2)]);
+    assert_eq!(first(&answer, "retry")["reason"], "drain", "{answer:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_that_is_answered_before_the_last_reply_is_not_the_last() {
+    let scene = Scene::of(GatewayConfig::default(), |builder| builder.handler(Slow));
+    let mut client = scene.between_polls();
+    let mut poll = scene.polls(&mut client);
+    assert_eq!(scene.posts(&client.welcome, &[send(2)]), [json!({"type": "ack", "upTo": 2})]);
+    let change = scene.hand_over();
+    scene.told(1).await;
+    let news = ChannelName::parse("news").expect("a name");
+    scene.handle.publish(&news, Default::default()).await.expect("it is taken");
+    let answer = heard(&mut poll);
+    poll.end(LinkEnd::Answered);
+    assert!(answer.iter().all(|frame| frame["type"] != "retry"), "a reply is owed yet: {answer:?}");
+    client.after = last(&answer);
+    tokio::time::sleep(BETWEEN_POLLS / 2).await;
+    assert!(!change.is_finished(), "it polls again");
+    let mut poll = scene.polls(&mut client);
+    assert!(heard(&mut poll).is_empty());
+    GO.notify_one();
+    tokio::time::sleep(LOOK).await;
+    let answer = heard(&mut poll);
+    poll.end(LinkEnd::Answered);
+    assert_eq!(first(&answer, "items")["items"][0]["command"], 2, "{answer:?}");
+    assert!(place(&answer) > change.await.expect("it waits"));
+}
+
+static GO: Notify = Notify::const_new();
+
+/// Answers when it is told to.
+#[derive(Clone)]
+struct Slow;
+
+impl tower::Service<Intent> for Slow {
+    type Response = Accepted;
+    type Error = std::io::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Accepted, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Intent) -> Self::Future {
+        Box::pin(async {
+            GO.notified().await;
+            Ok(Accepted::default())
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_waited_for_who_closed_a_page_long_ago_nor_longer_than_a_moment() {
+    let scene = Scene::new();
+    let _client = scene.between_polls();
+    tokio::time::sleep(BETWEEN_POLLS).await;
+    let began = Instant::now();
+    assert_eq!(scene.hand_over().await.expect("it waits"), began);
+
+    // One that does not read its goodbye; its deadline leaves a quarter of it.
+    for (drain_deadline, most) in [(25, CHANGE), (4, Duration::from_secs(1))] {
+        let drain_deadline = Duration::from_secs(drain_deadline);
+        let scene =
+            Scene::of(GatewayConfig { drain_deadline, ..GatewayConfig::default() }, |builder| builder);
+        let mut stream = scene.says("sse", Shape::DownStream, &[hello()]);
+        heard(&mut stream);
+        let began = Instant::now();
+        let waited = scene.hand_over().await.expect("it waits") - began;
+        assert!(waited >= most && waited < most + 2 * LOOK, "{waited:?}");
+        stream.end(LinkEnd::Lost);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_websocket_stays_until_the_listeners_have_changed_hands() {
+    let scene = Scene::new();
+    let mut socket = scene.says("websocket", Shape::Duplex, &[hello(), subscribe()]);
+    heard(&mut socket);
+    scene.hand_over().await.expect("nobody is waited for");
+    tokio::time::sleep(CHANGE).await;
+    assert!(heard(&mut socket).is_empty(), "its successor does not accept yet");
+    scene.handle.changed_hands();
+    scene.told(1).await;
+    assert!(place(&heard(&mut socket)) <= Instant::now() + TICK, "it may come back at once");
+    socket.end(LinkEnd::Closed);
+    assert!(scene.handle.drained().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_successor_comes_everybody_is_told_before_the_deadline() {
+    let scene = Scene::new();
+    let mut socket = scene.says("websocket", Shape::Duplex, &[hello()]);
+    heard(&mut socket);
+    let deadline = scene.handle.hand_over().deadline;
+    let began = Instant::now();
+    scene.told(1).await;
+    assert!(began.elapsed() <= telling_time(deadline) + LOOK);
+    assert!(place(&heard(&mut socket)) >= Instant::now() + MOMENT, "and does not come back in a rush");
+    assert!(!scene.handle.is_ready().await, "nobody serves whoever connects");
+    socket.end(LinkEnd::Closed);
+    assert!(scene.handle.drained().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_deadline_presses_those_in_turn_are_told_early_and_keep_their_places() {
+    let config = GatewayConfig { admission_rate: 1, ..GatewayConfig::default() };
+    let scene = Scene::of(config, |builder| builder);
+    let sockets = (0..10).map(|_| {
+        let mut socket = scene.says("websocket", Shape::Duplex, &[hello()]);
+        heard(&mut socket);
+        socket
+    });
+    let mut sockets: Vec<_> = sockets.collect();
+    let deadline = Duration::from_secs(8);
+    let began = Instant::now();
+    scene.handle.drain(Some(deadline));
+    let mut places = Vec::new();
+    for (count, socket) in (1..).zip(&mut sockets) {
+        scene.told(count).await;
+        places.push(place(&heard(socket)) - began);
+    }
+    assert!(began.elapsed() <= telling_time(deadline) + LOOK);
+    assert!(places.windows(2).all(|two| two[1] - two[0] >= Duration::from_millis(990)), "{places:?}");
+    sockets.into_iter().for_each(|socket| socket.end(LinkEnd::Closed));
+    assert!(scene.handle.drained().await);
+}
+
+/// Knows everybody by the same name, and counts how often it is asked.
+#[derive(Clone, Default)]
+struct Porter(Arc<AtomicUsize>);
+
+impl Authenticate for Porter {
+    fn authenticate<'a>(&'a self, _: &'a Credentials) -> Pending<'a, Result<Identity, Denied>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Box::pin(std::future::ready(Ok(Identity { user: Some("ada".into()), ..Identity::default() })))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn newcomers_get_a_place_behind_the_change_and_are_the_successors_to_ask_afterwards() {
+    let porter = Porter::default();
+    let asked = Arc::clone(&porter.0);
+    let scene = Scene::of(GatewayConfig::default(), |builder| builder.authenticate(porter));
+    let mut socket = scene.says("websocket", Shape::Duplex, &[hello()]);
+    heard(&mut socket);
+    let change = scene.hand_over();
+    scene.told(0).await;
+    let comes = || heard(&mut scene.says("websocket", Shape::Duplex, &[hello()]));
+    let place = place(&comes());
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
+    assert!(place > change.await.expect("it waits"));
+    scene.handle.changed_hands();
+    let told = comes();
+    assert_eq!((first(&told, "retry")["slot"].as_str(), asked.load(Ordering::Relaxed)), (None, 2));
+
+    // Whoever has no name gets no slot, but is sent behind the change all the same.
+    let scene = Scene::new();
+    let mut stream = scene.says("sse", Shape::DownStream, &[hello()]);
+    heard(&mut stream);
+    let change = scene.hand_over();
+    scene.told(1).await;
+    let told = heard(&mut scene.says("polling", Shape::Answer, &[hello()]));
+    let retry = first(&told, "retry");
+    assert!(retry.get("slot").is_none(), "{retry}");
+    let back = Instant::now() + Duration::from_millis(retry["delayMs"].as_u64().expect("a number"));
+    assert!(back > change.await.expect("it waits"));
+}
