@@ -160,7 +160,7 @@ impl GatewayPeer {
                     }
                     if !is_draining && cell.look(|session| session.takes_up(&hello, resume, spec)) {
                         let holder = Some(Holder::Session(cell.id()));
-                        if let Err(refusal) = self.admit(Class::Resume, holder, &hello, plain) {
+                        if let Err(refusal) = self.admit(Class::Resume, holder, &hello, plain, false) {
                             return self.close(refusal);
                         }
                     }
@@ -362,7 +362,7 @@ impl GatewayPeer {
             (None, Some(user)) => (Class::Newcomer, Some(Holder::User { user, instance: &hello.instance })),
             (None, None) => (Class::Newcomer, None),
         };
-        self.admit(class, holder, hello, spec.kind == LinkKind::PlainStream)?;
+        self.admit(class, holder, hello, spec.kind == LinkKind::PlainStream, true)?;
         let wake = Arc::new(Wake::default());
         let user = identity.user.clone();
         let opening = Opening {
@@ -382,10 +382,6 @@ impl GatewayPeer {
         cell.adopt(identity);
         self.shared.registry.add(Arc::clone(&cell), user.as_deref());
         self.shared.metrics.count_opening();
-        if class == Class::Resume {
-            self.shared.admission.lock().replaced(clock::now());
-        }
-        self.shared.size_window();
         cell.change(|_| ()); // schedules its deadline and takes up its positions
         Ok((cell, link))
     }
@@ -406,17 +402,28 @@ impl GatewayPeer {
     /// Asks for a place for what a session costs to open or to take up again.
     ///
     /// By then a genuine token has been told from a forged one, and credentials have been checked; nothing has been
-    /// allocated. A plain client can show no slot, so it gets none.
+    /// allocated. A plain client can show no slot, so it gets none. Where a session is to be opened, the reconnect window
+    /// is sized for it.
     fn admit(
         &self,
         class: Class,
         holder: Option<Holder<'_>>,
         hello: &Hello,
         plain: bool,
+        is_new: bool,
     ) -> Result<(), Refusal> {
-        let (holder, keys) = (holder.filter(|_| !plain), &self.shared.session.keys);
-        let (verdict, fault) =
-            self.shared.admission.lock().ask(clock::now(), keys, class, holder, hello.slot.as_deref());
+        let (now, keys, slot) = (clock::now(), &self.shared.session.keys, hello.slot.as_deref());
+        let (holder, sessions) = (holder.filter(|_| !plain), self.shared.registry.len() as u64);
+        let mut admission = self.shared.admission.lock();
+        let (verdict, fault) = if is_new {
+            let (verdict, fault, window_ms) =
+                admission.ask_to_open(now, keys, class, holder, slot, sessions);
+            self.shared.session.window.set_ms(window_ms);
+            (verdict, fault)
+        } else {
+            admission.ask(now, keys, class, holder, slot)
+        };
+        drop(admission);
         if let Some(fault) = fault {
             self.shared.metrics.count_slot_fault(fault);
         }
