@@ -25,6 +25,7 @@ use throughline_wire::{ChannelName, ErrorCode, ReplyError, Send as Sent, Session
 use super::{
     Shared,
     authority::{Credentials, Identity, SendQuery, SubscribeQuery},
+    census::Counted,
     clock,
     grants::Grants,
     limits::{Holding, Said},
@@ -46,6 +47,7 @@ pub(crate) struct Cell {
     wake: Arc<Wake>,
     /// When the earliest entry of the timers looks at this session; `u64::MAX` for never.
     pub(super) scheduled: AtomicU64,
+    counted: Counted,
     /// What its journal was last booked at.
     journal_bytes: AtomicUsize,
     lanes: Mutex<Option<Box<Lanes>>>,
@@ -89,6 +91,7 @@ impl Cell {
             session: Mutex::new(session),
             wake,
             scheduled: AtomicU64::new(u64::MAX),
+            counted: Counted::default(),
             journal_bytes: AtomicUsize::new(0),
             lanes: Mutex::new(None),
             grants: Mutex::default(),
@@ -125,6 +128,7 @@ impl Cell {
             let mut session = self.session.lock();
             let result = change(&mut session);
             self.wake.set_active(session.active().map(|(id, _)| id));
+            self.shared.metrics.census.count(&self.counted, &session);
             if let Some(deadline) = session.deadline() {
                 self.shared.timers.schedule(self, deadline);
             }

@@ -16,7 +16,7 @@ use prometheus_client::{
 use throughline_link::LinkEnd;
 use throughline_wire::{AttemptOutcome, ErrorCode};
 
-use super::{Shared, limits::LimitMetrics, lives::LifeMetrics};
+use super::{Shared, census::Census, limits::LimitMetrics, lives::LifeMetrics};
 use crate::{
     admission::{Class, SlotFault, Verdict},
     limits::Limit,
@@ -75,18 +75,11 @@ pub(crate) struct AdmissionLabels {
     verdict: &'static str,
 }
 
-/// One state of a session and the transport it is on.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct SessionLabels {
-    state: &'static str,
-    transport: &'static str,
-}
-
 /// The counters that the gateway's parts write to.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
-    sessions: Family<SessionLabels, Gauge>,
+    pub(super) census: Census,
     channels: Gauge,
     log_bytes: Gauge,
     journal_bytes: Gauge,
@@ -127,7 +120,7 @@ impl Metrics {
     pub(crate) fn new() -> Self {
         let metrics = Self {
             registry: Registry::with_prefix("throughline"),
-            sessions: Family::default(),
+            census: Census::default(),
             channels: Gauge::default(),
             log_bytes: Gauge::default(),
             journal_bytes: Gauge::default(),
@@ -209,11 +202,7 @@ impl Metrics {
 
     fn registered(mut self) -> Self {
         let r = &mut self.registry;
-        r.register(
-            "sessions",
-            "Sessions held, by state and the transport they are on",
-            self.sessions.clone(),
-        );
+        self.census.register(r);
         r.register("channels", "Channels held", self.channels.clone());
         r.register_with_unit("logs", "What channel logs cost", Unit::Bytes, self.log_bytes.clone());
         r.register_with_unit(
@@ -409,25 +398,9 @@ impl Metrics {
 
     /// All metrics as text, the gauges read now.
     pub(crate) fn encode(&self, shared: &Shared) -> String {
-        let attached = TRANSPORTS.map(|transport| ("attached", transport));
-        let others = [("provisional", "none"), ("detached", "none")];
-        let mut sessions: Vec<_> = attached.into_iter().chain(others).map(|labels| (labels, 0)).collect();
-        for cell in shared.registry.all() {
-            let labels = cell.look(|session| match session.active() {
-                Some((_, spec)) => ("attached", spec.transport),
-                None if session.is_provisional() => ("provisional", "none"),
-                None => ("detached", "none"),
-            });
-            if let Some((_, count)) = sessions.iter_mut().find(|(known, _)| *known == labels) {
-                *count += 1;
-            }
-        }
         let progress = shared.drain_progress();
         self.draining.set(progress.is_some().into());
         self.sessions_to_leave.set(progress.map_or(0, |progress| progress.attached as i64));
-        for ((state, transport), count) in sessions {
-            self.sessions.get_or_create(&SessionLabels { state, transport }).set(count);
-        }
         let usage = shared.broker.usage();
         self.channels.set(usage.channels() as i64);
         self.log_bytes.set(usage.log_bytes() as i64);
