@@ -283,7 +283,12 @@ impl Peer for GatewayPeer {
                 }
                 let now = clock::now();
                 let link = *link;
-                match cell.change(|session| session.transmit(now, link, budget_bytes, buffer)) {
+                self.signal.set_full(false);
+                let (output, is_full) = cell.change(|session| {
+                    (session.transmit(now, link, budget_bytes, buffer), session.is_window_full())
+                });
+                self.signal.set_full(is_full);
+                match output {
                     Output::Idle => {
                         *more = false;
                         Poll::Pending

@@ -70,6 +70,7 @@ impl Session {
             is_between_polls: false,
             is_lost: false,
             life_events: 0,
+            is_window_full: false,
             scan_from: 0,
             journal: Journal::after(0),
             slid: 0,

@@ -91,6 +91,8 @@ pub struct Session {
     is_lost: bool,
     /// How often its life was told.
     life_events: u32,
+    /// Whether the last pull left events behind since the window of those that are not acknowledged was full.
+    is_window_full: bool,
     /// Where the next pull begins, so that a busy channel does not starve the others.
     scan_from: usize,
     journal: Journal,
@@ -402,6 +404,12 @@ impl Session {
     /// The highest item number that the client has acknowledged.
     pub const fn acknowledged(&self) -> u64 {
         self.journal.floor()
+    }
+
+    /// Whether the last [`transmit`](Self::transmit) of the active link left events behind that wait for an
+    /// acknowledgement. That will wake the link, so events that come until then need not.
+    pub const fn is_window_full(&self) -> bool {
+        self.is_window_full
     }
 
     /// How many items are numbered and not acknowledged.
