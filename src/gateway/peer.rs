@@ -33,7 +33,7 @@ use super::{
     cell::Cell,
     clock,
     signal::Signal,
-    tickets::Place,
+    tickets::Pass,
 };
 use crate::{
     broker::Pending,
@@ -118,7 +118,7 @@ struct Authenticating {
     /// The channels that an address named.
     named: Vec<ChannelName>,
     /// What its ticket opens, where it has shown one.
-    place: Option<Place>,
+    pass: Option<Pass>,
     later: Vec<UpFrame>,
     /// How large the message with the hello was, and those after it.
     opening_bytes: usize,

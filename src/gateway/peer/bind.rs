@@ -19,7 +19,7 @@ use crate::{
         clock,
         limits::Said,
         signal::Wake,
-        tickets::{Place, Shown},
+        tickets::{Pass, Shown},
     },
     limits::Limit,
     session::{Goodbye, LinkId, LinkKind, LinkSpec, Opening, ResumeTag, Session, TokenKeys, Via},
@@ -63,7 +63,7 @@ impl GatewayPeer {
             hello,
             opening,
             named,
-            place: None,
+            pass: None,
             later: Vec::new(),
             opening_bytes,
             later_bytes: 0,
@@ -76,13 +76,13 @@ impl GatewayPeer {
     fn recognise(&mut self, hello: Hello, named: Vec<ChannelName>, shown: Shown) {
         let Stage::Waiting(request) = std::mem::replace(&mut self.stage, Stage::Over) else { return };
         self.patience = None;
-        let Shown { identity, place } = shown;
+        let Shown { identity, pass } = shown;
         self.stage = Stage::Authenticating(Box::new(Authenticating {
             request: *request,
             hello,
             opening: Vec::new(),
             named,
-            place: Some(place),
+            pass: Some(pass),
             later: Vec::new(),
             opening_bytes: 0,
             later_bytes: 0,
@@ -134,7 +134,7 @@ impl GatewayPeer {
             Err(denied) => return self.close(denied.goodbye()),
         };
         let Authenticating {
-            request, hello, opening, named, place, later, opening_bytes, later_bytes, ..
+            request, hello, opening, named, pass, later, opening_bytes, later_bytes, ..
         } = *waiting;
         let (bytes, remote) = (opening_bytes + later_bytes, request.remote);
         let plain = request.opening != LinkOpening::Message;
@@ -186,7 +186,7 @@ impl GatewayPeer {
                     return;
                 }
                 // It has ended meanwhile, and its ticket opens no other.
-                Err(_) if place.is_some() => return self.close(Goodbye::Ticket(ErrorCode::TicketUsed)),
+                Err(_) if pass.is_some() => return self.close(Goodbye::Ticket(ErrorCode::TicketUsed)),
                 Err(code) => {
                     self.shared.metrics.count_refusal(code);
                     reason = Some(code);
@@ -205,20 +205,20 @@ impl GatewayPeer {
         }
         // C7: what lies behind a resume that failed means the old session.
         let opening = if reason.is_some() && !plain { Vec::new() } else { opening };
-        if let Some(place) = place
-            && let Err(code) = self.shared.spent_tickets.spend(clock::now().wall_ms, place)
+        if let Some(pass) = pass
+            && let Err(code) = self.shared.spent_tickets.spend(clock::now().wall_ms, pass)
         {
             let is_full = code == ErrorCode::Overloaded;
             return self.close(if is_full { overload(code) } else { Goodbye::Ticket(code) });
         }
-        match self.open(&hello, identity, spec, reason, place, remote) {
+        match self.open(&hello, identity, spec, reason, pass, remote) {
             Ok((cell, link)) => {
                 cell.change(|session| session.ask_for(named));
                 self.bound(cell, link, opening, later, true, bytes);
             }
             Err(refusal) => {
-                if let Some(place) = place {
-                    self.shared.spent_tickets.give_back(place);
+                if let Some(pass) = pass {
+                    self.shared.spent_tickets.give_back(pass);
                 }
                 self.close(refusal);
             }
@@ -334,7 +334,7 @@ impl GatewayPeer {
         mut identity: Identity,
         spec: LinkSpec,
         reason: Option<ErrorCode>,
-        place: Option<Place>,
+        pass: Option<Pass>,
         remote: Option<SocketAddr>,
     ) -> Result<(Arc<Cell>, LinkId), Refusal> {
         if self.shared.registry.len() >= self.shared.config.sessions {
@@ -366,7 +366,7 @@ impl GatewayPeer {
         let wake = Arc::new(Wake::default());
         let user = identity.user.clone();
         let opening = Opening {
-            id: place.map_or_else(|| SessionId::from_random(clock::random()), |place| place.session),
+            id: pass.map_or_else(|| SessionId::from_random(clock::random()), |pass| pass.session),
             user: identity.user.take(),
             info: identity.info.take(),
             credentials_end_at_ms: identity.expires_at_ms,
