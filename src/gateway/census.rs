@@ -10,14 +10,14 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::sessions::SessionState;
+use super::{metrics::Labels, sessions::SessionState};
 use crate::session::{Session, TRANSPORTS};
 
 /// How many sessions there are of each kind: attached ones by their transport, then the others.
 #[derive(Debug)]
 pub(crate) struct Census {
     kinds: [Gauge; KINDS],
-    family: Family<[(&'static str, &'static str); 2], Gauge>,
+    family: Family<Labels<2>, Gauge>,
 }
 
 /// What a session is counted as.
