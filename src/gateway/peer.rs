@@ -5,6 +5,7 @@
 //! protocol, and closes the link. A post is the same with `session` in place of `hello`.
 
 mod bind;
+mod post;
 #[cfg(test)]
 mod tests;
 
