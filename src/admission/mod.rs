@@ -193,11 +193,6 @@ impl Admission {
         }
     }
 
-    /// A session was opened for somebody whose own is gone, by a genuine token.
-    pub const fn replaced(&mut self, now: Now) {
-        self.orphans.note(now.mono_ms);
-    }
-
     /// The reconnect window in milliseconds, for so many sessions: how long they take to be let in, all of them. While a
     /// herd comes back it is wider, for those who are still to come.
     pub fn window_ms(&mut self, now: Now, sessions: u64) -> u64 {
@@ -228,6 +223,25 @@ impl Admission {
             return (Verdict::Admitted, fault);
         }
         (self.place(now, keys, class, holder, now_ns, wait_ms), fault)
+    }
+
+    /// [Decides](Self::ask) on a caller for whom a session is to be opened, beside the `sessions` that there are. The
+    /// third is the reconnect window from then on: whoever is let in by a genuine token is a session that is back.
+    pub fn ask_to_open(
+        &mut self,
+        now: Now,
+        keys: &TokenKeys,
+        class: Class,
+        holder: Option<Holder<'_>>,
+        shown: Option<&str>,
+        sessions: u64,
+    ) -> (Verdict, Option<SlotFault>, u64) {
+        let (verdict, fault) = self.ask(now, keys, class, holder, shown);
+        let is_in = matches!(verdict, Verdict::Admitted | Verdict::Kept);
+        if is_in && class == Class::Resume {
+            self.orphans.note(now.mono_ms);
+        }
+        (verdict, fault, self.window_ms(now, sessions + u64::from(is_in)))
     }
 
     /// Gives a caller a place `after_ms` from now or later, though there may be one now: for whoever is to come back to

@@ -16,7 +16,7 @@ mod volatile;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU8, AtomicU64, Ordering},
+    atomic::{AtomicU8, AtomicU64, Ordering, fence},
 };
 
 pub use log::{Entry, Log, NewEvent, Retention};
@@ -31,6 +31,12 @@ pub use volatile::{NewVolatile, Ring, VOLATILE_MS, Volatile};
 pub trait Listener: Send + Sync {
     /// There may be something to read. Called often, from any thread; must be cheap and must not block.
     fn ready(&self);
+
+    /// The same, where it is events and nothing else: who has no room for events may pass this over, and looks for them
+    /// once it has some. It is called behind a fence, so that either the event is found then, or this finds the room.
+    fn appended(&self) {
+        self.ready();
+    }
 }
 
 /// A channel: its log, and who listens to it.
@@ -47,7 +53,7 @@ pub struct Channel {
     turnover: AtomicU64,
     /// There while somebody takes part.
     roster: Mutex<Option<Box<Roster>>>,
-    /// Whom somebody is about to wake: [`EVERYBODY`], [`MEMBERS`].
+    /// Whom somebody is about to wake: [`EVERYBODY`], [`MEMBERS`]; and whether for more than events: [`SAID`].
     marks: AtomicU8,
     listeners: Mutex<Listeners>,
 }
@@ -110,6 +116,7 @@ impl Channel {
         let ring = ring.get_or_insert_with(|| Box::new(Ring::after_head(head)));
         let before = ring.bytes();
         self.said.store(ring.say(&self.name, volatile, mono_ms, wall_ms), Ordering::Release);
+        self.marks.fetch_or(SAID, Ordering::AcqRel);
         (before, ring.bytes())
     }
 
@@ -198,18 +205,19 @@ impl Channel {
 
     /// Marks that its listeners are to be woken; says whether nobody was about to be already.
     pub fn mark(&self) -> bool {
-        self.marks.fetch_or(EVERYBODY, Ordering::AcqRel) == 0
+        self.marks.fetch_or(EVERYBODY, Ordering::AcqRel) & !SAID == 0
     }
 
     /// Marks that those who take part are to be woken; says whether nobody was about to be already.
     pub fn mark_members(&self) -> bool {
-        self.marks.fetch_or(MEMBERS, Ordering::AcqRel) == 0
+        self.marks.fetch_or(MEMBERS, Ordering::AcqRel) & !SAID == 0
     }
 
     /// Tells those who are marked that there may be more; says whether there was one.
     pub fn wake(&self) -> bool {
         // Unmarked first: what is appended from now on marks it again.
-        if self.marks.swap(0, Ordering::AcqRel) == MEMBERS {
+        let marks = self.marks.swap(0, Ordering::AcqRel);
+        if marks == MEMBERS {
             let roster = self.roster.lock();
             return roster.as_ref().is_some_and(|roster| {
                 roster.listeners().for_each(|listener| listener.ready());
@@ -217,8 +225,12 @@ impl Channel {
             });
         }
         let listeners = self.listeners.lock();
-        for listener in listeners.slots.iter().flatten() {
-            listener.ready();
+        let listening = listeners.slots.iter().flatten();
+        if marks & (SAID | MEMBERS) == 0 {
+            fence(Ordering::SeqCst); // see `Listener::appended`
+            listening.for_each(|listener| listener.appended());
+        } else {
+            listening.for_each(|listener| listener.ready());
         }
         listeners.slots.len() > listeners.free.len()
     }
@@ -259,6 +271,8 @@ impl Channel {
 const EVERYBODY: u8 = 1;
 /// A mark for those who take part in its presence, all of whom hold it.
 const MEMBERS: u8 = 2;
+/// Something was said since that is not kept.
+const SAID: u8 = 4;
 
 /// A channel is itself, whatever its name.
 impl PartialEq for Channel {

@@ -6,41 +6,31 @@ use std::{
 };
 
 use prometheus_client::{
-    encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
 use tokio::{sync::Notify, time::timeout};
 
-use super::Handle;
+use super::{Handle, metrics::Labels};
 use crate::{
     certificates::{Certificates, Looked},
     files::LOOK,
 };
-
-/// What became of a new certificate.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct ResultLabel {
-    result: &'static str,
-}
-
-/// Nothing to tell apart.
-type NoLabels = [(&'static str, &'static str); 0];
 
 /// How the certificate is.
 #[derive(Debug, Default)]
 pub(crate) struct CertificateMetrics {
     kept: OnceLock<Certificates>,
     /// Without a certificate there is no value: zero would say that one has ended.
-    expiry: Family<NoLabels, Gauge>,
-    reloads: Family<ResultLabel, Counter>,
+    expiry: Family<Labels<0>, Gauge>,
+    reloads: Family<Labels<1>, Counter>,
 }
 
 impl CertificateMetrics {
     /// Makes their series, at zero.
     pub(crate) fn register(&self, registry: &mut Registry) {
         for result in ["loaded", "failed"] {
-            drop(self.reloads.get_or_create(&ResultLabel { result }));
+            drop(self.reloads.get_or_create(&[("result", result)]));
         }
         registry.register_with_unit(
             "certificate_expiry",
@@ -64,7 +54,7 @@ impl CertificateMetrics {
     }
 
     fn count(&self, result: &'static str) {
-        self.reloads.get_or_create(&ResultLabel { result }).inc();
+        self.reloads.get_or_create(&[("result", result)]).inc();
     }
 }
 

@@ -110,12 +110,10 @@ impl Shared {
 
     /// How far a drain is.
     pub(super) fn progress_of(&self, drain: &Drain) -> DrainProgress {
-        let attached = self.registry.all();
-        let attached = attached.iter().filter(|cell| cell.look(|session| session.active().is_some())).count();
         DrainProgress {
             sessions: drain.sessions,
             told: drain.told.load(Ordering::Relaxed),
-            attached,
+            attached: self.metrics.census.attached(),
             spread: drain.spread,
             elapsed: drain.began.elapsed(),
             deadline: drain.deadline,

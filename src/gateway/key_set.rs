@@ -3,20 +3,13 @@
 use std::{sync::OnceLock, time::Duration};
 
 use prometheus_client::{
-    encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
 use tokio::time::timeout;
 
-use super::Handle;
+use super::{Handle, metrics::Labels};
 use crate::auth::{KeySet, KeySetLook};
-
-/// What came of a look.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct ResultLabel {
-    result: &'static str,
-}
 
 /// How the keys are.
 #[derive(Debug, Default)]
@@ -25,14 +18,14 @@ pub(crate) struct KeySetMetrics {
     keys: Gauge,
     /// Zero without keys.
     age: Gauge,
-    fetches: Family<ResultLabel, Counter>,
+    fetches: Family<Labels<1>, Counter>,
 }
 
 impl KeySetMetrics {
     /// Makes their series, at zero.
     pub(crate) fn register(&self, registry: &mut Registry) {
         for result in RESULTS {
-            drop(self.fetches.get_or_create(&ResultLabel { result }));
+            drop(self.fetches.get_or_create(&[("result", result)]));
         }
         registry.register("jwks_keys", "Published keys held", self.keys.clone());
         registry.register_with_unit(
@@ -53,7 +46,7 @@ impl KeySetMetrics {
     }
 
     fn count(&self, result: &'static str) {
-        self.fetches.get_or_create(&ResultLabel { result }).inc();
+        self.fetches.get_or_create(&[("result", result)]).inc();
     }
 }
 

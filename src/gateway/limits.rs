@@ -16,13 +16,12 @@ use std::{
 
 use ipnet::IpNet;
 use prometheus_client::{
-    encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
 use throughline_wire::ErrorCode;
 
-use super::{Shared, clock, machine};
+use super::{Shared, clock, machine, metrics::Labels};
 use crate::{
     http::TrustedProxies,
     limits::{
@@ -387,32 +386,20 @@ const fn later(code: ErrorCode) -> Goodbye {
 const OVERDUE_MS: u64 = 10_000;
 const LOOK: Duration = Duration::from_secs(1);
 
-/// One limit.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct LimitLabel {
-    limit: &'static str,
-}
-
-/// What is used, or may be.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct OfLabel {
-    of: &'static str,
-}
-
 /// What is counted and measured of limits.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LimitMetrics {
-    limited: Family<LimitLabel, Counter>,
-    memory: Family<OfLabel, Gauge>,
-    open_files: Family<OfLabel, Gauge>,
-    pressure: Family<LimitLabel, Gauge>,
+    limited: Family<Labels<1>, Counter>,
+    memory: Family<Labels<1>, Gauge>,
+    open_files: Family<Labels<1>, Gauge>,
+    pressure: Family<Labels<1>, Gauge>,
 }
 
 impl LimitMetrics {
     /// Makes their series, at zero.
     pub(crate) fn register(&self, registry: &mut Registry) {
         for limit in Limit::ALL {
-            drop(self.limited.get_or_create(&LimitLabel { limit: limit.as_str() }));
+            drop(self.limited.get_or_create(&[("limit", limit.as_str())]));
         }
         self.measure(Usage::default(), Ceilings::default(), Pressure::Low, Pressure::Low);
         registry.register("limited", "How often a limit was met", self.limited.clone());
@@ -437,7 +424,7 @@ impl LimitMetrics {
 
     /// A limit was met so often.
     pub(crate) fn count_some(&self, limit: Limit, times: u64) {
-        self.limited.get_or_create(&LimitLabel { limit: limit.as_str() }).inc_by(times);
+        self.limited.get_or_create(&[("limit", limit.as_str())]).inc_by(times);
     }
 
     fn measure(&self, usage: Usage, ceilings: Ceilings, memory: Pressure, open_files: Pressure) {
@@ -446,12 +433,12 @@ impl LimitMetrics {
             (&self.memory, usage.memory_bytes, ceilings.memory_bytes),
             (&self.open_files, usage.open_files, ceilings.open_files),
         ] {
-            family.get_or_create(&OfLabel { of: "used" }).set(number(used));
-            family.get_or_create(&OfLabel { of: "limit" }).set(number(ceiling));
+            family.get_or_create(&[("of", "used")]).set(number(used));
+            family.get_or_create(&[("of", "limit")]).set(number(ceiling));
         }
         for (limit, pressure) in [(Limit::Memory, memory), (Limit::OpenFiles, open_files)] {
             let limit = limit.as_str();
-            self.pressure.get_or_create(&LimitLabel { limit }).set(i64::from(pressure as u8));
+            self.pressure.get_or_create(&[("limit", limit)]).set(i64::from(pressure as u8));
         }
     }
 }

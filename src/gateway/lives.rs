@@ -21,13 +21,13 @@ use futures_util::FutureExt as _;
 use hashbrown::HashMap;
 use parking_lot::{Mutex, MutexGuard};
 use prometheus_client::{
-    encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
 use throughline_wire::SessionId;
 use tokio::sync::Notify;
 
+use super::metrics::Labels;
 use crate::{
     session::Life,
     upstream::{Lifecycle, SessionEvent},
@@ -62,15 +62,8 @@ struct Waiting {
 /// What became of events.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LifeMetrics {
-    events: Family<LifeLabels, Counter>,
+    events: Family<Labels<2>, Counter>,
     waiting: Gauge,
-}
-
-/// One kind of event, and what became of it.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct LifeLabels {
-    kind: &'static str,
-    result: &'static str,
 }
 
 impl Lives {
@@ -212,7 +205,7 @@ impl LifeMetrics {
         let metrics = Self::default();
         for kind in Life::WORDS {
             for result in [TOLD, FAILED, DROPPED, TAKEN_BACK] {
-                drop(metrics.events.get_or_create(&LifeLabels { kind, result }));
+                drop(metrics.events.get_or_create(&[("kind", kind), ("result", result)]));
             }
         }
         metrics
@@ -226,7 +219,7 @@ impl LifeMetrics {
     }
 
     fn count(&self, life: Life, result: &'static str) {
-        self.events.get_or_create(&LifeLabels { kind: life.as_str(), result }).inc();
+        self.events.get_or_create(&[("kind", life.as_str()), ("result", result)]).inc();
     }
 }
 
@@ -264,7 +257,7 @@ mod tests {
     }
 
     fn count(lives: &Lives, life: Life, result: &'static str) -> u64 {
-        lives.metrics.events.get_or_create(&LifeLabels { kind: life.as_str(), result }).get()
+        lives.metrics.events.get_or_create(&[("kind", life.as_str()), ("result", result)]).get()
     }
 
     fn taken(lives: &Lives) -> Option<(u32, Life, u64)> {

@@ -4,7 +4,7 @@
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text},
+    encoding::text,
     metrics::{
         counter::Counter,
         family::Family,
@@ -16,100 +16,44 @@ use prometheus_client::{
 use throughline_link::LinkEnd;
 use throughline_wire::{AttemptOutcome, ErrorCode};
 
-use super::{Shared, limits::LimitMetrics, lives::LifeMetrics};
+use super::{Shared, census::Census, limits::LimitMetrics, lives::LifeMetrics};
 use crate::{
     admission::{Class, SlotFault, Verdict},
     limits::Limit,
     session::{Dropped, Ending, Goodbye, OTHER, SlowPolicy, TRANSPORTS, Tally},
 };
 
-/// One transport.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-pub(crate) struct TransportLabel {
-    transport: &'static str,
-}
-
-/// One transport and how a link of it ended.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-pub(crate) struct LinkEndLabels {
-    transport: &'static str,
-    reason: &'static str,
-}
-
-/// One reason.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-pub(crate) struct ReasonLabel {
-    reason: &'static str,
-}
-
-/// One policy of a channel that leaves events out.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-pub(crate) struct PolicyLabel {
-    policy: &'static str,
-}
-
-/// One error code.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-pub(crate) struct CodeLabel {
-    code: &'static str,
-}
-
-/// One transport and how its use went.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-pub(crate) struct AttemptLabels {
-    transport: &'static str,
-    outcome: &'static str,
-}
-
-/// A frame that is never answered, and why it was dropped.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-pub(crate) struct DroppedLabels {
-    frame: &'static str,
-    reason: &'static str,
-}
-
-/// One class of callers and what became of them.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-pub(crate) struct AdmissionLabels {
-    class: &'static str,
-    verdict: &'static str,
-}
-
-/// One state of a session and the transport it is on.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct SessionLabels {
-    state: &'static str,
-    transport: &'static str,
-}
+/// What tells the series of one metric apart: names, each with a word of a table.
+pub(super) type Labels<const N: usize> = [(&'static str, &'static str); N];
 
 /// The counters that the gateway's parts write to.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
-    sessions: Family<SessionLabels, Gauge>,
+    pub(super) census: Census,
     channels: Gauge,
     log_bytes: Gauge,
     journal_bytes: Gauge,
     presence_bytes: Gauge,
     sessions_opened: Counter,
     sessions_established: Counter,
-    sessions_ended: Family<ReasonLabel, Counter>,
-    admissions: Family<AdmissionLabels, Counter>,
-    slots_ignored: Family<ReasonLabel, Counter>,
+    sessions_ended: Family<Labels<1>, Counter>,
+    admissions: Family<Labels<2>, Counter>,
+    slots_ignored: Family<Labels<1>, Counter>,
     draining: Gauge,
     sessions_to_leave: Gauge,
-    sessions_told: Family<TransportLabel, Counter>,
-    links_opened: Family<TransportLabel, Counter>,
-    links_ended: Family<LinkEndLabels, Counter>,
-    attempts: Family<AttemptLabels, Counter>,
-    dropped: Family<DroppedLabels, Counter>,
+    sessions_told: Family<Labels<1>, Counter>,
+    links_opened: Family<Labels<1>, Counter>,
+    links_ended: Family<Labels<2>, Counter>,
+    attempts: Family<Labels<2>, Counter>,
+    dropped: Family<Labels<2>, Counter>,
     volatiles_published: Counter,
     volatiles_sent: Counter<u64, AtomicU64>,
     items_sent: Counter<u64, AtomicU64>,
     items_acknowledged: Counter<u64, AtomicU64>,
-    gaps: Family<ReasonLabel, Counter>,
-    left_out: Family<PolicyLabel, Counter>,
-    refusals: Family<CodeLabel, Counter>,
+    gaps: Family<Labels<1>, Counter>,
+    left_out: Family<Labels<1>, Counter>,
+    refusals: Family<Labels<1>, Counter>,
     events_published: Counter,
     publish_seconds: Histogram,
     pub(crate) limits: LimitMetrics,
@@ -127,7 +71,7 @@ impl Metrics {
     pub(crate) fn new() -> Self {
         let metrics = Self {
             registry: Registry::with_prefix("throughline"),
-            sessions: Family::default(),
+            census: Census::default(),
             channels: Gauge::default(),
             log_bytes: Gauge::default(),
             journal_bytes: Gauge::default(),
@@ -168,52 +112,48 @@ impl Metrics {
     /// Makes every set of labels that there can be, so that all series are there from the start, at zero.
     fn touch(&self) {
         for ending in Ending::ALL {
-            drop(self.sessions_ended.get_or_create(&ReasonLabel { reason: ending.as_str() }));
+            drop(self.sessions_ended.get_or_create(&[("reason", ending.as_str())]));
         }
         for class in Class::ALL.map(Class::as_str) {
             for verdict in Verdict::WORDS {
-                drop(self.admissions.get_or_create(&AdmissionLabels { class, verdict }));
+                drop(self.admissions.get_or_create(&[("class", class), ("verdict", verdict)]));
             }
         }
         for fault in SlotFault::ALL {
-            drop(self.slots_ignored.get_or_create(&ReasonLabel { reason: fault.as_str() }));
+            drop(self.slots_ignored.get_or_create(&[("reason", fault.as_str())]));
         }
         for transport in TRANSPORTS {
-            drop(self.sessions_told.get_or_create(&TransportLabel { transport }));
-            drop(self.links_opened.get_or_create(&TransportLabel { transport }));
+            drop(self.sessions_told.get_or_create(&[("transport", transport)]));
+            drop(self.links_opened.get_or_create(&[("transport", transport)]));
             let ends = LinkEnd::ALL.iter().map(|end| end.as_str());
             for reason in ends.chain(Goodbye::WORDS.iter().copied()) {
-                drop(self.links_ended.get_or_create(&LinkEndLabels { transport, reason }));
+                drop(self.links_ended.get_or_create(&[("transport", transport), ("reason", reason)]));
             }
         }
         for transport in TRANSPORTS.into_iter().chain([OTHER]) {
             for outcome in AttemptOutcome::ALL.iter().chain([&AttemptOutcome::Other]) {
                 let outcome = outcome.as_str();
-                drop(self.attempts.get_or_create(&AttemptLabels { transport, outcome }));
+                drop(self.attempts.get_or_create(&[("transport", transport), ("outcome", outcome)]));
             }
         }
         for dropped in Dropped::ALL {
             let (frame, reason) = dropped.as_strs();
-            drop(self.dropped.get_or_create(&DroppedLabels { frame, reason }));
+            drop(self.dropped.get_or_create(&[("frame", frame), ("reason", reason)]));
         }
         for reason in GAPS {
-            drop(self.gaps.get_or_create(&ReasonLabel { reason }));
+            drop(self.gaps.get_or_create(&[("reason", reason)]));
         }
         for policy in LEAVE_OUT.map(SlowPolicy::as_str) {
-            drop(self.left_out.get_or_create(&PolicyLabel { policy }));
+            drop(self.left_out.get_or_create(&[("policy", policy)]));
         }
         for code in ErrorCode::ALL.iter().chain([&ErrorCode::Other]) {
-            drop(self.refusals.get_or_create(&CodeLabel { code: code.as_str() }));
+            drop(self.refusals.get_or_create(&[("code", code.as_str())]));
         }
     }
 
     fn registered(mut self) -> Self {
         let r = &mut self.registry;
-        r.register(
-            "sessions",
-            "Sessions held, by state and the transport they are on",
-            self.sessions.clone(),
-        );
+        self.census.register(r);
         r.register("channels", "Channels held", self.channels.clone());
         r.register_with_unit("logs", "What channel logs cost", Unit::Bytes, self.log_bytes.clone());
         r.register_with_unit(
@@ -314,46 +254,46 @@ impl Metrics {
 
     /// A session ended.
     pub(crate) fn count_ending(&self, ending: Ending) {
-        self.sessions_ended.get_or_create(&ReasonLabel { reason: ending.as_str() }).inc();
+        self.sessions_ended.get_or_create(&[("reason", ending.as_str())]).inc();
     }
 
     /// Somebody was let in, or told when to come back.
     pub(crate) fn count_admission(&self, class: Class, verdict: &Verdict) {
         let (class, verdict) = (class.as_str(), verdict.as_str());
-        self.admissions.get_or_create(&AdmissionLabels { class, verdict }).inc();
+        self.admissions.get_or_create(&[("class", class), ("verdict", verdict)]).inc();
     }
 
     /// A slot was shown that counts for nothing.
     pub(crate) fn count_slot_fault(&self, fault: SlotFault) {
-        self.slots_ignored.get_or_create(&ReasonLabel { reason: fault.as_str() }).inc();
+        self.slots_ignored.get_or_create(&[("reason", fault.as_str())]).inc();
     }
 
     /// A session was told to leave.
     pub(crate) fn count_told(&self, transport: &'static str) {
-        self.sessions_told.get_or_create(&TransportLabel { transport }).inc();
+        self.sessions_told.get_or_create(&[("transport", transport)]).inc();
     }
 
     /// A link was opened.
     pub(crate) fn count_link(&self, transport: &'static str) {
-        self.links_opened.get_or_create(&TransportLabel { transport }).inc();
+        self.links_opened.get_or_create(&[("transport", transport)]).inc();
     }
 
     /// A link ended; `reason` is the gateway's own where it ended it.
     pub(crate) fn count_link_end(&self, transport: &'static str, end: LinkEnd, reason: Option<&'static str>) {
         let reason = reason.unwrap_or(end.as_str());
-        self.links_ended.get_or_create(&LinkEndLabels { transport, reason }).inc();
+        self.links_ended.get_or_create(&[("transport", transport), ("reason", reason)]).inc();
     }
 
     /// A client told how its use of a transport went.
     pub(crate) fn count_attempt(&self, transport: &'static str, outcome: AttemptOutcome) {
         let outcome = outcome.as_str();
-        self.attempts.get_or_create(&AttemptLabels { transport, outcome }).inc();
+        self.attempts.get_or_create(&[("transport", transport), ("outcome", outcome)]).inc();
     }
 
     /// A frame that is never answered was dropped.
     pub(crate) fn count_dropped(&self, dropped: Dropped) {
         let (frame, reason) = dropped.as_strs();
-        self.dropped.get_or_create(&DroppedLabels { frame, reason }).inc();
+        self.dropped.get_or_create(&[("frame", frame), ("reason", reason)]).inc();
     }
 
     /// Something was said that is not kept.
@@ -363,7 +303,7 @@ impl Metrics {
 
     /// Something was refused.
     pub(crate) fn count_refusal(&self, code: ErrorCode) {
-        self.refusals.get_or_create(&CodeLabel { code: code.as_str() }).inc();
+        self.refusals.get_or_create(&[("code", code.as_str())]).inc();
         let limit = match code {
             ErrorCode::MessageTooLarge => Limit::MessageBytes,
             ErrorCode::TooManySubscriptions => Limit::Subscriptions,
@@ -396,38 +336,22 @@ impl Metrics {
         let gaps = [tally.gaps_trimmed, tally.gaps_epoch, tally.gaps_conflated, tally.gaps_overflow];
         for (reason, count) in GAPS.into_iter().zip(gaps) {
             if count > 0 {
-                self.gaps.get_or_create(&ReasonLabel { reason }).inc_by(count.into());
+                self.gaps.get_or_create(&[("reason", reason)]).inc_by(count.into());
             }
         }
         let left_out = [tally.left_out_latest, tally.left_out_gap];
         for (policy, count) in LEAVE_OUT.map(SlowPolicy::as_str).into_iter().zip(left_out) {
             if count > 0 {
-                self.left_out.get_or_create(&PolicyLabel { policy }).inc_by(count.into());
+                self.left_out.get_or_create(&[("policy", policy)]).inc_by(count.into());
             }
         }
     }
 
     /// All metrics as text, the gauges read now.
     pub(crate) fn encode(&self, shared: &Shared) -> String {
-        let attached = TRANSPORTS.map(|transport| ("attached", transport));
-        let others = [("provisional", "none"), ("detached", "none")];
-        let mut sessions: Vec<_> = attached.into_iter().chain(others).map(|labels| (labels, 0)).collect();
-        for cell in shared.registry.all() {
-            let labels = cell.look(|session| match session.active() {
-                Some((_, spec)) => ("attached", spec.transport),
-                None if session.is_provisional() => ("provisional", "none"),
-                None => ("detached", "none"),
-            });
-            if let Some((_, count)) = sessions.iter_mut().find(|(known, _)| *known == labels) {
-                *count += 1;
-            }
-        }
         let progress = shared.drain_progress();
         self.draining.set(progress.is_some().into());
         self.sessions_to_leave.set(progress.map_or(0, |progress| progress.attached as i64));
-        for ((state, transport), count) in sessions {
-            self.sessions.get_or_create(&SessionLabels { state, transport }).set(count);
-        }
         let usage = shared.broker.usage();
         self.channels.set(usage.channels() as i64);
         self.log_bytes.set(usage.log_bytes() as i64);

@@ -11,6 +11,7 @@
 pub mod authority;
 mod builder;
 mod cell;
+mod census;
 #[cfg(feature = "tls")]
 mod certificates;
 pub(crate) mod clock;

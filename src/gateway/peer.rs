@@ -5,6 +5,7 @@
 //! protocol, and closes the link. A post is the same with `session` in place of `hello`.
 
 mod bind;
+mod post;
 #[cfg(test)]
 mod tests;
 
@@ -33,7 +34,7 @@ use super::{
     cell::Cell,
     clock,
     signal::Signal,
-    tickets::Place,
+    tickets::Pass,
 };
 use crate::{
     broker::Pending,
@@ -118,7 +119,7 @@ struct Authenticating {
     /// The channels that an address named.
     named: Vec<ChannelName>,
     /// What its ticket opens, where it has shown one.
-    place: Option<Place>,
+    pass: Option<Pass>,
     later: Vec<UpFrame>,
     /// How large the message with the hello was, and those after it.
     opening_bytes: usize,
@@ -283,7 +284,12 @@ impl Peer for GatewayPeer {
                 }
                 let now = clock::now();
                 let link = *link;
-                match cell.change(|session| session.transmit(now, link, budget_bytes, buffer)) {
+                self.signal.set_full(false);
+                let (output, is_full) = cell.change(|session| {
+                    (session.transmit(now, link, budget_bytes, buffer), session.is_window_full())
+                });
+                self.signal.set_full(is_full);
+                match output {
                     Output::Idle => {
                         *more = false;
                         Poll::Pending

@@ -3,13 +3,12 @@
 use std::{fmt, sync::Arc};
 
 use prometheus_client::{
-    encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
     registry::Registry,
 };
 use tokio::{sync::Notify, time::timeout};
 
-use super::Handle;
+use super::{Handle, metrics::Labels};
 use crate::files::{Contents, LOOK, Watched};
 
 /// What a secret is for.
@@ -74,17 +73,10 @@ impl fmt::Debug for SecretFiles {
     }
 }
 
-/// A secret and what became of a new one.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct ReloadLabels {
-    secret: &'static str,
-    result: &'static str,
-}
-
 /// How secrets were exchanged.
 #[derive(Debug, Default)]
 pub(crate) struct SecretMetrics {
-    reloads: Family<ReloadLabels, Counter>,
+    reloads: Family<Labels<2>, Counter>,
 }
 
 impl SecretMetrics {
@@ -92,7 +84,7 @@ impl SecretMetrics {
     pub(crate) fn register(&self, registry: &mut Registry) {
         for secret in SecretName::ALL.iter().map(|name| name.as_str()) {
             for result in ["loaded", "failed"] {
-                drop(self.reloads.get_or_create(&ReloadLabels { secret, result }));
+                drop(self.reloads.get_or_create(&[("secret", secret), ("result", result)]));
             }
         }
         registry.register(
@@ -103,7 +95,7 @@ impl SecretMetrics {
     }
 
     fn count(&self, name: SecretName, result: &'static str) {
-        self.reloads.get_or_create(&ReloadLabels { secret: name.as_str(), result }).inc();
+        self.reloads.get_or_create(&[("secret", name.as_str()), ("result", result)]).inc();
     }
 }
 

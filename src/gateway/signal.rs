@@ -1,12 +1,13 @@
 //! How a link is told that there is something for it.
 //!
 //! Each link has a [`Signal`]: a flag and the waker of its task. Each session has a [`Wake`], which its channels
-//! know: it passes on to the link that items flow on. Marking what is marked already costs one load.
+//! know: it passes on to the link that items flow on. Marking what is marked already costs one swap, and a link that has
+//! no room for events is not woken for them.
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering, fence},
     },
     task::Waker,
 };
@@ -20,6 +21,8 @@ use crate::{channel::Listener, session::LinkId};
 #[derive(Debug, Default)]
 pub(crate) struct Signal {
     ready: AtomicBool,
+    /// Whether events alone do not mark it.
+    is_full: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -28,6 +31,22 @@ impl Signal {
     pub(crate) fn set(&self) {
         if !self.ready.swap(true, Ordering::AcqRel) {
             self.waker.wake();
+        }
+    }
+
+    /// Marks it for events, unless there is no room for them.
+    fn set_by_events(&self) {
+        if !self.is_full.load(Ordering::Relaxed) {
+            self.set();
+        }
+    }
+
+    /// Says whether there is room for events; by whoever waits for the signal. Before it looks for some there has to be,
+    /// so that each event is found by that look or marks the signal.
+    pub(crate) fn set_full(&self, is_full: bool) {
+        if self.is_full.load(Ordering::Relaxed) != is_full {
+            self.is_full.store(is_full, Ordering::Relaxed);
+            fence(Ordering::SeqCst); // with the one of `Listener::appended`
         }
     }
 
@@ -108,6 +127,12 @@ impl Listener for Wake {
     fn ready(&self) {
         if let Some(signal) = &self.signals.lock().active {
             signal.set();
+        }
+    }
+
+    fn appended(&self) {
+        if let Some(signal) = &self.signals.lock().active {
+            signal.set_by_events();
         }
     }
 }

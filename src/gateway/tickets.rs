@@ -69,12 +69,12 @@ pub enum TicketError {
 #[derive(Debug)]
 pub(crate) struct Shown {
     pub(crate) identity: Identity,
-    pub(crate) place: Place,
+    pub(crate) pass: Pass,
 }
 
 /// What a ticket opens, and until when.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct Place {
+pub(crate) struct Pass {
     until_ms: u64,
     pub(crate) session: SessionId,
 }
@@ -127,8 +127,8 @@ impl Shared {
             return Err(TicketError::Life);
         }
         let session = SessionId::from_random(clock::random());
-        let place = Place { until_ms: clock::now().wall_ms + life.as_millis() as u64, session };
-        let text = write(&self.session.keys, place, identity);
+        let pass = Pass { until_ms: clock::now().wall_ms + life.as_millis() as u64, session };
+        let text = write(&self.session.keys, pass, identity);
         if text.len() > Ticket::MAX_BYTES {
             return Err(TicketError::TooLarge);
         }
@@ -145,13 +145,13 @@ impl Shared {
         let shown = read(keys, ticket).ok_or(ErrorCode::TicketInvalid)?;
         let now_ms = clock::now().wall_ms;
         let Some(tag) = tag else {
-            return if now_ms < shown.place.until_ms {
+            return if now_ms < shown.pass.until_ms {
                 Ok((shown, None))
             } else {
                 Err(ErrorCode::TicketExpired)
             };
         };
-        let tag = ResumeTag::verify(keys, tag).filter(|tag| tag.session == shown.place.session);
+        let tag = ResumeTag::verify(keys, tag).filter(|tag| tag.session == shown.pass.session);
         let tag = tag.ok_or(ErrorCode::TicketInvalid)?;
         let leeway_ms = self.session.auth_leeway_ms;
         if shown.identity.expires_at_ms.is_some_and(|end| end.saturating_add(leeway_ms) <= now_ms) {
@@ -165,15 +165,15 @@ impl Shared {
 
 /// The tickets that were used and would still count.
 #[derive(Debug, Default)]
-pub(crate) struct Spent(Mutex<BTreeSet<Place>>);
+pub(crate) struct Spent(Mutex<BTreeSet<Pass>>);
 
 impl Spent {
     /// Uses a ticket.
     ///
     /// # Errors
     /// It was used before, or ends now, or more have been used than are remembered.
-    pub(crate) fn spend(&self, now_ms: u64, place: Place) -> Result<(), ErrorCode> {
-        if place.until_ms <= now_ms {
+    pub(crate) fn spend(&self, now_ms: u64, pass: Pass) -> Result<(), ErrorCode> {
+        if pass.until_ms <= now_ms {
             return Err(ErrorCode::TicketExpired);
         }
         let mut spent = self.0.lock();
@@ -183,21 +183,21 @@ impl Spent {
         if spent.len() >= MOST {
             return Err(ErrorCode::Overloaded);
         }
-        if spent.insert(place) { Ok(()) } else { Err(ErrorCode::TicketUsed) }
+        if spent.insert(pass) { Ok(()) } else { Err(ErrorCode::TicketUsed) }
     }
 
     /// Gives a ticket back that has opened nothing.
-    pub(crate) fn give_back(&self, place: Place) {
-        self.0.lock().remove(&place);
+    pub(crate) fn give_back(&self, pass: Pass) {
+        self.0.lock().remove(&pass);
     }
 }
 
-fn write(keys: &TokenKeys, place: Place, identity: &Identity) -> String {
+fn write(keys: &TokenKeys, pass: Pass, identity: &Identity) -> String {
     let Identity { user, info, expires_at_ms, grants } = identity;
     let words = |actions: &[Action]| actions.iter().map(|action| action.as_str().to_owned()).collect();
     let statement = Statement {
-        session: place.session.to_string(),
-        until_ms: place.until_ms,
+        session: pass.session.to_string(),
+        until_ms: pass.until_ms,
         user: user.clone(),
         info: info.as_ref().and_then(|info| serde_json::from_str(info.as_str()).ok()),
         expires_at_ms: *expires_at_ms,
@@ -226,8 +226,8 @@ fn read(keys: &TokenKeys, ticket: &str) -> Option<Shown> {
         granted.push((pattern, actions?));
     }
     let grants = Grants::new(granted).ok()?;
-    let place = Place { until_ms, session: SessionId::parse(&session)? };
-    Some(Shown { identity: Identity { user, info, expires_at_ms, grants }, place })
+    let pass = Pass { until_ms, session: SessionId::parse(&session)? };
+    Some(Shown { identity: Identity { user, info, expires_at_ms, grants }, pass })
 }
 
 /// How long a used ticket is remembered after its end: a clock that is set back does not bring it back.
@@ -245,8 +245,8 @@ mod tests {
         TokenKeys::new([(id, format!("{id}-secret-of-sufficient-length"))]).unwrap()
     }
 
-    fn place(until_ms: u64) -> Place {
-        Place { until_ms, session: SessionId::from_random([7; 16]) }
+    fn pass(until_ms: u64) -> Pass {
+        Pass { until_ms, session: SessionId::from_random([7; 16]) }
     }
 
     fn ann() -> Identity {
@@ -261,16 +261,16 @@ mod tests {
     #[test]
     fn a_ticket_says_whom_it_was_given_to() {
         for identity in [Identity::default(), ann()] {
-            let shown = read(&keys("a"), &write(&keys("a"), place(5), &identity)).unwrap();
-            assert_eq!((shown.identity, shown.place), (identity, place(5)));
+            let shown = read(&keys("a"), &write(&keys("a"), pass(5), &identity)).unwrap();
+            assert_eq!((shown.identity, shown.pass), (identity, pass(5)));
         }
-        let shown = read(&keys("a"), &write(&keys("a"), place(5), &ann())).unwrap();
+        let shown = read(&keys("a"), &write(&keys("a"), pass(5), &ann())).unwrap();
         assert!(shown.identity.grants.allow(Action::History, &ChannelName::parse("room:1").unwrap()));
     }
 
     #[test]
     fn every_changed_character_is_a_forgery() {
-        let ticket = write(&keys("a"), place(5), &ann());
+        let ticket = write(&keys("a"), pass(5), &ann());
         for at in 0..ticket.len() {
             let mut forged = ticket.clone().into_bytes();
             forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
@@ -288,20 +288,20 @@ mod tests {
         let statement = br#"{"s":"BwcHBwcHBwcHBwcHBwcHBw","t":5}"#;
         let slot = URL_SAFE_NO_PAD.encode([&keys.prove_slot(statement)[..], statement].concat());
         assert!(read(&keys, &slot).is_none());
-        assert!(read(&keys, &keys.tag(place(5).session)).is_none());
-        assert!(read(&keys, keys.token(place(5).session, None).reveal()).is_none());
+        assert!(read(&keys, &keys.tag(pass(5).session)).is_none());
+        assert!(read(&keys, keys.token(pass(5).session, None).reveal()).is_none());
     }
 
     #[test]
     fn a_ticket_is_used_once_until_it_ends_and_is_forgotten_after() {
         let spent = Spent::default();
-        assert_eq!(spent.spend(0, place(1_000)), Ok(()));
-        assert_eq!(spent.spend(999, place(1_000)), Err(ErrorCode::TicketUsed));
-        assert_eq!(spent.spend(1_000, place(1_000)), Err(ErrorCode::TicketExpired));
+        assert_eq!(spent.spend(0, pass(1_000)), Ok(()));
+        assert_eq!(spent.spend(999, pass(1_000)), Err(ErrorCode::TicketUsed));
+        assert_eq!(spent.spend(1_000, pass(1_000)), Err(ErrorCode::TicketExpired));
         let later = 1_000 + KEEP_MS;
-        assert_eq!(spent.spend(later, place(later + 1)), Ok(()));
+        assert_eq!(spent.spend(later, pass(later + 1)), Ok(()));
         assert_eq!(spent.0.lock().len(), 1, "what has ended takes no room");
-        spent.give_back(place(later + 1));
-        assert_eq!(spent.spend(later, place(later + 1)), Ok(()), "it has opened nothing");
+        spent.give_back(pass(later + 1));
+        assert_eq!(spent.spend(later, pass(later + 1)), Ok(()), "it has opened nothing");
     }
 }

@@ -11,18 +11,21 @@
 //! [`deadline`](Session::deadline). One rule for whoever drives it: change it once, then drain the effects, then
 //! look at the deadline.
 //!
-//! Read next: `attach` for how links come and go, `commands` for what goes up, `transmit` and `pull` for what
-//! goes down, `slow` for whoever falls behind, `volatile` for what is said and not kept, `presence` for who is here,
-//! `life` for what the application is told. The rules cited as L1, C2, N3 … are those
-//! of docs/protocol.md.
+//! Read next: `attach` for how links come and go and `rebuild` for new numbers, `commands` for what goes up and
+//! `answers` for what becomes of it, `transmit` and `pull` for what goes down, `slow` for whoever falls behind,
+//! `volatile` for what is said and not kept, `presence` for who is here, `life` for what the application is told. The
+//! rules cited as L1, C2, N3 … are those of docs/protocol.md.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod answers;
 mod assigned;
 mod attach;
 mod commands;
 mod config;
 mod credentials;
+mod effect;
+mod ending;
 mod history;
 mod journal;
 mod leave;
@@ -30,9 +33,11 @@ mod life;
 mod link;
 mod presence;
 mod pull;
+mod rebuild;
 mod slow;
 mod subscription;
 mod tag;
+mod tally;
 mod timers;
 mod token;
 mod transmit;
@@ -40,11 +45,14 @@ mod volatile;
 
 use std::{collections::VecDeque, sync::Arc};
 
+pub use answers::SendResult;
 pub use assigned::user_channel;
 pub use attach::Opening;
+use commands::Commands;
 pub use config::{Crowded, Now, Offers, SessionConfig, Window};
 use credentials::Credentials;
-use hashbrown::HashSet;
+pub use effect::{Dropped, Effect, SubscribeRequest, UnsubscribeRequest};
+pub use ending::Ending;
 use history::Aside;
 pub use history::{Attached, Attempt, OTHER, Parting, TRANSPORTS, TransportHistory, Witness};
 use journal::Journal;
@@ -56,15 +64,13 @@ use presence::Presence;
 pub use slow::{SlowPolicy, SlowRule, SlowRules, UnknownPolicy};
 use subscription::Subscription;
 pub use tag::ResumeTag;
-use throughline_wire::{
-    AttemptOutcome, ChannelName, ErrorCode, GapReason, Item, Position, Reply, SessionId, SubscribeFrom,
-    Token, frame::TransportOffer, item::Accepted,
-};
+pub use tally::Tally;
+use throughline_wire::{ChannelName, ErrorCode, Item, Position, Reply, SessionId, frame::TransportOffer};
 pub(crate) use token::MAC_BYTES;
 pub use token::{KeyError, TokenKeys};
 pub use transmit::{Output, encode_goodbye};
 
-use crate::channel::{Channel, Listener, NewVolatile};
+use crate::channel::Listener;
 
 /// One client's conversation. See the [module](self) for how to drive it.
 pub struct Session {
@@ -91,6 +97,8 @@ pub struct Session {
     is_lost: bool,
     /// How often its life was told.
     life_events: u32,
+    /// Whether the last pull left events behind since the window of those that are not acknowledged was full.
+    is_window_full: bool,
     /// Where the next pull begins, so that a busy channel does not starve the others.
     scan_from: usize,
     journal: Journal,
@@ -116,246 +124,6 @@ enum Phase {
     Established { detached_ms: u64 },
     /// Over.
     Ended,
-}
-
-/// What goes up.
-#[derive(Debug, Default)]
-struct Commands {
-    /// The last command taken in this incarnation.
-    received: u64,
-    /// The last command ever taken: a `send` at or below it is not applied again (C3).
-    highest: u64,
-    /// What ran ahead of its turn, by number.
-    ahead: Vec<(u64, throughline_wire::Command)>,
-    ahead_bytes: usize,
-    /// `send`s whose reply is not known yet.
-    sending: HashSet<u64>,
-    /// Replies that were owed when the session was rebuilt, until their command is taken again (C2).
-    answered: Vec<Reply>,
-    /// Subscribes and unsubscribes under way.
-    subscribing: u64,
-    /// The incarnation since which they count: those of before were asked for again.
-    asked_since: u64,
-}
-
-/// What the driver has to do.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum Effect {
-    /// This link has something to transmit.
-    Wake(LinkId),
-    /// Authorise a subscription and open the channel; then [`Session::subscribe`] or [`Session::refuse`].
-    ///
-    /// Effects of one session about one channel are to be carried out in order.
-    Subscribe(SubscribeRequest),
-    /// Then [`Session::unsubscribe`].
-    Unsubscribe(UnsubscribeRequest),
-    /// Hand an intent to the application; then [`Session::reply`].
-    Send {
-        /// The command's number: with the session's id, the intent's stable key.
-        command: u64,
-        /// What the client said.
-        send: throughline_wire::Send,
-    },
-    /// Pass something on that is not kept, to whoever holds the channel.
-    Volatile {
-        /// The channel.
-        channel: ChannelName,
-        /// What is said.
-        volatile: NewVolatile,
-    },
-    /// Who takes part in this channel has changed: [mark](Channel::mark_members) it, and wake whoever takes part.
-    Announce(Arc<Channel>),
-    /// Find out whether the user may send to this channel; then [`Session::permit`].
-    Permit(ChannelName),
-    /// Check fresh credentials; then nothing, or [`Session::end`].
-    Authenticate {
-        /// The credential.
-        token: Token,
-    },
-    /// The session's client has shown that it knows the session.
-    Established,
-    /// The application is to be told of the session's life, in the order of the numbers. Comes only where
-    /// [somebody listens](SessionConfig::reports_life).
-    Life {
-        /// How many there were of this session, this one among them: with the session's id, its stable key.
-        number: u32,
-        /// What happened.
-        life: Life,
-    },
-    /// A command was refused, for whoever counts: by its error, an application's own as [`ErrorCode::Other`].
-    Refused(ErrorCode),
-    /// The client told how its use of a transport went, for whoever counts.
-    Tried {
-        /// One of [`TRANSPORTS`], or [`OTHER`].
-        transport: &'static str,
-        /// How it ended.
-        outcome: AttemptOutcome,
-    },
-    /// Something that is never answered was dropped, for whoever counts.
-    Dropped(Dropped),
-    /// The session is over: forget it.
-    Ended(Ending),
-}
-
-/// Why something that is never answered was dropped.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[non_exhaustive]
-pub enum Dropped {
-    /// A client told of more attempts than anybody makes.
-    TriedTooOften,
-    /// More volatiles than a session may say in a second.
-    VolatileTooOften,
-    /// A volatile larger than it may be.
-    VolatileTooLarge,
-    /// A volatile for a channel that the session does not hold.
-    VolatileNotSubscribed,
-    /// A volatile for a channel that the user may not send to, or nobody could say.
-    VolatileForbidden,
-    /// A volatile whose `seq` is not above the last: a datagram was overtaken or repeated.
-    VolatileOld,
-    /// A volatile on a link that items do not flow on.
-    VolatileNotAttached,
-    /// The broker has no room for a volatile, or does not carry them.
-    VolatileOverloaded,
-}
-
-impl Dropped {
-    /// Every reason.
-    pub const ALL: &[Self] = &[
-        Self::TriedTooOften,
-        Self::VolatileTooOften,
-        Self::VolatileTooLarge,
-        Self::VolatileNotSubscribed,
-        Self::VolatileForbidden,
-        Self::VolatileOld,
-        Self::VolatileNotAttached,
-        Self::VolatileOverloaded,
-    ];
-
-    /// The frame that was dropped, and the reason in a word.
-    pub const fn as_strs(self) -> (&'static str, &'static str) {
-        match self {
-            Self::TriedTooOften => ("tried", "rate"),
-            Self::VolatileTooOften => ("volatile", "rate"),
-            Self::VolatileTooLarge => ("volatile", "size"),
-            Self::VolatileNotSubscribed => ("volatile", "not_subscribed"),
-            Self::VolatileForbidden => ("volatile", "forbidden"),
-            Self::VolatileOld => ("volatile", "old"),
-            Self::VolatileNotAttached => ("volatile", "not_attached"),
-            Self::VolatileOverloaded => ("volatile", "overloaded"),
-        }
-    }
-}
-
-/// A subscription that is asked for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SubscribeRequest {
-    /// The command that asks; `None` where a rebuilt or new session takes up a stated position (N3).
-    pub command: Option<u64>,
-    /// The channel.
-    pub channel: ChannelName,
-    /// Where to begin.
-    pub from: SubscribeFrom,
-    /// A credential for this channel.
-    pub token: Option<Token>,
-    /// Whether the session is to take part in the channel's presence.
-    pub presence: bool,
-    incarnation: u64,
-}
-
-/// The end of a subscription that is asked for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct UnsubscribeRequest {
-    /// The command that asks.
-    pub command: u64,
-    /// The channel.
-    pub channel: ChannelName,
-    incarnation: u64,
-}
-
-/// Why a session is over.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[non_exhaustive]
-pub enum Ending {
-    /// Its client never showed that it knows it.
-    Provisional,
-    /// Nobody came back in time.
-    Expired,
-    /// Its client said `bye`.
-    Bye,
-    /// The application ended it.
-    Disconnected,
-    /// Its numbers are used up (G5).
-    Exhausted,
-    /// The gateway stops, and nobody holds it after that.
-    Stopped,
-}
-
-impl Ending {
-    /// Every way to end.
-    pub const ALL: &[Self] =
-        &[Self::Provisional, Self::Expired, Self::Bye, Self::Disconnected, Self::Exhausted, Self::Stopped];
-
-    /// The word for logs and metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Provisional => "provisional",
-            Self::Expired => "expired",
-            Self::Bye => "bye",
-            Self::Disconnected => "disconnected",
-            Self::Exhausted => "exhausted",
-            Self::Stopped => "stopped",
-        }
-    }
-}
-
-/// What happened since it was last [taken](Session::take_tally), for metrics.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Tally {
-    /// Items put into messages, repetitions included.
-    pub items_sent: u32,
-    /// Items acknowledged.
-    pub items_acknowledged: u32,
-    /// Gaps told because a log no longer holds the events.
-    pub gaps_trimmed: u32,
-    /// Gaps told because a log began anew.
-    pub gaps_epoch: u32,
-    /// Gaps told in place of events that newer ones of their keys stand for.
-    pub gaps_conflated: u32,
-    /// Gaps told because the session fell too far behind.
-    pub gaps_overflow: u32,
-    /// Events left out of channels of which a session that fell behind gets the latest.
-    pub left_out_latest: u32,
-    /// Events left out of channels that tell a session that fell behind a gap.
-    pub left_out_gap: u32,
-    /// Volatiles put into messages or datagrams.
-    pub volatiles_sent: u32,
-    /// How often there was an event to send and the window of those that are not acknowledged was full.
-    pub windows_full: u32,
-}
-
-impl Tally {
-    /// Counts a gap.
-    const fn gap(&mut self, reason: GapReason) {
-        let count = match reason {
-            GapReason::Trimmed => &mut self.gaps_trimmed,
-            GapReason::Conflated => &mut self.gaps_conflated,
-            GapReason::Overflow => &mut self.gaps_overflow,
-            _ => &mut self.gaps_epoch,
-        };
-        *count += 1;
-    }
-
-    /// Counts events that a session was not sent since it had fallen behind.
-    const fn left_out(&mut self, reason: GapReason, events: u64) {
-        let count = match reason {
-            GapReason::Conflated => &mut self.left_out_latest,
-            _ => &mut self.left_out_gap,
-        };
-        let events = if events > u32::MAX as u64 { u32::MAX } else { events as u32 };
-        *count = count.saturating_add(events);
-    }
 }
 
 impl Session {
@@ -404,6 +172,12 @@ impl Session {
         self.journal.floor()
     }
 
+    /// Whether the last [`transmit`](Self::transmit) of the active link left events behind that wait for an
+    /// acknowledgement. That will wake the link, so events that come until then need not.
+    pub const fn is_window_full(&self) -> bool {
+        self.is_window_full
+    }
+
     /// How many items are numbered and not acknowledged.
     pub const fn unacknowledged(&self) -> u64 {
         self.journal.next() - 1 - self.journal.floor()
@@ -429,52 +203,6 @@ impl Session {
     /// What happened since the last call.
     pub fn take_tally(&mut self) -> Tally {
         std::mem::take(&mut self.tally)
-    }
-
-    /// Ends the session now; each of its links is told why.
-    pub fn end(&mut self, ending: Ending) {
-        if self.is_ended() {
-            return;
-        }
-        let goodbye = match ending {
-            Ending::Bye => Goodbye::Ended,
-            Ending::Disconnected => Goodbye::Disconnected,
-            Ending::Provisional | Ending::Expired | Ending::Exhausted | Ending::Stopped => Goodbye::Gone,
-        };
-        self.dismiss(goodbye);
-        self.phase = Phase::Ended;
-        self.disappear();
-        self.presence = None;
-        self.subscriptions = Vec::new();
-        self.pending = VecDeque::new();
-        self.journal = Journal::after(self.journal.next() - 1);
-        self.commands.ahead = Vec::new();
-        self.commands.answered = Vec::new();
-        self.end_life(ending);
-        self.effects.push(Effect::Ended(ending));
-    }
-
-    /// Ends the session by the application's word. Its client is told to stay away, or, where it `may_return`, to open
-    /// another session.
-    pub fn disconnect(&mut self, may_return: bool) {
-        if may_return {
-            self.dismiss(Goodbye::Gone);
-        }
-        self.end(Ending::Disconnected);
-    }
-
-    /// Ends every link, and tells each why. The session lives on.
-    pub fn dismiss(&mut self, goodbye: Goodbye) {
-        for index in 0..self.links.len() {
-            self.say_goodbye(index, goodbye);
-        }
-    }
-
-    /// Ends one link, and tells it why. The session lives on.
-    pub fn dismiss_link(&mut self, link: LinkId, goodbye: Goodbye) {
-        if let Some(index) = self.link_index(link) {
-            self.say_goodbye(index, goodbye);
-        }
     }
 
     /// Asks the client to move to one of these transports, after `delay_ms` and a random part of `spread_ms`; a poll
@@ -546,19 +274,16 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// The result of a `send`, as the application gives it.
-pub type SendResult = Result<Accepted, throughline_wire::ReplyError>;
-
 #[cfg(test)]
 mod tests {
     use bytes::BytesMut;
     use throughline_wire::{
-        Codec, DecodeLimits, DownFrame, Epoch, Json, Payload, UpFrame,
+        Codec, DecodeLimits, DownFrame, Epoch, Json, Payload, SubscribeFrom, UpFrame,
         frame::{Hello, Resume},
     };
 
     use super::{attach::Opening, *};
-    use crate::channel::{NewEvent, Retention};
+    use crate::channel::{Channel, NewEvent, Retention};
 
     struct Nobody;
     impl Listener for Nobody {

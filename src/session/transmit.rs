@@ -223,6 +223,7 @@ impl Session {
         let codec = self.links[index].spec.codec;
         let plain = self.links[index].spec.kind.is_plain();
         let reserve = self.config.reserve_items.max(1) as u64;
+        self.is_window_full = false;
         while let Some(item) = self.pending.pop_front() {
             if self.journal.is_exhausted() {
                 return Flow::More;
@@ -253,6 +254,7 @@ impl Session {
             let before = batch.len();
             let flow = self.pull(at, plain, codec, batch, budget_bytes);
             if flow == Flow::WindowFull {
+                self.is_window_full = true;
                 self.tally.windows_full += 1;
             }
             if flow != Flow::Done {

@@ -11,13 +11,7 @@ use throughline::{
 };
 use throughline_wire::Codec;
 use tokio::{io::AsyncReadExt as _, time::timeout};
-use tokio_tungstenite::tungstenite::{
-    Message,
-    protocol::frame::{
-        Frame,
-        coding::{Data, OpCode},
-    },
-};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::kit::{
     PATIENCE,
@@ -25,7 +19,7 @@ use crate::kit::{
     panics,
     running::{Plan, Running},
     speech::{Heard, Known, frames, hello},
-    websocket::Socket,
+    websocket::{Socket, compressed_frame, lonely_frame, text_frame},
 };
 
 /// A way in.
@@ -216,11 +210,6 @@ async fn stream(gateway: &Running, ask: Ask, code: &str) -> Heard {
     Heard::read(&bytes)
 }
 
-/// A text message of any bytes, UTF-8 or not.
-fn text_frame(words: &[u8]) -> Message {
-    Message::Frame(Frame::message(words.to_vec(), OpCode::Data(Data::Text), true))
-}
-
 fn replace(bytes: &[u8], what: &[u8], by: &[u8]) -> Vec<u8> {
     match bytes.windows(what.len()).position(|window| window == what) {
         Some(at) => [&bytes[..at], by, &bytes[at + what.len()..]].concat(),
@@ -311,14 +300,11 @@ async fn what_is_in_neither_codec_or_in_the_wrong_one_is_refused() {
 async fn a_broken_websocket_ends_the_link_and_not_the_session() {
     let gateway = Running::start().await;
     let mut known = Known::open(&gateway).await;
-    let mut reserved = Frame::message("{}", OpCode::Data(Data::Text), true);
-    reserved.header_mut().rsv1 = true;
-    let lonely = Frame::message("{}", OpCode::Data(Data::Continue), true);
-    for frame in [reserved, lonely] {
+    for frame in [compressed_frame("{}"), lonely_frame()] {
         let mut socket = Socket::open(gateway.clients, Codec::Json).await;
         socket.say_frames(&[known.resume()]).await;
         assert!(socket.hear_all().await);
-        socket.say(Message::Frame(frame)).await;
+        socket.say(frame).await;
         assert!(!socket.hear(|_| false).await);
         assert_eq!(socket.close, Some(1002));
         assert!(known.look(&gateway).await.1);

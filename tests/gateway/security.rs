@@ -15,13 +15,6 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::timeout,
 };
-use tokio_tungstenite::tungstenite::{
-    Message,
-    protocol::frame::{
-        Frame,
-        coding::{Data, OpCode},
-    },
-};
 
 use crate::kit::{
     PATIENCE,
@@ -32,7 +25,7 @@ use crate::kit::{
     running::{Plan, Running},
     speech::{Heard, Known, frames, hello},
     ways::{Doors, Way},
-    websocket::Socket,
+    websocket::{Socket, compressed_frame},
 };
 
 async fn gateway() -> Running {
@@ -127,9 +120,7 @@ async fn what_is_compressed_is_not_unpacked_on_any_transport() {
     let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
     assert!(head.starts_with("http/1.1 101") && !head.contains("extensions"), "{head}");
     let mut socket = Socket::open(gateway.clients, Codec::Json).await;
-    let mut frame = Frame::message(bomb, OpCode::Data(Data::Text), true);
-    frame.header_mut().rsv1 = true;
-    socket.say(Message::Frame(frame)).await;
+    socket.say(compressed_frame(bomb)).await;
     assert!(!socket.hear(|_| false).await, "{:?}", socket.heard);
     assert_eq!(gateway.handle.session_count(), 1, "of the one that was not compressed");
     panics::assert_none();

@@ -1,6 +1,6 @@
 //! Whole-process figures: what a delivery, a resume and a session at rest cost the gateway.
 //!
-//! The gateway runs on one core, as `throughline serve` with one worker thread and no other configuration; its
+//! The gateway runs on one core, as `throughline serve` with one worker thread and a door that lets everybody in at once; its
 //! clients (`benches/load`) run on another. What a delivery costs is told as a multiple of what it costs a bare writer
 //! that only writes ready-made bytes to the same kind of sockets, since machines differ and one machine's speed moves
 //! from minute to minute: the two take turns, and the figure is the median of the turns' ratios.

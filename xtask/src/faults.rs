@@ -43,7 +43,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         what: "L4: another client object goes on under the same numbers",
-        file: "src/session/attach.rs",
+        file: "src/session/rebuild.rs",
         right: "|| hello.instance != self.instance // L4",
         wrong: "",
     },
@@ -67,7 +67,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         what: "C2: a rebuilt session waits for one command too high",
-        file: "src/session/attach.rs",
+        file: "src/session/rebuild.rs",
         right: "self.commands.restart(resume.low.saturating_sub(1),",
         wrong: "self.commands.restart(resume.low,",
     },
@@ -85,7 +85,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         what: "N1: a rebuilt session keeps its incarnation",
-        file: "src/session/attach.rs",
+        file: "src/session/rebuild.rs",
         right: "self.incarnation += 1;",
         wrong: "",
     },
@@ -169,7 +169,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         what: "P6: nobody is woken for a session that is over",
-        file: "src/session/mod.rs",
+        file: "src/session/ending.rs",
         right: "self.disappear();",
         wrong: "",
     },

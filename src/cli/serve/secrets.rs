@@ -30,8 +30,7 @@ impl Secrets {
 
     pub(super) fn keep_token_keys(&mut self, held: Contents, keys: &TokenKeys) {
         let keys = keys.clone();
-        self.keep(SecretName::TokenKeys, held, move |settings, held| {
-            let new = settings.signing_keys(held)?;
+        self.keep(SecretName::TokenKeys, held, Settings::signing_keys, move |new| {
             new.iter().for_each(|new| keys.replace(new));
             Ok(())
         });
@@ -39,16 +38,14 @@ impl Secrets {
 
     pub(super) fn keep_auth_keys(&mut self, held: Contents, tokens: &Jwt) {
         let tokens = tokens.clone();
-        self.keep(SecretName::AuthKeys, held, move |settings, held| {
-            let new = settings.auth_keys(held)?;
+        self.keep(SecretName::AuthKeys, held, Settings::auth_keys, move |new| {
             tokens.replace_keys(new).map_err(|error| format!("`auth.keys`: {error}"))
         });
     }
 
     pub(super) fn keep_admin_key(&mut self, held: Contents, key: &AdminKey) {
         let key = key.clone();
-        self.keep(SecretName::AdminKey, held, move |settings, held| {
-            let new = settings.admin_key(held)?;
+        self.keep(SecretName::AdminKey, held, Settings::admin_key, move |new| {
             new.iter().for_each(|new| key.replace(new));
             Ok(())
         });
@@ -56,21 +53,22 @@ impl Secrets {
 
     pub(super) fn keep_webhook_secrets(&mut self, held: Contents, webhook: &Webhook) {
         let webhook = webhook.clone();
-        self.keep(SecretName::WebhookSecrets, held, move |settings, held| {
-            let new = settings.webhook_secrets(held)?;
+        self.keep(SecretName::WebhookSecrets, held, Settings::webhook_secrets, move |new| {
             webhook.replace_secrets(&new).map_err(|error| format!("`webhook.secret_files`: {error}"))
         });
     }
 
-    fn keep(
+    /// Once the files change, what is `read` of them is for `take`. Of what is in no file there is nothing to keep.
+    fn keep<T: 'static>(
         &mut self,
         name: SecretName,
         held: Contents,
-        take: impl Fn(&Settings, &Contents) -> Result<(), String> + Send + 'static,
+        read: fn(&Settings, &Contents) -> Result<T, String>,
+        take: impl Fn(T) -> Result<(), String> + Send + 'static,
     ) {
         if !held.is_empty() {
             let settings = Arc::clone(&self.settings);
-            self.files.push(SecretFiles::new(name, held, move |held| take(&settings, held)));
+            self.files.push(SecretFiles::new(name, held, move |held| take(read(&settings, held)?)));
         }
     }
 }

@@ -2,15 +2,13 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use bytes::BytesMut;
 use throughline_link::{Opening as LinkOpening, Shape};
 use throughline_wire::{
-    ChannelName, DownFrame, ErrorCode, SessionId, Token, UpFrame,
-    codec::UpFrames,
-    frame::{Hello, Resume, SessionName},
+    ChannelName, ErrorCode, SessionId, Token, UpFrame,
+    frame::{Hello, Resume},
 };
 
-use super::{Authenticating, GatewayPeer, Last, Refusal, Stage, error_frame, weight};
+use super::{Authenticating, GatewayPeer, Refusal, Stage, weight};
 use crate::{
     admission::{Class, HORIZON_MS, Holder, Verdict, Wait},
     gateway::{
@@ -19,10 +17,10 @@ use crate::{
         clock,
         limits::Said,
         signal::Wake,
-        tickets::{Place, Shown},
+        tickets::{Pass, Shown},
     },
     limits::Limit,
-    session::{Goodbye, LinkId, LinkKind, LinkSpec, Opening, ResumeTag, Session, TokenKeys, Via},
+    session::{Goodbye, LinkId, LinkKind, LinkSpec, Opening, ResumeTag, Session, TokenKeys},
 };
 
 impl GatewayPeer {
@@ -65,7 +63,7 @@ impl GatewayPeer {
             hello,
             opening,
             named,
-            place: None,
+            pass: None,
             later: Vec::new(),
             opening_bytes,
             later_bytes: 0,
@@ -78,13 +76,13 @@ impl GatewayPeer {
     fn recognise(&mut self, hello: Hello, named: Vec<ChannelName>, shown: Shown) {
         let Stage::Waiting(request) = std::mem::replace(&mut self.stage, Stage::Over) else { return };
         self.patience = None;
-        let Shown { identity, place } = shown;
+        let Shown { identity, pass } = shown;
         self.stage = Stage::Authenticating(Box::new(Authenticating {
             request: *request,
             hello,
             opening: Vec::new(),
             named,
-            place: Some(place),
+            pass: Some(pass),
             later: Vec::new(),
             opening_bytes: 0,
             later_bytes: 0,
@@ -136,7 +134,7 @@ impl GatewayPeer {
             Err(denied) => return self.close(denied.goodbye()),
         };
         let Authenticating {
-            request, hello, opening, named, place, later, opening_bytes, later_bytes, ..
+            request, hello, opening, named, pass, later, opening_bytes, later_bytes, ..
         } = *waiting;
         let (bytes, remote) = (opening_bytes + later_bytes, request.remote);
         let plain = request.opening != LinkOpening::Message;
@@ -162,7 +160,7 @@ impl GatewayPeer {
                     }
                     if !is_draining && cell.look(|session| session.takes_up(&hello, resume, spec)) {
                         let holder = Some(Holder::Session(cell.id()));
-                        if let Err(refusal) = self.admit(Class::Resume, holder, &hello, plain) {
+                        if let Err(refusal) = self.admit(Class::Resume, holder, &hello, plain, false) {
                             return self.close(refusal);
                         }
                     }
@@ -188,7 +186,7 @@ impl GatewayPeer {
                     return;
                 }
                 // It has ended meanwhile, and its ticket opens no other.
-                Err(_) if place.is_some() => return self.close(Goodbye::Ticket(ErrorCode::TicketUsed)),
+                Err(_) if pass.is_some() => return self.close(Goodbye::Ticket(ErrorCode::TicketUsed)),
                 Err(code) => {
                     self.shared.metrics.count_refusal(code);
                     reason = Some(code);
@@ -207,101 +205,24 @@ impl GatewayPeer {
         }
         // C7: what lies behind a resume that failed means the old session.
         let opening = if reason.is_some() && !plain { Vec::new() } else { opening };
-        if let Some(place) = place
-            && let Err(code) = self.shared.spent_tickets.spend(clock::now().wall_ms, place)
+        if let Some(pass) = pass
+            && let Err(code) = self.shared.spent_tickets.spend(clock::now().wall_ms, pass)
         {
             let is_full = code == ErrorCode::Overloaded;
             return self.close(if is_full { overload(code) } else { Goodbye::Ticket(code) });
         }
-        match self.open(&hello, identity, spec, reason, place, remote) {
+        match self.open(&hello, identity, spec, reason, pass, remote) {
             Ok((cell, link)) => {
                 cell.change(|session| session.ask_for(named));
                 self.bound(cell, link, opening, later, true, bytes);
             }
             Err(refusal) => {
-                if let Some(place) = place {
-                    self.shared.spent_tickets.give_back(place);
+                if let Some(pass) = pass {
+                    self.shared.spent_tickets.give_back(pass);
                 }
                 self.close(refusal);
             }
         }
-    }
-
-    /// A post: names a session; never makes, takes over or fences one.
-    pub(super) fn receive_post(&mut self, mut frames: UpFrames<'_>, bytes: usize) {
-        let name = match frames.next() {
-            Some(Ok(UpFrame::Session(name))) => name,
-            Some(Err(error)) => return self.close_by(&error),
-            _ => return self.close(Goodbye::ProtocolError(ErrorCode::HelloRequired)),
-        };
-        let mut message = BytesMut::new();
-        match self.find_named(&name) {
-            Ok(cell) => match self.overdue(&cell) {
-                // Nothing of it counts, so there is no `ack`.
-                Some(_) => {
-                    self.shared.metrics.count_refusal(ErrorCode::RateLimited);
-                    let error = error_frame(&ErrorCode::RateLimited.into());
-                    self.codec.encode_down(&DownFrame::Error(error), &mut message);
-                }
-                None => {
-                    let commands = self.take_post(&cell, &name, frames, &mut message);
-                    self.charge(&cell, bytes, commands);
-                }
-            },
-            // It may be the successor's, on a connection of before: the answer is the last on it.
-            Err(ErrorCode::SessionEnded) if self.shared.is_draining() => {
-                return self.close(Goodbye::Drain { delay_ms: 0, spread_ms: 0 });
-            }
-            Err(code) => {
-                self.shared.metrics.count_refusal(code);
-                let error = error_frame(&code.into());
-                self.codec.encode_down(&DownFrame::Error(error), &mut message);
-            }
-        }
-        self.stage = Stage::Closing { message, last: Last::Answer };
-        self.signal.set();
-    }
-
-    /// Takes the frames of a post, each only as long as the session counts as the post does: an attach may renumber
-    /// it between two of them (C8). Gives what they count for.
-    fn take_post(
-        &self,
-        cell: &Arc<Cell>,
-        name: &SessionName,
-        frames: UpFrames<'_>,
-        message: &mut BytesMut,
-    ) -> u64 {
-        let (now, via) = (clock::now(), Via::Post(LinkId(name.link)));
-        let mut commands = 0;
-        for frame in frames {
-            commands += frame.as_ref().map_or(1, weight);
-            let error = match frame {
-                Ok(UpFrame::Ping { nonce }) => {
-                    let window_ms = Some(self.shared.session.window.ms());
-                    self.codec.encode_down(&DownFrame::Pong { nonce, window_ms }, message);
-                    continue;
-                }
-                Ok(frame) => cell
-                    .change(|session| {
-                        if session.incarnation() != name.incarnation {
-                            return Err(error_frame(&ErrorCode::IncarnationMismatch.into()));
-                        }
-                        session.handle_frame(now, via, frame, false)
-                    })
-                    .err(),
-                Err(error) => Some(error_frame(&error)),
-            };
-            if let Some(error) = error {
-                self.shared.metrics.count_refusal(error.code);
-                self.codec.encode_down(&DownFrame::Error(error), message);
-            }
-        }
-        let received =
-            cell.look(|session| (session.incarnation() == name.incarnation).then(|| session.received()));
-        if let Some(up_to) = received {
-            self.codec.encode_down(&DownFrame::Ack { up_to }, message);
-        }
-        commands
     }
 
     fn bound(
@@ -336,7 +257,7 @@ impl GatewayPeer {
         mut identity: Identity,
         spec: LinkSpec,
         reason: Option<ErrorCode>,
-        place: Option<Place>,
+        pass: Option<Pass>,
         remote: Option<SocketAddr>,
     ) -> Result<(Arc<Cell>, LinkId), Refusal> {
         if self.shared.registry.len() >= self.shared.config.sessions {
@@ -360,11 +281,11 @@ impl GatewayPeer {
         // Genuine, and its session is gone: after a crash these are the many.
         let resumed = self.genuine(hello, reason, spec.kind == LinkKind::PlainStream);
         let (class, holder) = caller(resumed, identity.user.as_deref(), hello);
-        self.admit(class, holder, hello, spec.kind == LinkKind::PlainStream)?;
+        self.admit(class, holder, hello, spec.kind == LinkKind::PlainStream, true)?;
         let wake = Arc::new(Wake::default());
         let user = identity.user.clone();
         let opening = Opening {
-            id: place.map_or_else(|| SessionId::from_random(clock::random()), |place| place.session),
+            id: pass.map_or_else(|| SessionId::from_random(clock::random()), |pass| pass.session),
             user: identity.user.take(),
             info: identity.info.take(),
             credentials_end_at_ms: identity.expires_at_ms,
@@ -380,10 +301,6 @@ impl GatewayPeer {
         cell.adopt(identity);
         self.shared.registry.add(Arc::clone(&cell), user.as_deref());
         self.shared.metrics.count_opening();
-        if class == Class::Resume {
-            self.shared.admission.lock().replaced(clock::now());
-        }
-        self.shared.size_window();
         cell.change(|_| ()); // schedules its deadline and takes up its positions
         Ok((cell, link))
     }
@@ -404,17 +321,27 @@ impl GatewayPeer {
     /// Asks for a place for what a session costs to open or to take up again.
     ///
     /// By then a genuine token has been told from a forged one, and credentials have been checked; nothing has been
-    /// allocated. A plain client can show no slot, so it gets none.
+    /// allocated. A plain client can show no slot, so it gets none. Where a session is to be opened, the reconnect window
+    /// is sized for it.
     fn admit(
         &self,
         class: Class,
         holder: Option<Holder<'_>>,
         hello: &Hello,
         plain: bool,
+        is_new: bool,
     ) -> Result<(), Refusal> {
-        let (holder, keys) = (holder.filter(|_| !plain), &self.shared.session.keys);
-        let (verdict, fault) =
-            self.shared.admission.lock().ask(clock::now(), keys, class, holder, hello.slot.as_deref());
+        let (now, keys, slot) = (clock::now(), &self.shared.session.keys, hello.slot.as_deref());
+        let (holder, sessions) = (holder.filter(|_| !plain), self.shared.registry.len() as u64);
+        let mut admission = self.shared.admission.lock();
+        let (verdict, fault) = if is_new {
+            let (verdict, fault, window_ms) = admission.ask_to_open(now, keys, class, holder, slot, sessions);
+            self.shared.session.window.set_ms(window_ms);
+            (verdict, fault)
+        } else {
+            admission.ask(now, keys, class, holder, slot)
+        };
+        drop(admission);
         if let Some(fault) = fault {
             self.shared.metrics.count_slot_fault(fault);
         }
@@ -445,28 +372,6 @@ impl GatewayPeer {
             return Err(ErrorCode::UserMismatch);
         }
         held.ok_or(ErrorCode::SessionUnknown)
-    }
-
-    /// The session that a post names. Whoever holds the token may post; C8: in the session's own incarnation.
-    fn find_named(&self, name: &SessionName) -> Result<Arc<Cell>, ErrorCode> {
-        let keys = &self.shared.session.keys;
-        let claimed = TokenKeys::claimed_session(&name.token).ok_or(ErrorCode::TokenInvalid)?;
-        let cell = self.shared.registry.find(claimed).ok_or(ErrorCode::SessionEnded)?;
-        let now = clock::now();
-        let (genuine, current, incarnation) = cell.look(|session| {
-            let genuine = keys.verify(&name.token, session.user()).is_some();
-            (genuine, session.has_credentials(now), session.incarnation())
-        });
-        if !genuine {
-            return Err(ErrorCode::TokenInvalid);
-        }
-        if !current {
-            return Err(ErrorCode::Unauthorized); // a post shows no credential: the session's have to count
-        }
-        if incarnation != name.incarnation {
-            return Err(ErrorCode::IncarnationMismatch);
-        }
-        Ok(cell)
     }
 }
 

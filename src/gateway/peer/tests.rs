@@ -1,16 +1,25 @@
 //! Links as WebTransport opens them, played without a network.
 
-use std::task::{Context, Poll, Waker};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
 
 use bytes::BytesMut;
 use throughline_link::{Gate as _, LinkRequest, Opening, Peer as _, Shape, Transmit};
-use throughline_wire::{ChannelName, Codec};
+use throughline_wire::{ChannelName, Codec, SessionId};
 
 use super::{GatewayGate, GatewayPeer};
 use crate::{
     Gateway,
     broker::Pending,
-    gateway::{Authenticate, Credentials, Denied, Identity},
+    channel::{NewEvent, NewVolatile},
+    gateway::{Authenticate, Credentials, Denied, GatewayConfig, Handle, Identity},
+    session::{SessionConfig, TRANSPORTS, TokenKeys},
 };
 
 const HELLO: &str = r#"{"type":"hello","version":0,"instance":"me","attach":1}"#;
@@ -18,11 +27,21 @@ const SUBSCRIBE: &str = r#"{"type":"commands","first":1,"items":[{"type":"subscr
 
 /// The peer of a link of frames that is opened as WebTransport does it.
 fn opened(gate: &GatewayGate) -> GatewayPeer {
+    opened_on(gate, "webtransport")
+}
+
+/// The peer of a link by this transport.
+fn opened_on(gate: &GatewayGate, transport: &'static str) -> GatewayPeer {
+    let shape = match transport {
+        "polling" => Shape::Answer,
+        "sse" => Shape::DownStream,
+        _ => Shape::Duplex,
+    };
     gate.open(LinkRequest {
-        transport: "webtransport",
+        transport,
         codec: Codec::Json,
-        shape: Shape::Duplex,
-        datagrams: true,
+        shape,
+        datagrams: transport == "webtransport",
         opening: Opening::Message,
         remote: None,
         headers: http::HeaderMap::new(),
@@ -46,10 +65,15 @@ fn volatile(seq: u64) -> String {
 
 /// All that is to be transmitted, a datagram by its name.
 fn told(peer: &mut GatewayPeer) -> Vec<String> {
+    told_to(peer, Waker::noop())
+}
+
+/// The same, by a task that waits for more.
+fn told_to(peer: &mut GatewayPeer, waker: &Waker) -> Vec<String> {
     let mut told = Vec::new();
     loop {
         let mut buffer = BytesMut::new();
-        let text = match peer.poll_transmit(&mut Context::from_waker(Waker::noop()), 65_536, &mut buffer) {
+        let text = match peer.poll_transmit(&mut Context::from_waker(waker), 65_536, &mut buffer) {
             Poll::Pending => return told,
             Poll::Ready(Transmit::Message) => String::new(),
             Poll::Ready(Transmit::Datagram) => "datagram ".into(),
@@ -87,6 +111,46 @@ async fn a_datagram_is_one_volatile_and_anything_else_in_one_is_nothing() {
     assert!(told(&mut speaker).is_empty());
 }
 
+/// How often a task was woken.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn a_link_without_room_for_events_is_woken_by_the_acknowledgement_and_not_by_each_event() {
+    let mut session = SessionConfig::new(TokenKeys::from_random([1; 32]));
+    session.limits.unacknowledged_items = 2;
+    let gateway = Gateway::builder().session(session).build();
+    let gate = GatewayGate { shared: gateway.handle().shared };
+    let broker = &gate.shared.broker;
+    let news = broker.open(&ChannelName::parse("news").expect("a name")).await.expect("a channel");
+    let mut peer = listening(&gate);
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    let woken = || wakes.0.swap(0, Ordering::Relaxed);
+    let mut heard = Vec::new();
+    for (said, event_wakes) in [(1, 1), (2, 1), (3, 1), (4, 0), (5, 0), (6, 0)] {
+        heard.extend(told_to(&mut peer, &waker));
+        broker.publish(news.name(), NewEvent::default()).await.expect("it is published");
+        news.wake();
+        assert_eq!(woken(), event_wakes, "event {said}");
+    }
+    heard.extend(told_to(&mut peer, &waker));
+    assert_eq!(heard.concat().matches("\"event\"").count(), 2, "{heard:?}");
+    assert!(broker.volatile(news.name(), NewVolatile::default()));
+    news.wake();
+    assert_eq!((woken(), told_to(&mut peer, &waker).len()), (1, 1), "what is not kept needs no room");
+    peer.receive(br#"{"type":"ack","upTo":3}"#);
+    assert_eq!(woken(), 1);
+    let heard = told_to(&mut peer, &waker);
+    assert_eq!(heard.concat().matches("\"event\"").count(), 2, "{heard:?}");
+}
+
 /// Somebody who never says who a client is.
 struct Undecided;
 
@@ -110,4 +174,86 @@ async fn what_is_kept_until_it_is_known_who_speaks_has_a_bound() {
         let told = told(&mut peer).concat();
         assert_eq!((told.is_empty(), told.contains("message_too_large")), (is_kept, !is_kept), "{told}");
     }
+}
+
+/// A session that its client knows, with what a resume states.
+struct Known {
+    id: SessionId,
+    token: String,
+    attach: u64,
+}
+
+/// How many sessions there are by state and transport, as the metrics say and as going through all of them does.
+fn counted_and_walked(handle: &Handle) -> [BTreeMap<String, usize>; 2] {
+    let metrics = handle.metrics();
+    let series =
+        metrics.lines().filter_map(|line| line.strip_prefix("throughline_sessions{")?.split_once("} "));
+    let counted = series.map(|(labels, count)| (labels.to_owned(), count.parse().expect("a number")));
+    let counted = counted.filter(|(_, count)| *count != 0).collect();
+    let mut walked = BTreeMap::new();
+    for session in handle.sessions(None, usize::MAX).sessions {
+        let (state, transport) = (session.state.as_str(), session.transport.unwrap_or("none"));
+        *walked.entry(format!("state=\"{state}\",transport=\"{transport}\"")).or_default() += 1;
+    }
+    [counted, walked]
+}
+
+#[tokio::test]
+async fn sessions_are_counted_as_going_through_all_of_them_would_count_them() {
+    let config = GatewayConfig { admission_burst: 10_000, ..GatewayConfig::default() };
+    let gateway = Gateway::builder().config(config).build();
+    let handle = gateway.handle();
+    let gate = GatewayGate { shared: handle.shared.clone() };
+    let (mut known, mut peers) = (Vec::<Known>::new(), Vec::<GatewayPeer>::new());
+    let mut seen = BTreeMap::new();
+    let mut random = 1_u64;
+    let mut below = |most: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as usize % most
+    };
+    for _ in 0..2_000 {
+        let (action, transport) = (below(8), TRANSPORTS[below(TRANSPORTS.len())]);
+        match action {
+            0 => {
+                let mut peer = opened_on(&gate, transport);
+                peer.receive(HELLO.as_bytes());
+                let welcome = told(&mut peer).concat();
+                let member = |name: &str| {
+                    let (_, rest) = welcome.split_once(&format!("\"{name}\":\"")).expect("a welcome");
+                    rest.split_once('"').expect("a text").0.to_owned()
+                };
+                let id = SessionId::parse(&member("session")).expect("an id");
+                known.push(Known { id, token: member("token"), attach: 1 });
+                peers.push(peer);
+            }
+            // By an attach while its link stands, or after.
+            1..=3 if !known.is_empty() => {
+                let at = below(known.len());
+                let session = &mut known[at];
+                session.attach += 1;
+                let (attach, token) = (session.attach, &session.token);
+                let mut peer = opened_on(&gate, transport);
+                let resume = format!(r#"{{"token":"{token}","incarnation":1,"after":0,"low":1}}"#);
+                let hello =
+                    HELLO.replace(r#""attach":1"#, &format!(r#""attach":{attach},"resume":{resume}"#));
+                peer.receive(hello.as_bytes());
+                peers.push(peer);
+            }
+            4 | 5 if !peers.is_empty() => drop(peers.swap_remove(below(peers.len()))),
+            6 if !peers.is_empty() => {
+                let at = below(peers.len());
+                peers[at].receive(br#"{"type":"bye"}"#);
+            }
+            7 if !known.is_empty() => _ = handle.disconnect(known.swap_remove(below(known.len())).id),
+            _ => {}
+        }
+        peers.iter_mut().for_each(|peer| drop(told(peer)));
+        let [counted, walked] = counted_and_walked(&handle);
+        assert_eq!(counted, walked);
+        let attached =
+            handle.sessions(None, usize::MAX).sessions.iter().filter(|s| s.transport.is_some()).count();
+        assert_eq!(handle.shared.metrics.census.attached(), attached);
+        seen.extend(counted);
+    }
+    assert_eq!(seen.len(), TRANSPORTS.len() + 2, "each kind was there: {seen:?}");
 }

@@ -14,20 +14,19 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
+use futures_util::TryFutureExt as _;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use pin_project_lite::pin_project;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
 };
-use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
 
 use super::{Body, ListenerConfig, Remote, Seat, Stop};
@@ -55,8 +54,16 @@ pub(super) async fn speak<S, T>(
     let service = service_fn(move |mut request: Request<Incoming>| {
         phase.enter(BUSY);
         request.extensions_mut().insert(remote);
-        let (answer, retire) = (service.clone().oneshot(request), retire.clone());
-        Answer { answer, phase: Some(Arc::clone(&phase)), retire }
+        let (phase, retire) = (Arc::clone(&phase), retire.clone());
+        // Not an async block, which would keep the answer's future twice.
+        service.clone().oneshot(request).map_ok(move |mut response| {
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                phase.enter(GIVEN_AWAY);
+            } else if retire.is_cancelled() {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            response.map(|body| Answering { body, phase })
+        })
     });
     let connection = http1::Builder::new()
         // One buffer, one write: an answer is small, and to gather its parts costs more than to copy them.
@@ -199,33 +206,6 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
-    }
-}
-
-pin_project! {
-    /// An answer under way.
-    struct Answer<F> {
-        #[pin]
-        answer: F,
-        // Until the answer is there.
-        phase: Option<Arc<Phase>>,
-        retire: CancellationToken,
-    }
-}
-
-impl<F: Future<Output = Result<Response<Body>, Infallible>>> Future for Answer<F> {
-    type Output = Result<Response<Answering>, Infallible>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let mut response = ready!(this.answer.poll(context))?;
-        let phase = this.phase.take().unwrap_or_default();
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            phase.enter(GIVEN_AWAY);
-        } else if this.retire.is_cancelled() {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        Poll::Ready(Ok(response.map(|body| Answering { body, phase })))
     }
 }
 

@@ -7,7 +7,6 @@
 
 use std::{
     convert::Infallible,
-    future::Future,
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -18,11 +17,11 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::TryFutureExt as _;
 use http::{HeaderValue, Request, Response, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use pin_project_lite::pin_project;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::Notify,
@@ -58,7 +57,9 @@ pub(super) async fn speak<S, T>(
             }
             request.extensions_mut().insert(remote);
             request.extensions_mut().insert(Busy::new(Arc::clone(&open)));
-            Answer { answer: service.clone().oneshot(request), open: Some(open) }
+            let answering = move |body| Answering { body, open, owes: false };
+            // Not an async block, which would keep the answer's future twice.
+            service.clone().oneshot(request).map_ok(|response| response.map(answering))
         })
     };
     let connection = http2::Builder::new(TokioExecutor::new())
@@ -195,41 +196,20 @@ impl Drop for Open {
     }
 }
 
-pin_project! {
-    /// An answer under way.
-    struct Answer<F> {
-        #[pin]
-        answer: F,
-        // Until the answer is there.
-        open: Option<Arc<Open>>,
-    }
-}
-
-impl<F: Future<Output = Result<Response<Body>, Infallible>>> Future for Answer<F> {
-    type Output = Result<Response<Answering>, Infallible>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let response = ready!(this.answer.poll(context))?;
-        let open = this.open.take();
-        Poll::Ready(Ok(response.map(|body| Answering { body, open, owes: false })))
-    }
-}
-
 /// A body that says when a part of it has found room.
 #[derive(Debug)]
 struct Answering {
     body: Body,
-    open: Option<Arc<Open>>,
+    open: Arc<Open>,
     owes: bool,
 }
 
 impl Answering {
     /// Was asked for the next part, or will not be any more.
     fn settle(&mut self) {
-        if let (true, Some(open)) = (std::mem::take(&mut self.owes), &self.open) {
-            open.0.owing.fetch_sub(1, Ordering::AcqRel);
-            open.0.asked.fetch_add(1, Ordering::AcqRel);
+        if std::mem::take(&mut self.owes) {
+            self.open.0.owing.fetch_sub(1, Ordering::AcqRel);
+            self.open.0.asked.fetch_add(1, Ordering::AcqRel);
         }
     }
 }
@@ -244,9 +224,9 @@ impl HttpBody for Answering {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         self.settle();
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        if let (Some(_), Some(open)) = (&frame, &self.open) {
-            if open.0.owing.fetch_add(1, Ordering::AcqRel) == 0 {
-                open.0.owed.notify_one();
+        if frame.is_some() {
+            if self.open.0.owing.fetch_add(1, Ordering::AcqRel) == 0 {
+                self.open.0.owed.notify_one();
             }
             self.owes = true;
         }

@@ -1,7 +1,6 @@
 //! What the webhook counts, beside what the gateway does.
 
 use prometheus_client::{
-    encoding::EncodeLabelSet,
     metrics::{
         counter::Counter,
         family::Family,
@@ -13,25 +12,15 @@ use prometheus_client::{
 
 use super::{Event, post::Failure};
 
+/// What tells the series of one metric apart.
+type Labels<const N: usize> = [(&'static str, &'static str); N];
+
 /// Shared by all clones of a webhook.
 #[derive(Clone, Debug)]
 pub(crate) struct WebhookMetrics {
-    requests: Family<RequestLabels, Counter>,
-    seconds: Family<EventLabel, Histogram, fn() -> Histogram>,
+    requests: Family<Labels<2>, Counter>,
+    seconds: Family<Labels<1>, Histogram, fn() -> Histogram>,
     waiting: Gauge,
-}
-
-/// One type of event, and what came of asking.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct RequestLabels {
-    event: &'static str,
-    result: &'static str,
-}
-
-/// One type of event.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct EventLabel {
-    event: &'static str,
 }
 
 /// One that waits for its turn, until this is dropped.
@@ -48,9 +37,9 @@ impl WebhookMetrics {
         };
         for event in Event::ALL.iter().map(|event| event.as_str()) {
             for result in [ACCEPTED, REFUSED, Failure::WORDS[0], Failure::WORDS[1], Failure::WORDS[2]] {
-                drop(metrics.requests.get_or_create(&RequestLabels { event, result }));
+                drop(metrics.requests.get_or_create(&[("event", event), ("result", result)]));
             }
-            drop(metrics.seconds.get_or_create(&EventLabel { event }));
+            drop(metrics.seconds.get_or_create(&[("event", event)]));
         }
         metrics
     }
@@ -73,8 +62,8 @@ impl WebhookMetrics {
             Ok(false) => REFUSED,
             Err(failure) => failure.as_str(),
         };
-        self.requests.get_or_create(&RequestLabels { event, result }).inc();
-        self.seconds.get_or_create(&EventLabel { event }).observe(seconds);
+        self.requests.get_or_create(&[("event", event), ("result", result)]).inc();
+        self.seconds.get_or_create(&[("event", event)]).observe(seconds);
     }
 
     /// Somebody waits from now on.

@@ -2,17 +2,41 @@
 
 use std::net::SocketAddr;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use throughline_wire::{Codec, DecodeLimits, DownFrame};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
-    tungstenite::{Message, client::IntoClientRequest as _},
+    tungstenite::{
+        Message,
+        client::IntoClientRequest as _,
+        protocol::frame::{
+            Frame,
+            coding::{Data, OpCode},
+        },
+    },
 };
 
 use super::{PATIENCE, speech::Heard};
+
+/// A frame as a client library would not make it: text of any bytes, UTF-8 or not.
+pub(crate) fn text_frame(bytes: &[u8]) -> Message {
+    Message::Frame(Frame::message(bytes.to_vec(), OpCode::Data(Data::Text), true))
+}
+
+/// One that says that it is compressed.
+pub(crate) fn compressed_frame(bytes: impl Into<Bytes>) -> Message {
+    let mut frame = Frame::message(bytes, OpCode::Data(Data::Text), true);
+    frame.header_mut().rsv1 = true;
+    Message::Frame(frame)
+}
+
+/// One that goes on with a message that never began.
+pub(crate) fn lonely_frame() -> Message {
+    Message::Frame(Frame::message("{}", OpCode::Data(Data::Continue), true))
+}
 
 /// One connection, and everything that came down it.
 pub(crate) struct Socket {

@@ -463,7 +463,7 @@ impl World {
             resumed = self.config.keys.verify(&resume.token, None);
             if let Some((id, session)) = resumed.and_then(|id| Some((id, &self.sessions.get(&id)?.0))) {
                 if session.takes_up(hello, resume, spec) {
-                    self.admit(Some(id), hello)?;
+                    self.admit(Some(id), hello, false)?;
                 }
                 let Some((session, _)) = self.sessions.get_mut(&id) else {
                     return Err((Goodbye::Gone, None));
@@ -475,7 +475,7 @@ impl World {
                 return Err((Goodbye::Positions, None));
             }
         }
-        self.admit(resumed, hello)?;
+        self.admit(resumed, hello, true)?;
         let mut id = [0; 16];
         id[..8].copy_from_slice(&self.random.next().to_be_bytes());
         let id = SessionId::from_random(id);
@@ -492,19 +492,25 @@ impl World {
         };
         let (session, link) = Session::open(now, opening, hello, spec).map_err(|goodbye| (goodbye, None))?;
         self.sessions.insert(id, (session, client));
-        if now.mono_ms > CRASH_MS {
-            if resumed.is_some() {
-                self.admission.replaced(now);
-            }
-            self.size_window();
-        }
         Ok((id, link))
     }
 
-    fn admit(&mut self, resumed: Option<SessionId>, hello: &Hello) -> Result<(), Refusal> {
+    fn admit(&mut self, resumed: Option<SessionId>, hello: &Hello, is_new: bool) -> Result<(), Refusal> {
         let class = if resumed.is_some() { Class::Resume } else { Class::Newcomer };
         let (now, holder) = (self.now(), resumed.map(Holder::Session));
-        let (verdict, _) = self.admission.ask(now, &self.config.keys, class, holder, hello.slot.as_deref());
+        let (keys, slot) = (&self.config.keys, hello.slot.as_deref());
+        let verdict = if is_new {
+            let sessions = self.sessions.len() as u64;
+            let (verdict, _, window_ms) =
+                self.admission.ask_to_open(now, keys, class, holder, slot, sessions);
+            // What clients were told before the crash is the plan's.
+            if now.mono_ms > CRASH_MS {
+                self.config.window.set_ms(window_ms);
+            }
+            verdict
+        } else {
+            self.admission.ask(now, keys, class, holder, slot).0
+        };
         let (delay_ms, spread_ms, slot) = match verdict {
             Verdict::Admitted | Verdict::Kept => return Ok(()),
             Verdict::Appointed { delay_ms, slot } => (delay_ms, 0, Some(slot.to_string().into())),

@@ -150,6 +150,29 @@ fn l15_replies_and_results_are_numbered_although_the_window_is_full() {
 }
 
 #[test]
+fn l15_events_wake_nobody_while_the_window_is_full_and_the_acknowledgement_finds_them() {
+    let (mut world, stream) = subscribed(|config| config.limits.unacknowledged_items = 1);
+    world.publish("a", 2);
+    assert_eq!(world.items(stream), ["2 event a 1"]);
+    world.publish("a", 1);
+    assert!(!world.is_woken(stream), "it would find nothing to send");
+    world.whisper("a", 1);
+    assert!(world.is_woken(stream), "what is not kept needs no window");
+    assert_eq!(world.read(stream).len(), 1);
+    world.publish("a", 1);
+    world.ack(stream, 2);
+    assert_eq!(world.items(stream), ["3 event a 2"]);
+    world.ack(stream, 3);
+    assert_eq!(world.items(stream), ["4 event a 3"]);
+    world.ack(stream, 4);
+    assert_eq!(world.items(stream), ["5 event a 4"]);
+    world.ack(stream, 5);
+    assert!(world.items(stream).is_empty());
+    world.publish("a", 1);
+    assert_eq!(world.items(stream), ["6 event a 5"], "the window has room again");
+}
+
+#[test]
 fn l15_where_the_reserve_is_used_up_no_command_is_taken_until_there_is_room() {
     let (mut world, stream) = subscribed(|config| config.reserve_items = 2);
     world.ack(stream, 1);

@@ -81,18 +81,28 @@ pub(super) struct Leg {
 
 /// Who listens for a session.
 #[derive(Default)]
-struct Bell(AtomicBool);
+struct Bell {
+    has_rung: AtomicBool,
+    /// Whether events do not ring it: the active link had no room for more when it was last looked at.
+    is_full: AtomicBool,
+}
 
 impl Listener for Bell {
     fn ready(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.has_rung.store(true, Ordering::Relaxed);
+    }
+
+    fn appended(&self) {
+        if !self.is_full.load(Ordering::Relaxed) {
+            self.ready();
+        }
     }
 }
 
 impl Hosted {
     /// Whether somebody rang since it was last asked.
     pub(super) fn rang(&self) -> bool {
-        self.bell.0.swap(false, Ordering::Relaxed)
+        self.bell.has_rung.swap(false, Ordering::Relaxed)
     }
 }
 
@@ -422,6 +432,7 @@ impl World {
         let Leg { link, conn, kind, is_unconfirmed, has_commands, .. } = hosted.legs[leg];
         let mut buffer = BytesMut::new();
         let output = hosted.session.transmit(now, link, budget, &mut buffer);
+        hosted.bell.is_full.store(hosted.session.is_window_full(), Ordering::Relaxed);
         say!(self, "    s{index} {link:?} on c{conn}: {output:?}, {} bytes", buffer.len());
         if hosted.session.active().is_none_or(|(active, _)| active != link) && kind != Kind::Poll {
             // L7, L10: items are for the newest link alone.

@@ -48,7 +48,7 @@ pub(crate) struct Running<'a> {
 }
 
 impl<'a> Running<'a> {
-    /// Starts the gateway: one worker thread, everything else as it is by default.
+    /// Starts the gateway with what a bench has of its own, and everything else as it is by default.
     pub(crate) fn gateway(programs: &'a Programs) -> Result<Self> {
         Self::start(programs, serve(programs))
     }
@@ -150,11 +150,13 @@ impl Drop for Running<'_> {
     }
 }
 
-/// The gateway, with one worker thread on its core.
+/// The gateway, with one worker thread on its core, and a door that lets everybody in at once: how fast it lets a herd in is
+/// not what is measured.
 fn serve(programs: &Programs) -> Command {
     let mut command = on_core(SERVER_CORE, &programs.gateway);
     command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
     command.args(["--set", "runtime.worker_threads=1"]);
+    command.args(["--set", "session.admission_rate=1000000", "--set", "session.admission_burst=1000000"]);
     command
 }
 

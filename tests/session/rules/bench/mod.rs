@@ -90,11 +90,21 @@ enum Asked {
 }
 
 #[derive(Default)]
-struct Bell(AtomicBool);
+struct Bell {
+    has_rung: AtomicBool,
+    /// Whether events do not ring it: the link that was read last had no room for more.
+    is_full: AtomicBool,
+}
 
 impl Listener for Bell {
     fn ready(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.has_rung.store(true, Ordering::Relaxed);
+    }
+
+    fn appended(&self) {
+        if !self.is_full.load(Ordering::Relaxed) {
+            self.ready();
+        }
     }
 }
 
@@ -267,16 +277,15 @@ impl World {
         let codec = self.specs[&link].codec;
         let mut buffer = BytesMut::new();
         let output = self.session.transmit(self.now, link, self.budget_bytes, &mut buffer);
-        let rung = self.bell.0.load(Ordering::Relaxed);
-        let woken = self.woken.contains(&link) || rung;
+        self.bell.is_full.store(self.session.is_window_full(), Ordering::Relaxed);
         assert!(
-            woken || matches!(output, Output::Idle | Output::Close(_)),
+            self.is_woken(link) || matches!(output, Output::Idle | Output::Close(_)),
             "nobody woke {link:?}: {buffer:?}"
         );
         if output == Output::Idle {
             self.woken.remove(&link);
             if self.session.active().is_none_or(|(active, _)| active == link) {
-                self.bell.0.store(false, Ordering::Relaxed);
+                self.bell.has_rung.store(false, Ordering::Relaxed);
             }
             assert!(buffer.is_empty(), "an idle link says nothing");
             return None;
@@ -294,6 +303,11 @@ impl World {
             lines.push(format!("close {}", goodbye.as_str()));
         }
         Some(lines)
+    }
+
+    /// Whether there may be something to read on the active link.
+    pub(crate) fn is_woken(&self, link: LinkId) -> bool {
+        self.woken.contains(&link) || self.bell.has_rung.load(Ordering::Relaxed)
     }
 
     /// Reads a link and keeps what it says of presence, without the numbers.

@@ -242,6 +242,26 @@ test('advice counts also where another link was tried beside the one that it cam
   assert.equal(opens(bench.run()).length, 1);
 });
 
+test('of two appointments the later counts', () => {
+  for (const [firstMs, secondMs] of [
+    [30_000, 5_000],
+    [5_000, 30_000],
+  ] as const) {
+    const bench = remembering();
+    bench.run();
+    bench.pass(250);
+    bench.run();
+    const [socket, poll] = [bench.link('websocket'), bench.link('polling')];
+    bench.down(poll, retry('overload', firstMs));
+    bench.down(socket, retry('overload', secondMs));
+    bench.run();
+    bench.pass(29_999);
+    assert.deepEqual(opens(bench.run()), [], `${firstMs} and ${secondMs}`);
+    bench.pass(1);
+    assert.equal(opens(bench.run()).length, 1, `${firstMs} and ${secondMs}`);
+  }
+});
+
 test('a fleet comes back by one connection each for as long as the window', () => {
   const bench = remembering();
   const [first] = bench.opened();

@@ -198,12 +198,11 @@ impl Core {
         if let Some(before) = before.map(|(key, _)| *key) {
             return self.fall_back(now, before);
         }
-        // Another way in is being tried beside this one.
+        // What the gateway said counts all the same where another way in is being tried beside this one.
+        self.not_before = self.not_before.max(wait.map_or(Time::ZERO, |wait| now + wait));
         let links = &self.links;
         let advised = wait.is_some() || self.not_before > now;
         if self.negotiation.goes_on(advised, |link| links.contains_key(&link)) {
-            // What the gateway said counts all the same should that one come to nothing too.
-            self.not_before = wait.map_or(self.not_before, |wait| now + wait);
             self.stand(Standing::Opening);
             return;
         }

@@ -83,6 +83,25 @@ fn advice_counts_also_where_another_link_was_tried_beside_the_one_that_it_came_o
 }
 
 #[test]
+fn of_two_appointments_the_later_counts() {
+    for (first_ms, second_ms) in [(30_000, 5_000), (5_000, 30_000)] {
+        let mut bench = remembering();
+        bench.run();
+        bench.pass(Duration::from_millis(250));
+        bench.run();
+        let (socket, poll) = (link(&bench, WEBSOCKET), link(&bench, POLLING));
+        bench.down(poll, [retry(RetryReason::Overload, first_ms, false)]);
+        bench.down(socket, [retry(RetryReason::Overload, second_ms, false)]);
+        bench.run();
+        let is_open = |output: &Output| matches!(output, Output::Open { .. });
+        bench.pass(Duration::from_millis(29_999));
+        assert!(!bench.run().iter().any(is_open), "{first_ms} and {second_ms}");
+        bench.pass(Duration::from_millis(1));
+        assert!(bench.run().iter().any(is_open), "{first_ms} and {second_ms}");
+    }
+}
+
+#[test]
 fn a_fleet_comes_back_by_one_connection_each_for_as_long_as_the_window() {
     let mut bench = remembering();
     let (socket, _) = bench.opened();

@@ -1,0 +1,89 @@
+//! How many sessions there are, by their state and the transport that they are on.
+//!
+//! A session is counted where it changes, under the lock of its [cell](super::cell::Cell), so nobody who asks has to go
+//! through all of them: a gateway of 100,000 sessions is looked at every few seconds.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use prometheus_client::{
+    metrics::{family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+use super::{metrics::Labels, sessions::SessionState};
+use crate::session::{Session, TRANSPORTS};
+
+/// How many sessions there are of each kind: attached ones by their transport, then the others.
+#[derive(Debug)]
+pub(crate) struct Census {
+    kinds: [Gauge; KINDS],
+    family: Family<Labels<2>, Gauge>,
+}
+
+/// What a session is counted as.
+#[derive(Debug)]
+pub(super) struct Counted(AtomicU8);
+
+impl Default for Census {
+    fn default() -> Self {
+        let family = Family::default();
+        let kinds = std::array::from_fn(|kind| {
+            let (state, transport) = match TRANSPORTS.get(kind) {
+                Some(transport) => (SessionState::Attached, *transport),
+                None if kind == DETACHED => (SessionState::Detached, "none"),
+                None => (SessionState::Provisional, "none"),
+            };
+            family.get_or_create_owned(&[("state", state.as_str()), ("transport", transport)])
+        });
+        Self { kinds, family }
+    }
+}
+
+impl Census {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        let about = "Sessions held, by state and the transport they are on";
+        registry.register("sessions", about, self.family.clone());
+    }
+
+    /// Counts a session as what it has become. Called with its lock held.
+    pub(super) fn count(&self, counted: &Counted, session: &Session) {
+        let kind = kind(session);
+        let before = counted.0.load(Ordering::Relaxed);
+        if before == kind {
+            return;
+        }
+        counted.0.store(kind, Ordering::Relaxed); // the session's lock is held
+        if let Some(gauge) = self.kinds.get(usize::from(kind)) {
+            gauge.inc();
+        }
+        if let Some(gauge) = self.kinds.get(usize::from(before)) {
+            gauge.dec();
+        }
+    }
+
+    /// How many have a link that items flow on.
+    pub(super) fn attached(&self) -> usize {
+        self.kinds[..TRANSPORTS.len()].iter().map(|gauge| gauge.get().max(0) as usize).sum()
+    }
+}
+
+impl Default for Counted {
+    fn default() -> Self {
+        Self(AtomicU8::new(KINDS as u8))
+    }
+}
+
+const DETACHED: usize = TRANSPORTS.len();
+const PROVISIONAL: usize = DETACHED + 1;
+const KINDS: usize = PROVISIONAL + 1;
+
+/// The place of a session's gauge; past the last for one that counts no more.
+fn kind(session: &Session) -> u8 {
+    let kind = match session.active() {
+        _ if session.is_ended() => KINDS,
+        Some((_, spec)) => TRANSPORTS.iter().position(|name| *name == spec.transport).unwrap_or(KINDS),
+        None if session.is_provisional() => PROVISIONAL,
+        None => DETACHED,
+    };
+    kind as u8
+}
