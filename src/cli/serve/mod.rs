@@ -42,7 +42,8 @@ use crate::{
 
 /// Runs until a signal, then says goodbye.
 pub(super) fn run(settings: &Settings) -> anyhow::Result<()> {
-    logs::init(&settings.log.format, &settings.log.filter)?;
+    let log = &settings.log;
+    let warnings = logs::init(&log.format, &log.filter, log.warnings_per_minute)?;
     raise_open_files();
     // While this is the only thread: it takes its sockets out of the environment.
     let inherited = Inherited::from_supervisor()?;
@@ -52,7 +53,9 @@ pub(super) fn run(settings: &Settings) -> anyhow::Result<()> {
         runtime.worker_threads(threads);
     }
     let runtime = runtime.build().context("the runtime does not start")?;
+    runtime.spawn(warnings.clone().count_minutes());
     let served = runtime.block_on(serve(settings, inherited));
+    warnings.next_minute();
     // What is still running has had its time.
     runtime.shutdown_background();
     served
