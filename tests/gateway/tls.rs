@@ -181,6 +181,7 @@ async fn a_client_of_http2_that_takes_nothing_is_cut() {
         publish(&gateway, &text).await;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    assert_eq!(limited(&gateway, "write_time"), 1);
     drop(answer);
 }
 

@@ -192,6 +192,14 @@ fn tune(stream: &TcpStream, config: &ListenerConfig) {
     let _ = (stream, config);
 }
 
+/// Counts a connection that failed since what was written lay unread for [`ListenerConfig::write_timeout`]: the system then
+/// says that it timed out, once.
+fn note_write_timeout(door: &Door, error: &io::Error) {
+    if error.kind() == io::ErrorKind::TimedOut {
+        door.cut(Limit::WriteTime);
+    }
+}
+
 /// Tells somebody who may not connect when to come back, and waits a moment until it is read: to close at once would reset
 /// the connection, and the answer might never be seen.
 async fn turn_away(mut stream: TcpStream, limit: Limit, _refusal: OwnedSemaphorePermit) {
