@@ -231,5 +231,5 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Whether a refusal in the clear is understood: not where TLS is spoken, which would cost what is to be saved.
 const IN_THE_CLEAR: bool = true;
 
-/// How many connections may wait to be accepted. The system has a bound of its own (`net.core.somaxconn`).
-const QUEUE: u32 = 4_096;
+/// How many connections may wait to be accepted: as many as the system allows (`net.core.somaxconn`).
+const QUEUE: u32 = i32::MAX as u32;
