@@ -100,6 +100,7 @@ async fn serve(settings: &Settings, inherited: Inherited) -> anyhow::Result<()> 
                 tokio::spawn(serving.context("WebTransport cannot be served")?)
             }
             None => {
+                gateway.promise_webtransport(certificates, url);
                 let (gateway, certificates) = (gateway.clone(), certificates.clone());
                 tokio::spawn(serve_udp_later(gateway, certificates, address, url.map(Into::into), stop))
             }
