@@ -44,7 +44,7 @@ use crate::{
 pub(super) fn run(settings: &Settings) -> anyhow::Result<()> {
     let log = &settings.log;
     let warnings = logs::init(&log.format, &log.filter, log.warnings_per_minute)?;
-    raise_open_files();
+    raise_open_files(settings);
     // While this is the only thread: it takes its sockets out of the environment.
     let inherited = Inherited::from_supervisor()?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
@@ -169,10 +169,20 @@ async fn serve(settings: &Settings, inherited: Inherited) -> anyhow::Result<()> 
 }
 
 /// Every connection by TCP is an open file: takes as many as the system lets this process have.
-fn raise_open_files() {
-    match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(most) => tracing::debug!(most, "open files"),
-        Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
+fn raise_open_files(settings: &Settings) {
+    let most = match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(most) => most,
+        Err(error) => return tracing::warn!(%error, "the limit of open files stays as it is"),
+    };
+    let connections = settings.http.connections;
+    let shed_from = most / 100 * settings.limits.shed_at_percent;
+    if shed_from < connections {
+        tracing::warn!(
+            most,
+            shed_from,
+            connections,
+            "fewer files may be open than `http.connections` says: raise the hard limit (`ulimit -Hn`, LimitNOFILE)"
+        );
     }
 }
 
