@@ -66,7 +66,7 @@ async fn is_pressed(serve: &Serve, pressure: &str) -> bool {
 }
 
 async fn poll(address: SocketAddr, hello: &Value) -> (Answer, Heard) {
-    let answer = Ask::frames("/v1/poll", frames(&[hello.clone()])).to(address).await;
+    let answer = Ask::frames("/v1/poll", frames(std::slice::from_ref(hello))).to(address).await;
     let heard = Heard::read(&answer.body);
     (answer, heard)
 }
