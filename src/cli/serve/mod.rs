@@ -281,8 +281,11 @@ struct Nudges {
 /// Without any files SIGHUP ends the process, as when its terminal is closed.
 fn reload_signal(settings: &Settings) -> anyhow::Result<Nudges> {
     let nudges = Nudges::default();
+    if !settings.has_files() {
+        return Ok(nudges);
+    }
     #[cfg(unix)]
-    if settings.has_files() {
+    {
         use tokio::signal::unix::{SignalKind, signal};
         let mut hangups = signal(SignalKind::hangup()).context("signals cannot be heard")?;
         let nudged = [Arc::clone(&nudges.certificates), Arc::clone(&nudges.secrets)];
