@@ -63,7 +63,7 @@ enum CodecName {
 
 /// Listens until a signal, or until the gateway says not to come back.
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    super::logs::init("text", "warn")?;
+    super::logs::init("text", "warn", 0)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(listen(arguments))
 }

@@ -1,7 +1,10 @@
 //! Log lines: to the standard error, as text or JSON, by a filter.
 //!
 //! One rule that no filter can lift: at `trace` dependencies print messages as they are, with session tokens and
-//! credentials in them, so nothing but our own code is heard below `debug`.
+//! credentials in them, so nothing but our own code is heard below `debug`. And one bound: how many [`warnings`] of one kind
+//! are written in a minute.
+
+mod warnings;
 
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::{
@@ -12,10 +15,14 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-/// Begins to write log lines.
-pub(super) fn init(format: &str, filter: &str) -> anyhow::Result<()> {
-    subscriber(format, filter, std::io::stderr)?.try_init()?;
-    Ok(())
+use self::warnings::Warnings;
+
+/// Begins to write log lines, and of each kind of warning so many in a minute; somebody has to
+/// [count](Warnings::count_minutes) these.
+pub(super) fn init(format: &str, filter: &str, warnings_per_minute: u64) -> anyhow::Result<Warnings> {
+    let (subscriber, warnings) = subscriber(format, filter, warnings_per_minute, std::io::stderr)?;
+    subscriber.try_init()?;
+    Ok(warnings)
 }
 
 /// A filter from its text.
@@ -26,8 +33,9 @@ pub(super) fn filter(text: &str) -> Result<EnvFilter, String> {
 fn subscriber<W>(
     format: &str,
     filter: &str,
+    warnings_per_minute: u64,
     writer: W,
-) -> anyhow::Result<Box<dyn Subscriber + Send + Sync + 'static>>
+) -> anyhow::Result<(Box<dyn Subscriber + Send + Sync + 'static>, Warnings)>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
@@ -39,7 +47,9 @@ where
     let filter = self::filter(filter).map_err(anyhow::Error::msg)?;
     // What the filter never lets through is not even asked about: dependencies trace each message that they move.
     let cap = filter_fn(is_safe).with_max_level_hint(filter.max_level_hint().unwrap_or(LevelFilter::TRACE));
-    Ok(Box::new(tracing_subscriber::registry().with(cap).with(filter).with(lines)))
+    let warnings = Warnings::new(warnings_per_minute);
+    let subscriber = tracing_subscriber::registry().with(cap).with(filter).with(warnings.clone()).with(lines);
+    Ok((Box::new(subscriber), warnings))
 }
 
 /// Whether a line may be heard at all.
@@ -60,8 +70,15 @@ mod tests {
 
     use super::*;
 
+    /// What was written.
     #[derive(Clone, Default)]
-    struct Page(Arc<Mutex<Vec<u8>>>);
+    pub(super) struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Page {
+        pub(super) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().clone()).unwrap()
+        }
+    }
 
     impl io::Write for Page {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -77,7 +94,7 @@ mod tests {
     fn heard(format: &str, filter: &str) -> String {
         let page = Page::default();
         let writer = page.clone();
-        let subscriber = subscriber(format, filter, move || writer.clone()).unwrap();
+        let (subscriber, _) = subscriber(format, filter, 0, move || writer.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, || {
             for level in 0..2 {
                 macro_rules! say {
@@ -99,7 +116,7 @@ mod tests {
                 say!("throughline::gateway", "throughline_polling", "throughlines");
             }
         });
-        String::from_utf8(page.0.lock().clone()).unwrap()
+        page.text()
     }
 
     #[test]

@@ -122,7 +122,7 @@ impl Shared {
     }
 
     /// Waits until no session is on this transport any more.
-    #[cfg(feature = "cli")]
+    #[cfg(all(feature = "cli", unix))]
     pub(super) async fn vacated(&self, transport: &str) {
         let is_on_it = |cell: &Arc<Cell>| {
             cell.look(|session| session.active().is_some_and(|(_, spec)| spec.transport == transport))

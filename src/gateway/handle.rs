@@ -378,7 +378,7 @@ impl Handle {
     }
 
     /// Waits until no session is on this transport any more, or the drain that has begun has ended.
-    #[cfg(feature = "cli")]
+    #[cfg(all(feature = "cli", unix))]
     pub(crate) async fn vacated(&self, transport: &str) {
         let Some(drain) = self.shared.drain() else { return };
         tokio::select! {

@@ -114,9 +114,9 @@ impl Gateway {
         };
         let tls = certificates.server_config(&[b"h3"]).map_err(io::Error::other)?;
         let endpoint = WebTransport::new(gate, config).bind(socket, tls)?;
-        let url: Box<str> = url.unwrap_or_else(|| WEBTRANSPORT.trim_start_matches("/v1/")).into();
+        let url: Option<Box<str>> = url.map(Into::into);
         let mut hashes = certificates.watch_hashes();
-        offer(&shared, Some(webtransport(&url, &hashes.borrow_and_update())));
+        offer(&shared, Some(webtransport(url.as_deref(), &hashes.borrow_and_update())));
         Ok(async move {
             let serving = endpoint.serve(shared.links.clone(), stop);
             let mut serving = std::pin::pin!(serving);
@@ -125,12 +125,20 @@ impl Gateway {
                     () = &mut serving => break,
                     // Those who change them may end before us: what was said last stays true then.
                     Ok(()) = hashes.changed() => {
-                        offer(&shared, Some(webtransport(&url, &hashes.borrow_and_update())));
+                        offer(&shared, Some(webtransport(url.as_deref(), &hashes.borrow_and_update())));
                     }
                 }
             }
             offer(&shared, None);
         })
+    }
+
+    /// Offers WebTransport before it is served: a client that is told nothing of it at its welcome does not look for it
+    /// again, one that finds nobody there does.
+    #[cfg(feature = "cli")]
+    pub(crate) fn promise_webtransport(&self, certificates: &Certificates, url: Option<&str>) {
+        let hashes = certificates.watch_hashes();
+        offer(&self.handle.shared, Some(webtransport(url, &hashes.borrow())));
     }
 }
 
@@ -147,7 +155,8 @@ fn offer(shared: &Shared, ours: Option<TransportOffer>) {
     shared.session.transports.set(ours.into_iter().chain(others).collect());
 }
 
-fn webtransport(url: &str, hashes: &[String]) -> TransportOffer {
+fn webtransport(url: Option<&str>, hashes: &[String]) -> TransportOffer {
+    let url = url.unwrap_or_else(|| WEBTRANSPORT.trim_start_matches("/v1/"));
     let certificate_hashes = hashes.iter().map(|hash| (**hash).into()).collect();
     TransportOffer { name: NAME.into(), url: Some(url.into()), certificate_hashes }
 }

@@ -65,6 +65,8 @@ pub enum Limit {
     BodyTime,
     /// Time between requests.
     IdleTime,
+    /// Time for what was written to be taken.
+    WriteTime,
 }
 
 impl Limit {
@@ -92,6 +94,7 @@ impl Limit {
         Self::HeaderTime,
         Self::BodyTime,
         Self::IdleTime,
+        Self::WriteTime,
     ];
 
     /// The word for metrics and logs.
@@ -119,6 +122,7 @@ impl Limit {
             Self::HeaderTime => "header_time",
             Self::BodyTime => "body_time",
             Self::IdleTime => "idle_time",
+            Self::WriteTime => "write_time",
         }
     }
 }

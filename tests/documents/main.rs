@@ -1,5 +1,7 @@
 //! Documents that say what the code does: their tables are compared with it, and their links lead somewhere.
 
+#[cfg(feature = "cli")]
+mod deploy;
 mod links;
 #[cfg(feature = "cli")]
 mod negotiation;

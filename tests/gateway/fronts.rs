@@ -1,4 +1,5 @@
-//! The files in `deploy/`: a gateway behind each of these proxies, below a prefix, by every transport that they pass on.
+//! The files in `deploy/`: a gateway behind each of these proxies, below a prefix, by every transport that they pass on and,
+//! past them, by WebTransport; and streams on which nothing is said but heartbeats.
 //!
 //! `NGINX`, `HAPROXY` and `CADDY` name the programs. Without one its file is not run, but for continuous integration,
 //! where nothing is skipped.
@@ -11,14 +12,16 @@ use std::{
     time::Duration,
 };
 
+use serde_json::json;
 use throughline::{
+    Builder,
     channel::NewEvent,
     gateway::GatewayConfig,
     http::{ForwardedHeader, OriginPolicy, TrustedProxies},
 };
 use throughline_client::{
-    Config, Events, Incoming, Session, SubscribeFrom, Transport, Via,
-    wire::{ChannelName, Meta, Payload},
+    Config, Events, Incoming, LinkChange, Session, SubscribeFrom, Transport, Via,
+    wire::{ChannelName, Codec, Meta, Payload},
 };
 use tokio::{io::AsyncReadExt as _, net::TcpStream, time::timeout};
 
@@ -27,6 +30,7 @@ use crate::kit::{
     http::Ask,
     running::{Plan, Running},
     speech::{Heard, frames, hello},
+    websocket::Socket,
 };
 
 /// Where the files say that the gateway listens.
@@ -34,8 +38,31 @@ const GATEWAY: &str = "127.0.0.1:7080";
 /// Where they say that browsers call it.
 const PUBLIC_URL: &str = "https://rt.example.com";
 
+/// How long the files let something idle.
+const TIMEOUT: &str = "60s";
+
 /// How many ports are tried.
 const TRIES: usize = 4;
+
+/// How fast time passes for a file and its gateway: as they say, or five times as fast, all of it, so that what outlasts
+/// what stays the same.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    AsWritten,
+    Hurried,
+}
+
+/// What one of the files needs to be run: the program, how it is told where to listen, and what is around the file.
+#[derive(Clone, Copy)]
+struct Proxy {
+    /// The variable that names the program.
+    variable: &'static str,
+    file: &'static str,
+    /// What the file says of where it listens, and what it says instead.
+    listens: (&'static str, fn(SocketAddr) -> String),
+    /// Puts the file together with what is around it, and says how it is run.
+    run: fn(&Path, &Path, &str) -> (String, Command),
+}
 
 /// A proxy that runs until it is dropped.
 struct Front {
@@ -45,29 +72,23 @@ struct Front {
 }
 
 impl Front {
-    /// Runs a file of `deploy/` with other addresses; nothing where its program is not told. `listens` is what it says of
-    /// where it listens, `run` puts it together with what is around it and says how it is run.
-    async fn start(
-        variable: &str,
-        file: &str,
-        gateway: SocketAddr,
-        listens: (&str, impl Fn(SocketAddr) -> String),
-        run: impl Fn(&Path, &Path, &str) -> (String, Command),
-    ) -> Option<Self> {
+    /// Runs a file of `deploy/` with other addresses; nothing where its program is not told.
+    async fn start(proxy: Proxy, gateway: SocketAddr, pace: Pace) -> Option<Self> {
+        let Proxy { variable, file, listens: (listens, instead), run } = proxy;
         let Some(program) = std::env::var_os(variable) else {
             assert!(std::env::var_os("CI").is_none(), "{variable} has to name the proxy");
             eprintln!("skipped: {variable} does not name the proxy");
             return None;
         };
-        let (listens, instead) = listens;
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(file);
         let text = fs::read_to_string(path).expect("the file");
-        for part in [GATEWAY, listens, "/realtime/"] {
+        for part in [GATEWAY, listens, "/realtime/", TIMEOUT] {
             assert!(text.contains(part), "{file} has {part:?}");
         }
         let told = format!("public_url = {PUBLIC_URL:?}");
         assert!(text.contains(&told), "{file} says what the gateway is told");
         let text = text.replace(GATEWAY, &gateway.to_string());
+        let text = if pace == Pace::Hurried { text.replace(TIMEOUT, "12s") } else { text };
         for _ in 0..TRIES {
             let address = TcpListener::bind("127.0.0.1:0").and_then(|place| place.local_addr());
             let address = address.expect("a free port");
@@ -109,15 +130,17 @@ impl Drop for Front {
     }
 }
 
-/// A gateway that is told what the files say.
-async fn gateway() -> Running {
+/// A gateway that is told what the files say, and serves WebTransport at an address of its own.
+async fn gateway(change: impl FnOnce(&mut Plan)) -> Running {
     let plan = Plan::default();
     let origins =
         OriginPolicy { public_url: Some(PUBLIC_URL.into()), is_loopback: true, ..OriginPolicy::default() };
     let proxies = TrustedProxies::new(["127.0.0.1"], ForwardedHeader::default()).expect("an address");
     let gateway = GatewayConfig { origins, proxies, ..plan.gateway };
-    Running::with(Plan { gateway, build: |builder| builder.authenticate(super::origins::ByAddress), ..plan })
-        .await
+    let build: fn(Builder) -> Builder = |builder| builder.authenticate(super::origins::ByAddress);
+    let mut plan = Plan { gateway, build, webtransport: true, tells_webtransport: true, ..plan };
+    change(&mut plan);
+    Running::with(plan).await
 }
 
 /// Every transport once, what browsers say, and whom a client is taken for who says that it passes on another.
@@ -170,15 +193,40 @@ async fn passes_everything_on(gateway: &Running, front: &Front, taken_for: &str)
     assert!(text.to_ascii_lowercase().contains("content-type: text/event-stream"), "{text}");
 }
 
+/// A session that begins at the proxy moves to WebTransport, which passes it by.
+async fn moves_past_it(proxy: Proxy) {
+    // Not known by the address: that is the proxy's word by one way, and its own by the other.
+    let gateway = gateway(|plan| plan.build = |builder| builder).await;
+    let Some(front) = Front::start(proxy, gateway.clients, Pace::AsWritten).await else { return };
+    let news = ChannelName::parse("news").expect("a legal name");
+    let config = Config::new(format!("http://{}/realtime", front.address));
+    let (session, mut events) = Session::connect(config).expect("a legal configuration");
+    timeout(PATIENCE, session.subscribe(news.clone(), SubscribeFrom::Now))
+        .await
+        .expect("it opens")
+        .expect("nobody refuses");
+    let moved = async {
+        while !matches!(
+            events.next().await.expect("it goes on"),
+            Incoming::Link(LinkChange::Up { via, .. }) if via.transport == Transport::WebTransport
+        ) {}
+    };
+    timeout(PATIENCE, moved).await.expect("it moves up");
+    gateway.handle.publish(&news, NewEvent::default()).await.expect("there is room");
+    timeout(PATIENCE, event(&mut events)).await.expect("it is heard there");
+    let listed = gateway.handle.sessions(None, 100).sessions;
+    assert!(listed.iter().any(|session| session.transport == Some("webtransport")), "{listed:?}");
+}
+
 async fn event(events: &mut Events) {
     while !matches!(events.next().await.expect("it goes on"), Incoming::Event { .. }) {}
 }
 
-#[tokio::test]
-async fn nginx_passes_every_transport_on_below_a_prefix() {
-    let gateway = gateway().await;
-    let listens = ("listen 80;", |address| format!("listen {address};"));
-    let front = Front::start("NGINX", "nginx.conf", gateway.clients, listens, |program, folder, server| {
+const NGINX: Proxy = Proxy {
+    variable: "NGINX",
+    file: "nginx.conf",
+    listens: ("listen 80;", |address| format!("listen {address};")),
+    run: |program, folder, server| {
         let at = |name: &str| folder.join(name).display().to_string();
         let around = format!(
             "daemon off;\nmaster_process off;\npid {};\nerror_log {};\nevents {{ }}\nhttp {{\naccess_log off;\n\
@@ -195,41 +243,155 @@ async fn nginx_passes_every_transport_on_below_a_prefix() {
         let mut command = Command::new(program);
         command.arg("-e").arg(folder.join("error.log")).arg("-c").arg(folder.join("conf"));
         (around, command)
-    });
-    if let Some(front) = front.await {
-        // From an address that is trusted: as another proxy in front of this one would.
-        passes_everything_on(&gateway, &front, "203.0.113.7").await;
-    }
-}
+    },
+};
 
-#[tokio::test]
-async fn haproxy_passes_every_transport_on_below_a_prefix() {
-    let gateway = gateway().await;
-    let listens = ("bind :80", |address| format!("bind {address}"));
-    let front = Front::start("HAPROXY", "haproxy.cfg", gateway.clients, listens, |program, folder, text| {
+const HAPROXY: Proxy = Proxy {
+    variable: "HAPROXY",
+    file: "haproxy.cfg",
+    listens: ("bind :80", |address| format!("bind {address}")),
+    run: |program, folder, text| {
         let mut command = Command::new(program);
         command.arg("-db").arg("-f").arg(folder.join("conf"));
         (text.to_owned(), command)
-    });
-    if let Some(front) = front.await {
-        passes_everything_on(&gateway, &front, "203.0.113.7").await;
-    }
-}
+    },
+};
 
-#[tokio::test]
-async fn caddy_passes_every_transport_on_below_a_prefix() {
-    let gateway = gateway().await;
-    let listens = ("rt.example.com {", |address: SocketAddr| {
+const CADDY: Proxy = Proxy {
+    variable: "CADDY",
+    file: "Caddyfile",
+    listens: ("rt.example.com {", |address| {
         format!("http://:{} {{\n\tbind {}", address.port(), address.ip())
-    });
-    let front = Front::start("CADDY", "Caddyfile", gateway.clients, listens, |program, folder, text| {
+    }),
+    run: |program, folder, text| {
         let mut command = Command::new(program);
         command.args(["run", "--adapter", "caddyfile", "--config"]).arg(folder.join("conf"));
         command.env("XDG_DATA_HOME", folder).env("XDG_CONFIG_HOME", folder).env("HOME", folder);
         (format!("{{\n\tadmin off\n\tauto_https off\n}}\n{text}"), command)
-    });
-    if let Some(front) = front.await {
-        // It passes on what no proxy in front of it can have said.
-        passes_everything_on(&gateway, &front, "127.0.0.1").await;
+    },
+};
+
+/// What passes through this proxy, and past it.
+async fn passes(proxy: Proxy, taken_for: &str) {
+    let gateway = gateway(|_| {}).await;
+    if let Some(front) = Front::start(proxy, gateway.clients, Pace::AsWritten).await {
+        passes_everything_on(&gateway, &front, taken_for).await;
+    }
+    moves_past_it(proxy).await;
+}
+
+#[tokio::test]
+async fn nginx_passes_every_transport_on_below_a_prefix() {
+    // From an address that is trusted: as another proxy in front of this one would.
+    passes(NGINX, "203.0.113.7").await;
+}
+
+#[tokio::test]
+async fn haproxy_passes_every_transport_on_below_a_prefix() {
+    passes(HAPROXY, "203.0.113.7").await;
+}
+
+#[tokio::test]
+async fn caddy_passes_every_transport_on_below_a_prefix() {
+    // It passes on what no proxy in front of it can have said.
+    passes(CADDY, "127.0.0.1").await;
+}
+
+/// A fifth of 15 s, of 25 s, and of 75 s: the defaults, against a fifth of what the files say.
+const HEARTBEAT_MS: u64 = 3_000;
+const POLL_HOLD_MS: u64 = 5_000;
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// So many heartbeats take longer than the proxies' patience.
+const BEATS: usize = 5;
+
+/// A gateway that beats so often, and holds a poll for so long.
+async fn beating(heartbeat_ms: u64, poll_hold_ms: u64) -> Running {
+    gateway(|plan| {
+        plan.session.heartbeat_ms = heartbeat_ms;
+        plan.session.poll_hold_ms = poll_hold_ms;
+        plan.listener.keep_alive = KEEP_ALIVE;
+    })
+    .await
+}
+
+/// A WebSocket on which nothing is said but heartbeats: whether there were enough of them before it was cut.
+async fn idle_socket(front: &Front) -> bool {
+    let mut socket = Socket::below(front.address, "/realtime", Codec::Json).await;
+    socket.say_frames(&[hello()]).await;
+    let mut pings = 0;
+    while socket.hear(|frame| frame["type"] == "ping").await {
+        let heard = std::mem::take(&mut socket.heard.0);
+        for ping in heard.iter().filter(|frame| frame["type"] == "ping") {
+            socket.say_frames(&[json!({"type": "pong", "nonce": ping["nonce"]})]).await;
+            pings += 1;
+        }
+        if pings > BEATS {
+            return true;
+        }
+    }
+    false
+}
+
+/// The same of an event stream.
+async fn idle_stream(front: &Front) -> bool {
+    let stream = Ask::get("/realtime/v1/events?channel=news").header("host", "rt.example.com");
+    let mut stream = stream.open(front.address).await;
+    let (mut text, mut piece) = (String::new(), [0; 1_024]);
+    while text.matches("\"ping\"").count() <= BEATS {
+        match timeout(PATIENCE, stream.read(&mut piece)).await.expect("something or an end in time") {
+            Ok(length @ 1..) => text.push_str(&String::from_utf8_lossy(&piece[..length])),
+            Ok(0) | Err(_) => return false,
+        }
+        if text.contains("\r\n0\r\n") {
+            return false; // the last chunk
+        }
+    }
+    true
+}
+
+/// A poll that is held in vain: whether the gateway answers it.
+async fn idle_poll(front: &Front) -> bool {
+    let poll = |hello| Ask::frames("/realtime/v1/poll", frames(&[hello])).header("host", "rt.example.com");
+    let opened = Heard::read(&poll(hello()).to(front.address).await.body);
+    let welcome = opened.first("welcome").expect("there is room");
+    let resume =
+        json!({"token": welcome["token"], "incarnation": welcome["incarnation"], "after": 0, "low": 1});
+    let again = json!({"type": "hello", "version": 0, "instance": "test", "attach": 2, "resume": resume});
+    // The first says that it came back; what follows has nothing to say.
+    for attach in 2..4 {
+        let mut again = again.clone();
+        again["attach"] = json!(attach);
+        if poll(again).to(front.address).await.status != 200 {
+            return false;
+        }
+    }
+    true
+}
+
+/// What of it all outlasts the proxy.
+async fn idles(proxy: Proxy, gateway: &Running) -> Option<[bool; 3]> {
+    let front = Front::start(proxy, gateway.clients, Pace::Hurried).await?;
+    let (socket, stream, poll) = tokio::join!(idle_socket(&front), idle_stream(&front), idle_poll(&front));
+    Some([socket, stream, poll])
+}
+
+#[tokio::test]
+async fn what_idles_outlasts_each_proxy_by_its_heartbeats_and_would_not_without() {
+    let with = beating(HEARTBEAT_MS, POLL_HOLD_MS).await;
+    // As if there were none.
+    let without = beating(60_000, 60_000).await;
+    let (nginx, haproxy, caddy, cut_by_nginx, cut_by_haproxy) = tokio::join!(
+        idles(NGINX, &with),
+        idles(HAPROXY, &with),
+        idles(CADDY, &with),
+        idles(NGINX, &without),
+        idles(HAPROXY, &without),
+    );
+    for (name, outlasted) in [("nginx", nginx), ("HAProxy", haproxy), ("Caddy", caddy)] {
+        assert!(outlasted.is_none_or(|all| all == [true; 3]), "{name}: {outlasted:?}");
+    }
+    // Caddy would wait for ever.
+    for (name, outlasted) in [("nginx", cut_by_nginx), ("HAProxy", cut_by_haproxy)] {
+        assert!(outlasted.is_none_or(|all| all == [false; 3]), "{name}: {outlasted:?}");
     }
 }

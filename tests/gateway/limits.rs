@@ -397,6 +397,46 @@ async fn short_of_memory_nobody_new_is_let_in_and_who_was_there_goes_on() {
 }
 
 /// What the system holds for clients that do not read, with the bound on what is unsent and without:
+/// The first words of an event stream whose client has hardly any room, and takes no more than these.
+#[cfg(target_os = "linux")]
+async fn stalled(gateway: &Running, hello: Value) -> (TcpStream, String) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let mut stream = socket.connect(gateway.clients).await.unwrap();
+    let hello = frames(&[hello, commands(1, vec![json!({"type": "subscribe", "channel": "news"})])]);
+    let head =
+        format!("POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", hello.len());
+    stream.write_all((head + &hello).as_bytes()).await.unwrap();
+    let (mut text, mut piece) = (String::new(), [0; 256]);
+    while !text.contains("subscribed") {
+        let length = timeout(PATIENCE, stream.read(&mut piece)).await.unwrap().unwrap();
+        assert!(length > 0, "{text}");
+        text.push_str(&String::from_utf8_lossy(&piece[..length]));
+    }
+    (stream, text)
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn whoever_takes_nothing_is_cut_and_counted_and_its_session_waits_for_it() {
+    let gateway = limited(|plan| plan.listener.write_timeout = Duration::from_millis(300)).await;
+    let (stream, text) = stalled(&gateway, hello()).await;
+    let publish = json!({"channel": "news", "data": "x".repeat(8_000)}).to_string();
+    until("it is cut", async || {
+        Ask::json("/api/v1/publish", &publish).to(gateway.admin).await;
+        met(&gateway, "write_time") > 0
+    })
+    .await;
+    assert_eq!(met(&gateway, "write_time"), 1, "once");
+    let (_, welcome) = text.split_once("\"session\":\"").expect("a welcome");
+    let session = SessionId::parse(welcome.split('"').next().unwrap()).unwrap();
+    until("the link has ended", async || {
+        gateway.handle.session(session).expect("it lives on").transport.is_none()
+    })
+    .await;
+    drop(stream);
+}
+
 /// `cargo test --release --test gateway limits::what_stalled -- --ignored --nocapture`.
 #[cfg(target_os = "linux")]
 #[tokio::test]
@@ -405,18 +445,9 @@ async fn what_stalled_clients_cost_in_the_kernel() {
     for unsent_bytes in [0, 16 * 1024, 32 * 1024, 128 * 1024] {
         let gateway = limited(|plan| plan.listener.unsent_bytes = unsent_bytes).await;
         let before = kernel_bytes();
-        let mut stalled = Vec::new();
+        let mut clients = Vec::new();
         for _ in 0..STALLED {
-            let socket = tokio::net::TcpSocket::new_v4().unwrap();
-            socket.set_recv_buffer_size(4_096).unwrap();
-            let mut stream = socket.connect(gateway.clients).await.unwrap();
-            stream
-                .write_all(b"GET /v1/events?channel=news HTTP/1.1\r\nhost: localhost\r\n\r\n")
-                .await
-                .unwrap();
-            let mut first = [0; 16];
-            stream.read_exact(&mut first).await.unwrap();
-            stalled.push(stream);
+            clients.push(stalled(&gateway, hello()).await.0);
         }
         for n in 0..600 {
             let publish =

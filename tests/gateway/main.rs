@@ -17,6 +17,8 @@ mod kit;
 mod lifecycle;
 mod limits;
 mod metrics;
+#[cfg(target_os = "linux")]
+mod open_files;
 mod origins;
 mod presence;
 mod secrets;

@@ -24,7 +24,7 @@ use wtransport::{ClientConfig, Endpoint, endpoint::ConnectOptions};
 use crate::kit::{
     PATIENCE,
     http::Ask,
-    http2::Caller,
+    http2::{self, Caller, frame},
     panics,
     process::{Serve, run},
     secure::{EITHER, Secure, config, connect},
@@ -181,21 +181,15 @@ async fn a_client_of_http2_that_takes_nothing_is_cut() {
         publish(&gateway, &text).await;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    assert_eq!(limited(&gateway, "write_time"), 1);
     drop(answer);
-}
-
-/// A frame of HTTP/2 (RFC 9113, 4.1), of a stream or, with 0, of the connection.
-fn frame(of_type: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[of_type, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 #[tokio::test]
 async fn a_flood_of_streams_that_are_taken_back_ends_its_connection() {
     let gateway = Secure::start(&certificates()).await;
     let mut stream = connect(gateway.clients, &[b"h2"], EITHER).await;
-    let mut said = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    said.extend(frame(4, 0, 0, &[])); // SETTINGS
+    let mut said = http2::preface();
     for stream in (1..10_000).step_by(2) {
         // HEADERS: GET https://localhost/, in the indices of RFC 7541, appendix A; then RST_STREAM: CANCEL.
         said.extend(frame(1, 0x5, stream, b"\x82\x87\x84\x01\x09localhost"));
@@ -203,16 +197,11 @@ async fn a_flood_of_streams_that_are_taken_back_ends_its_connection() {
     }
     // It may be cut off in the middle.
     let _ = stream.write_all(&said).await;
-    let mut heard = &closed(&mut stream).await[..];
     let mut goodbye = None;
-    while let [a, b, c, of_type, _, _, _, _, _, rest @ ..] = heard {
-        let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
-        if *of_type == 7 {
-            goodbye = rest.get(4..8).map(<[u8]>::to_vec);
-        }
-        heard = rest.get(length..).unwrap_or_default();
+    while let Some(frame) = http2::Frame::read(&mut stream).await {
+        goodbye = frame.goaway().or(goodbye);
     }
-    assert_eq!(goodbye, Some(11_u32.to_be_bytes().to_vec()), "GOAWAY: ENHANCE_YOUR_CALM");
+    assert_eq!(goodbye.map(|(_, error)| error), Some(11), "GOAWAY: ENHANCE_YOUR_CALM");
     let mut caller = Caller::connect(gateway.clients).await;
     assert_eq!(caller.get("/healthz").await.0, StatusCode::OK, "others are served");
     panics::assert_none();

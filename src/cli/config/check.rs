@@ -268,6 +268,7 @@ fn ranges(settings: &Settings, problems: &mut Problems) {
         ("webhook.requests", settings.webhook.requests, 1, 65_536),
         ("webhook.waiting", settings.webhook.waiting, 0, 10_000_000),
         ("webhook.session_events", settings.webhook.session_events, 0, 10_000_000),
+        ("log.warnings_per_minute", settings.log.warnings_per_minute, 0, 1_000_000),
         ("runtime.worker_threads", settings.runtime.worker_threads, 0, 1_024),
     ];
     for (key, value, least, most) in ranges {

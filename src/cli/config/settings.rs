@@ -365,6 +365,9 @@ settings! {
         /// Which lines: a level, or levels by target, "info,throughline=debug". Dependencies are capped at `debug`,
         /// whatever this says: at `trace` they print messages, and with them tokens.
         filter: String = "info".into(), "filter";
+        /// How many warnings of one kind are written in a minute; of the others their number is, at its end. Whoever is
+        /// refused a thousand times a second fills no disk, and metrics count each. 0 for no bound.
+        warnings_per_minute: u64 = 60, "lines of a kind per minute";
     }
     /// The threads.
     runtime: Runtime in "runtime." {

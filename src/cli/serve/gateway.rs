@@ -27,7 +27,8 @@ pub(super) fn certificates(settings: &Settings, sockets: &Sockets) -> anyhow::Re
     if let Some(files) = settings.certificate_files().map_err(anyhow::Error::msg)? {
         return Ok(Some(Certificates::from_files(files, now)?));
     }
-    if sockets.webtransport.is_none() {
+    // There is an address where the socket is still with the process before.
+    if sockets.webtransport_address.is_none() {
         return Ok(None);
     }
     let loopback = ["localhost", "127.0.0.1", "::1"].map(ToOwned::to_owned);

@@ -68,6 +68,9 @@ pub(super) fn adopt(
 }
 
 /// The names of the listeners, in their order.
+#[cfg(unix)]
 pub(super) const NAMES: [&str; 2] = [CLIENTS, ADMIN];
+#[cfg(unix)]
 const CLIENTS: &str = "clients";
+#[cfg(unix)]
 const ADMIN: &str = "admin";

@@ -42,8 +42,9 @@ use crate::{
 
 /// Runs until a signal, then says goodbye.
 pub(super) fn run(settings: &Settings) -> anyhow::Result<()> {
-    logs::init(&settings.log.format, &settings.log.filter)?;
-    raise_open_files();
+    let log = &settings.log;
+    let warnings = logs::init(&log.format, &log.filter, log.warnings_per_minute)?;
+    raise_open_files(settings);
     // While this is the only thread: it takes its sockets out of the environment.
     let inherited = Inherited::from_supervisor()?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
@@ -52,7 +53,9 @@ pub(super) fn run(settings: &Settings) -> anyhow::Result<()> {
         runtime.worker_threads(threads);
     }
     let runtime = runtime.build().context("the runtime does not start")?;
+    runtime.spawn(warnings.clone().count_minutes());
     let served = runtime.block_on(serve(settings, inherited));
+    warnings.next_minute();
     // What is still running has had its time.
     runtime.shutdown_background();
     served
@@ -97,6 +100,7 @@ async fn serve(settings: &Settings, inherited: Inherited) -> anyhow::Result<()> 
                 tokio::spawn(serving.context("WebTransport cannot be served")?)
             }
             None => {
+                gateway.promise_webtransport(certificates, url);
                 let (gateway, certificates) = (gateway.clone(), certificates.clone());
                 tokio::spawn(serve_udp_later(gateway, certificates, address, url.map(Into::into), stop))
             }
@@ -172,10 +176,20 @@ async fn serve(settings: &Settings, inherited: Inherited) -> anyhow::Result<()> 
 }
 
 /// Every connection by TCP is an open file: takes as many as the system lets this process have.
-fn raise_open_files() {
-    match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(most) => tracing::debug!(most, "open files"),
-        Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
+fn raise_open_files(settings: &Settings) {
+    let most = match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(most) => most,
+        Err(error) => return tracing::warn!(%error, "the limit of open files stays as it is"),
+    };
+    let connections = settings.http.connections;
+    let shed_from = most / 100 * settings.limits.shed_at_percent;
+    if shed_from < connections {
+        tracing::warn!(
+            most,
+            shed_from,
+            connections,
+            "fewer files may be open than `http.connections` says: raise the hard limit (`ulimit -Hn`, LimitNOFILE)"
+        );
     }
 }
 
@@ -274,8 +288,11 @@ struct Nudges {
 /// Without any files SIGHUP ends the process, as when its terminal is closed.
 fn reload_signal(settings: &Settings) -> anyhow::Result<Nudges> {
     let nudges = Nudges::default();
+    if !settings.has_files() {
+        return Ok(nudges);
+    }
     #[cfg(unix)]
-    if settings.has_files() {
+    {
         use tokio::signal::unix::{SignalKind, signal};
         let mut hangups = signal(SignalKind::hangup()).context("signals cannot be heard")?;
         let nudged = [Arc::clone(&nudges.certificates), Arc::clone(&nudges.secrets)];

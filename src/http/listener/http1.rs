@@ -29,7 +29,7 @@ use tokio::{
 };
 use tower::{Service, ServiceExt as _};
 
-use super::{Body, ListenerConfig, Remote, Seat, Stop};
+use super::{Body, ListenerConfig, Remote, Seat, Stop, note_write_timeout};
 use crate::limits::Limit;
 
 /// Speaks on one connection.
@@ -152,6 +152,14 @@ impl<T> Watched<T> {
         }
         false
     }
+
+    /// What the system said of the connection, counted if it was cut for what lay unread.
+    fn noted<R>(&self, said: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
+        if let Poll::Ready(Err(error)) = &said {
+            note_write_timeout(&self.config.door, error);
+        }
+        said
+    }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
@@ -174,7 +182,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
                 }
                 Poll::Ready(Ok(()))
             }
-            other => other,
+            other => self.noted(other),
         }
     }
 }
@@ -185,11 +193,13 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.noted(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.noted(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -7,6 +7,7 @@
 
 use std::{
     convert::Infallible,
+    error::Error as _,
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -29,7 +30,7 @@ use tokio::{
 };
 use tower::{Service, ServiceExt as _};
 
-use super::{Body, ListenerConfig, Remote, Seat, Stop};
+use super::{Body, ListenerConfig, Remote, Seat, Stop, note_write_timeout};
 use crate::{http::Busy, limits::Limit};
 
 /// Speaks on one connection.
@@ -84,8 +85,12 @@ pub(super) async fn speak<S, T>(
     let mut is_retired = false;
     loop {
         tokio::select! {
-            _ = connection.as_mut() => return,
-            () = &mut stalled => return,
+            ended = connection.as_mut() => {
+                let failed = ended.as_ref().err().and_then(|error| error.source()?.downcast_ref());
+                failed.inspect(|error| note_write_timeout(&config.door, error));
+                return;
+            }
+            () = &mut stalled => return config.door.cut(Limit::WriteTime),
             limit = &mut idle => {
                 config.door.cut(limit);
                 connection.as_mut().graceful_shutdown();

@@ -192,6 +192,14 @@ fn tune(stream: &TcpStream, config: &ListenerConfig) {
     let _ = (stream, config);
 }
 
+/// Counts a connection that failed since what was written lay unread for [`ListenerConfig::write_timeout`]: the system then
+/// says that it timed out, once.
+fn note_write_timeout(door: &Door, error: &io::Error) {
+    if error.kind() == io::ErrorKind::TimedOut {
+        door.cut(Limit::WriteTime);
+    }
+}
+
 /// Tells somebody who may not connect when to come back, and waits a moment until it is read: to close at once would reset
 /// the connection, and the answer might never be seen.
 async fn turn_away(mut stream: TcpStream, limit: Limit, _refusal: OwnedSemaphorePermit) {
@@ -223,5 +231,5 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Whether a refusal in the clear is understood: not where TLS is spoken, which would cost what is to be saved.
 const IN_THE_CLEAR: bool = true;
 
-/// How many connections may wait to be accepted. The system has a bound of its own (`net.core.somaxconn`).
-const QUEUE: u32 = 4_096;
+/// How many connections may wait to be accepted: as many as the system allows (`net.core.somaxconn`).
+const QUEUE: u32 = i32::MAX as u32;

@@ -175,6 +175,29 @@ fn a_successor_takes_over_under_load_and_every_client_comes_back_once() {
 }
 
 #[test]
+fn over_webtransport_clients_come_back_another_way_and_move_up_once_the_port_has_moved() {
+    let place = Place::new("udp");
+    let mut first = place.serve();
+    let mut listener = first.listen(&["news"]);
+    listener.line("- webtransport "); // the best that works
+    let second = place.serve();
+    assert_eq!(second.clients, first.clients);
+    while !listener.line("- webtransport ").contains("lost (drain); again in ") {}
+    let back = loop {
+        let line = listener.line("- ");
+        if line.contains(": session ") {
+            break line;
+        }
+    };
+    assert!(!back.starts_with("- webtransport "), "the port is with the process before: {back}");
+    assert_eq!(first.process.wait(), Some(0), "it ends by itself");
+    let up = listener.line("- webtransport ");
+    assert!(up.contains(": session ") && up.ends_with(" resumed"), "it moves up by itself: {up}");
+    assert_eq!(second.publish(&["news", "1"]).code, Some(0));
+    listener.line("webtransport #");
+}
+
+#[test]
 fn a_successor_that_dies_before_it_is_ready_changes_nothing() {
     let place = Place::new("stillborn");
     let mut first = place.serve();
@@ -253,14 +276,14 @@ fn a_process_that_was_killed_leaves_nothing_in_the_way_of_the_next() {
     assert_eq!(get(second.client_address(), "/readyz").status, 200);
 }
 
-/// A process with this listener as a supervisor passes it on.
-fn supervised(listener: &TcpListener) -> Serve {
+/// A process with this listener as a supervisor passes it on, by that name.
+fn supervised(listener: &TcpListener, name: &str) -> Serve {
     // As systemd does: the first descriptor is 3, and the process is named.
     const SCRIPT: &str = "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$@\"";
     let serve = ["serve", "--admin-listen", "127.0.0.1:0", "--set", "webtransport.enabled=false"];
     let mut command = Command::new("sh");
     command.args(["-c", SCRIPT, "sh", env!("CARGO_BIN_EXE_throughline")]).args(serve);
-    command.env("LISTEN_FDNAMES", "clients");
+    command.env("LISTEN_FDNAMES", name);
     command.stdin(OwnedFd::from(listener.try_clone().unwrap()));
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     Serve::of(Process::start(command))
@@ -270,13 +293,14 @@ fn supervised(listener: &TcpListener) -> Serve {
 fn a_supervisors_socket_is_served_and_whoever_connects_between_two_processes_waits() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let mut first = supervised(&listener);
+    let mut first = supervised(&listener, "clients");
     assert_eq!(first.client_address(), address);
     assert_eq!(get(address, "/readyz").status, 200);
     first.process.signal("TERM");
     assert_eq!(first.process.wait(), Some(0));
     let waiting = thread::spawn(move || ask(address, &mut None, false));
-    let second = supervised(&listener);
+    // As a unit says that says nothing of names.
+    let second = supervised(&listener, "throughline.socket");
     waiting.join().unwrap().expect("it waited, and was answered");
     assert_eq!(get(second.client_address(), "/readyz").status, 200);
 }

@@ -10,7 +10,11 @@ use hyper::{body::Incoming, client::conn::http2, ext::Protocol, upgrade::Upgrade
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::version::TLS13;
 use serde_json::{Value, json};
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _},
+    task::JoinHandle,
+    time::timeout,
+};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{Message, protocol::Role},
@@ -116,6 +120,57 @@ impl Socket {
     pub(crate) async fn close(mut self) {
         self.stream.close(None).await.expect("it is open");
         while let Some(Ok(_)) = timeout(PATIENCE, self.stream.next()).await.expect("in time") {}
+    }
+}
+
+/// The first that a client says, frame by frame: its preface and no settings.
+pub(crate) fn preface() -> Vec<u8> {
+    [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &frame(SETTINGS, 0, 0, &[])[..]].concat()
+}
+
+/// A frame (RFC 9113, 4.1), of a stream or, with 0, of the connection.
+pub(crate) fn frame(of_type: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("it is short").to_be_bytes();
+    [&length[1..], &[of_type, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A frame that was heard.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) of_type: u8,
+    pub(crate) flags: u8,
+    pub(crate) stream: u32,
+    pub(crate) payload: Vec<u8>,
+}
+
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+/// The last of a stream, and an answer to a ping.
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const ACK: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
+
+impl Frame {
+    /// The next one; none once the connection has ended.
+    pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Self> {
+        let reading = async {
+            let mut head = [0; 9];
+            stream.read_exact(&mut head).await.ok()?;
+            let [a, b, c, of_type, flags, w, x, y, z] = head;
+            let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+            stream.read_exact(&mut payload).await.ok()?;
+            Some(Self { of_type, flags, stream: u32::from_be_bytes([w, x, y, z]), payload })
+        };
+        timeout(PATIENCE, reading).await.expect("in time")
+    }
+
+    /// The last stream that is answered, and why the connection ends.
+    pub(crate) fn goaway(&self) -> Option<(u32, u32)> {
+        let number = |at: usize| Some(u32::from_be_bytes(self.payload.get(at..at + 4)?.try_into().ok()?));
+        if self.of_type == GOAWAY { Some((number(0)?, number(4)?)) } else { None }
     }
 }
 

@@ -48,6 +48,8 @@ pub(crate) struct Plan {
     pub(crate) tokens: Option<Jwt>,
     /// Whether WebTransport is served too.
     pub(crate) webtransport: bool,
+    /// Whether clients are told where, since it is not the address that they call.
+    pub(crate) tells_webtransport: bool,
 }
 
 impl Default for Plan {
@@ -72,6 +74,7 @@ impl Default for Plan {
             door: None,
             tokens: None,
             webtransport: false,
+            tells_webtransport: false,
         }
     }
 }
@@ -110,7 +113,8 @@ impl Running {
             let address = socket.local_addr().expect("bound");
             let certificates = Certificates::development(["localhost"], SystemTime::now());
             let certificates = certificates.expect("randomness");
-            let serving = gateway.serve_webtransport(socket, &certificates, None, stop.clone());
+            let url = plan.tells_webtransport.then(|| format!("https://{address}/v1/webtransport"));
+            let serving = gateway.serve_webtransport(socket, &certificates, url.as_deref(), stop.clone());
             tokio::spawn(serving.expect("a usable socket"));
             address
         });

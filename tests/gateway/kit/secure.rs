@@ -22,7 +22,7 @@ use throughline::{
     gateway::{GatewayConfig, LimitConfig, bind_udp},
     http::{
         OriginPolicy,
-        listener::{self, ListenerConfig, Tls, TlsConfig},
+        listener::{self, ListenerConfig, Stop, Tls, TlsConfig},
     },
 };
 use tokio::net::{TcpListener, TcpStream};
@@ -71,7 +71,8 @@ impl Secure {
             gateway.serve_webtransport(udp, certificates, None, stop.clone()).expect("a usable socket");
         tokio::spawn(webtransport);
         let tls = Tls::new(certificates, tls).expect("randomness");
-        tokio::spawn(listener::serve_tls(clients, tls, gateway, listener, stop.clone()));
+        let stops = Stop { retire: handle.retiring(), ..Stop::from(stop.clone()) };
+        tokio::spawn(listener::serve_tls(clients, tls, gateway, listener, stops));
         Self { clients: address, handle, _stop: stop.drop_guard() }
     }
 

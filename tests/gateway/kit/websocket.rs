@@ -49,7 +49,13 @@ pub(crate) struct Socket {
 
 impl Socket {
     pub(crate) async fn open(address: SocketAddr, codec: Codec) -> Self {
-        let mut request = format!("ws://{address}/v1/websocket").into_client_request().expect("an address");
+        Self::below(address, "", codec).await
+    }
+
+    /// Opens one at a gateway below a path.
+    pub(crate) async fn below(address: SocketAddr, path: &str, codec: Codec) -> Self {
+        let url = format!("ws://{address}{path}/v1/websocket");
+        let mut request = url.into_client_request().expect("an address");
         let protocol = codec.name().parse().expect("a header");
         request.headers_mut().insert("sec-websocket-protocol", protocol);
         let stream = TcpStream::connect(address).await.expect("a listener");
