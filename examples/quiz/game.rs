@@ -32,11 +32,13 @@ pub(crate) struct Bounds {
     pub players: usize,
     /// How long a game is kept in which nothing happens, in milliseconds. Default: 30 minutes.
     pub idle_ms: u64,
+    /// How long a game is kept that its host does not hear, in milliseconds. Default: 2 minutes.
+    pub absent_ms: u64,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { players: 250, idle_ms: 30 * 60 * 1_000 }
+        Self { players: 250, idle_ms: 30 * 60 * 1_000, absent_ms: 2 * 60 * 1_000 }
     }
 }
 
@@ -126,6 +128,8 @@ pub(crate) struct Game {
     banned: Vec<String>,
     /// When something last happened.
     touched: u64,
+    /// When its host was last there.
+    hosted: u64,
 }
 
 #[derive(Debug)]
@@ -177,6 +181,7 @@ impl Game {
             seats: 0,
             banned: Vec::new(),
             touched: now,
+            hosted: now,
         }
     }
 
@@ -208,16 +213,29 @@ impl Game {
 
     /// When [`advance`](Self::advance) has something to do; `None` once the game has ended.
     pub(crate) fn deadline(&self) -> Option<u64> {
-        let idle = self.touched + self.bounds.idle_ms;
+        let over = self.idle_at().min(self.abandoned_at());
         match &self.phase {
             Phase::Ended => None,
             // Answers that were taken in the last millisecond count.
-            Phase::Question(round) => Some((round.deadline + 1).min(idle)),
-            _ => Some(idle),
+            Phase::Question(round) => Some((round.deadline + 1).min(over)),
+            _ => Some(over),
         }
     }
 
-    /// Does what the time brings: a question closes, an idle game ends.
+    /// Its host is there.
+    pub(crate) fn attend(&mut self, now: u64) {
+        self.hosted = now;
+    }
+
+    const fn idle_at(&self) -> u64 {
+        self.touched + self.bounds.idle_ms
+    }
+
+    const fn abandoned_at(&self) -> u64 {
+        self.hosted + self.bounds.absent_ms
+    }
+
+    /// Does what the time brings: a question closes, a game ends that is idle or has lost its host.
     pub(crate) fn advance(&mut self, now: u64) -> Vec<Effect> {
         match &self.phase {
             Phase::Question(round) if now > round.deadline => {
@@ -225,7 +243,8 @@ impl Game {
                 self.close()
             }
             Phase::Ended => Vec::new(),
-            _ if now >= self.touched + self.bounds.idle_ms => self.end("idle"),
+            _ if now >= self.idle_at() => self.end("idle"),
+            _ if now >= self.abandoned_at() => self.end("abandoned"),
             _ => Vec::new(),
         }
     }

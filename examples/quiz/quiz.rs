@@ -10,6 +10,7 @@
 use std::{
     collections::HashMap,
     future::Future,
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -41,6 +42,10 @@ use crate::{
 pub(crate) struct QuizConfig {
     /// How many games there may be. Default: 500.
     pub games: usize,
+    /// How many of them one host may have. Default: 3.
+    pub games_of_host: usize,
+    /// How many of them may be of hosts from one address, as one host may be many by name. Default: 50.
+    pub games_of_address: usize,
     /// How many intents of one game may wait; one more is refused as `busy`. Default: 512.
     pub room: usize,
     /// What bounds each game.
@@ -49,7 +54,7 @@ pub(crate) struct QuizConfig {
 
 impl Default for QuizConfig {
     fn default() -> Self {
-        Self { games: 500, room: 512, bounds: Bounds::default() }
+        Self { games: 500, games_of_host: 3, games_of_address: 50, room: 512, bounds: Bounds::default() }
     }
 }
 
@@ -66,11 +71,14 @@ struct Shared {
     clock: fn() -> Now,
     random: fn() -> u64,
     games: Mutex<HashMap<String, Hosted>>,
+    /// Where hosts came from that were let in: all who have a game, and some who have none yet.
+    hosts: Mutex<HashMap<Box<str>, IpAddr>>,
 }
 
 /// A game, from outside its lane.
 struct Hosted {
     host: Box<str>,
+    address: IpAddr,
     lane: Lane<Job>,
 }
 
@@ -83,8 +91,19 @@ impl Quiz {
         clock: fn() -> Now,
         random: fn() -> u64,
     ) -> Self {
-        let games = Mutex::default();
-        Self { shared: Arc::new(Shared { config, broker, record, clock, random, games }) }
+        let (games, hosts) = Default::default();
+        Self { shared: Arc::new(Shared { config, broker, record, clock, random, games, hosts }) }
+    }
+
+    /// A host is let in from this address.
+    pub(crate) fn let_in(&self, host: &str, address: IpAddr) {
+        let Shared { config, games, hosts, .. } = &*self.shared;
+        let mut hosts = hosts.lock();
+        if hosts.len() >= 4 * config.games {
+            let games = games.lock();
+            hosts.retain(|host, _| games.values().any(|game| game.host == *host));
+        }
+        hosts.insert(host.into(), address);
     }
 
     /// Whether there is a game of this code.
@@ -110,7 +129,9 @@ impl Quiz {
         }
         let shared = &self.shared;
         // Before a channel is opened for it: the broker keeps channels for a while, and has room for so many.
-        drop(self.room()?);
+        // Whoever came long before so many others comes again.
+        let address = shared.hosts.lock().get(&user).copied().ok_or(Refusal::Busy)?;
+        drop(self.room(&user, address)?);
         let code = loop {
             let code = code((shared.random)());
             if !shared.games.lock().contains_key(&code) {
@@ -136,17 +157,21 @@ impl Quiz {
             clock: shared.clock,
         };
         // Others may have been made meanwhile.
-        let mut games = self.room()?;
+        let mut games = self.room(&user, address)?;
         let lane = Lane::open(work, shared.config.room);
-        games.insert(code.clone(), Hosted { host: user, lane });
+        games.insert(code.clone(), Hosted { host: user, address, lane });
         Ok(Accepted { position: None, payload: json(&serde_json::json!({ "code": code }))? })
     }
 
-    /// The games, where there is room for one more. Those that have ended take none.
-    fn room(&self) -> Result<MutexGuard<'_, HashMap<String, Hosted>>, Refusal> {
+    /// The games, where there is room for one more of this host. Those that have ended take none.
+    fn room(&self, host: &str, address: IpAddr) -> Result<MutexGuard<'_, HashMap<String, Hosted>>, Refusal> {
+        let QuizConfig { games: all, games_of_host, games_of_address, .. } = self.shared.config;
         let mut games = self.shared.games.lock();
         games.retain(|_, game| !game.lane.is_over());
-        if games.len() < self.shared.config.games { Ok(games) } else { Err(Refusal::TooManyGames) }
+        let of_host = games.values().filter(|game| *game.host == *host).count();
+        let of_address = games.values().filter(|game| game.address == address).count();
+        let has_room = games.len() < all && of_host < games_of_host && of_address < games_of_address;
+        if has_room { Ok(games) } else { Err(Refusal::TooManyGames) }
     }
 
     /// Puts an intent into the lane of its game, and waits for what comes of it.
@@ -230,7 +255,7 @@ impl Work for GameWork {
     }
 
     async fn wake(&mut self) {
-        let effects = self.game.advance((self.clock)().wall_ms);
+        let effects = self.advance((self.clock)().wall_ms);
         if let Err(error) = self.carry(effects).await {
             tracing::warn!(%error, "what a game says is lost");
         }
@@ -238,9 +263,17 @@ impl Work for GameWork {
 }
 
 impl GameWork {
+    fn advance(&mut self, now: u64) -> Vec<Effect> {
+        // Its page hears the host's channel, also while it has no link for a moment.
+        if self.host_channel.listeners() > 0 {
+            self.game.attend(now);
+        }
+        self.game.advance(now)
+    }
+
     async fn answer(&mut self, time: u64, who: Who<'_>, wish: Option<Wish>) -> IntentResult {
         // What was taken after the deadline comes after the deadline.
-        let passed = self.game.advance(time);
+        let passed = self.advance(time);
         self.carry(passed).await.map_err(failed)?;
         let Some(wish) = wish else { return self.show(who) };
         let (player, effects) = self.game.handle(time, who, wish)?;

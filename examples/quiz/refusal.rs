@@ -13,7 +13,7 @@ pub(crate) enum Refusal {
     GameUnknown,
     #[error("the game has ended")]
     GameEnded,
-    #[error("there are as many games as there may be")]
+    #[error("there are as many games as there may be, of all, of this host or of its address")]
     TooManyGames,
     #[error("the game has as many players as it may have")]
     GameFull,

@@ -89,7 +89,7 @@ impl Server {
                 ..SessionConfig::new(TokenKeys::from_random(drawn()))
             })
             .broker(broker)
-            .authenticate(Secrets)
+            .authenticate(Secrets(quiz.clone()))
             .authorize(Doors(quiz.clone()))
             .handler(quiz)
             .build();

@@ -54,7 +54,7 @@ struct Channels {
 }
 
 impl Memory {
-    /// An empty broker. `clock` tells the time that events are stamped with; `random` draws epochs.
+    /// An empty broker. `clock` tells the time of day that events are stamped with; `random` draws epochs.
     pub fn new(config: MemoryConfig, clock: fn() -> Now, random: fn() -> u64) -> Self {
         // Journals have three quarters at most: clients that acknowledge nothing must not cost all others their events.
         let usage = Usage::new(config.budget_bytes - config.budget_bytes / 4);
@@ -141,13 +141,12 @@ impl Broker for Memory {
         Box::pin(std::future::ready(self.append(channel, event)))
     }
 
-    fn volatile(&self, channel: &ChannelName, volatile: NewVolatile) -> bool {
+    fn volatile(&self, now: Now, channel: &ChannelName, volatile: NewVolatile) -> bool {
         let channel = self.channels.lock().by_name.get(channel).map(Arc::clone);
         let Some(channel) = channel.filter(|channel| channel.listeners() > 0) else { return true };
         if self.usage.volatile_bytes() > self.config.budget_bytes / 16 {
             return false;
         }
-        let now = (self.clock)();
         let (before, after) = channel.say(volatile, now.mono_ms, now.wall_ms);
         self.usage.change_volatiles(before, after);
         if let Some(tail) = self.tail.get() {
@@ -378,21 +377,35 @@ mod tests {
     fn volatiles_have_a_bound_of_their_own_and_are_booked_until_they_are_no_news() {
         let config = MemoryConfig { budget_bytes: 160_000, ..MemoryConfig::default() };
         let broker = Memory::new(config, clock, draw);
-        let said_at = at(5_000).mono_ms;
+        let now = at(5_000);
         let channel = open(&broker, "a").unwrap();
         let key = channel.listen(Arc::new(Somebody));
         let say = |bytes: usize| {
             let payload = Payload::Bytes(vec![0; bytes].into());
-            broker.volatile(&name("a"), NewVolatile { payload, ..NewVolatile::default() })
+            broker.volatile(now, &name("a"), NewVolatile { payload, ..NewVolatile::default() })
         };
         assert!(say(20_000), "the first has room");
         assert!(!say(1), "past a sixteenth of the budget they are dropped");
-        broker.maintain(at(said_at + crate::channel::VOLATILE_MS));
+        broker.maintain(at(now.mono_ms + crate::channel::VOLATILE_MS));
         assert_eq!(broker.usage().volatile_bytes(), 0);
         assert!(say(1));
         channel.unlisten(key);
         assert!(say(20_000) && say(20_000), "nobody hears it, and it costs nothing");
         assert_eq!(channel.said(), 2);
+    }
+
+    #[test]
+    fn a_volatile_is_news_by_the_time_that_the_gateway_says_whatever_the_broker_is_told() {
+        at(0);
+        let broker = Memory::new(MemoryConfig::default(), clock, draw);
+        let key = open(&broker, "a").unwrap().listen(Arc::new(Somebody));
+        let gateway = |mono_ms| Now { mono_ms, wall_ms: 7 };
+        assert!(broker.volatile(gateway(90_000), &name("a"), NewVolatile::default()));
+        broker.maintain(gateway(90_999));
+        assert!(broker.usage().volatile_bytes() > 0);
+        broker.maintain(gateway(91_000));
+        assert_eq!(broker.usage().volatile_bytes(), 0);
+        open(&broker, "a").unwrap().unlisten(key);
     }
 
     #[test]

@@ -66,9 +66,11 @@ pub trait Broker: Send + Sync + 'static {
     /// Says something in a channel that is not kept, to whoever holds it on any node at this moment; says whether it
     /// was taken. Must not block, and may drop what it has no room for: nobody is told.
     ///
+    /// It is news from `now` on: the gateway's time, by which the gateway also says that it is no news any more.
+    ///
     /// A broker that does not carry volatiles drops them all, which is what this does unless it is written anew.
-    fn volatile(&self, channel: &ChannelName, volatile: NewVolatile) -> bool {
-        let _ = (channel, volatile);
+    fn volatile(&self, now: Now, channel: &ChannelName, volatile: NewVolatile) -> bool {
+        let _ = (now, channel, volatile);
         false
     }
 

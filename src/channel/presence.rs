@@ -23,8 +23,11 @@ use throughline_wire::{ChannelName, Codec, Item, Member, Presence, PresenceKind,
 
 use super::Listener;
 
-/// How many changes a ring holds: what a burst may bring between two pulls without everybody being told everybody.
+/// How many changes a ring holds at most: what a burst may bring between two pulls without everybody being told everybody.
 const CHANGES: usize = 512;
+
+/// How many it holds however few take part. Of more than twice the members no net is worth its room: all are told as soon.
+const FEWEST_CHANGES: usize = 16;
 
 /// The most that the members of a roster take as text, in bytes: half of what every client takes as one frame.
 const ROSTER_BYTES: usize = 512 * 1024;
@@ -210,10 +213,10 @@ impl Roster {
     fn note(&mut self, is_join: bool, member: Arc<Member>) {
         self.version += 1;
         self.answers.clear(); // they end at the change before
-        if self.changes.len() == CHANGES {
-            self.changes.pop_front();
-        }
         self.changes.push_back(Change { is_join, member });
+        let most = (2 * self.seats.len()).clamp(FEWEST_CHANGES, CHANGES);
+        let surplus = self.changes.len().saturating_sub(most);
+        self.changes.drain(..surplus);
     }
 }
 
@@ -345,6 +348,23 @@ mod tests {
         (0..=CHANGES as u16).for_each(|number| room.join(number));
         assert!(room.lines(1)[0].starts_with("join 1 2 3"));
         assert!(room.lines(0)[0].starts_with("state 0 1 2"));
+    }
+
+    #[test]
+    fn a_ring_is_no_longer_than_its_members_are_worth() {
+        let mut room = Room::new();
+        room.join(0);
+        for number in 1..=300 {
+            room.join(number);
+            room.leave(number);
+        }
+        assert_eq!(room.roster.changes.len(), FEWEST_CHANGES, "whoever comes and goes leaves no more behind");
+        assert_eq!(room.lines(601 - FEWEST_CHANGES as u64), [""; 0]);
+        assert_eq!(room.lines(600 - FEWEST_CHANGES as u64), ["state 0 of 1"]);
+        (301..=400).for_each(|number| room.join(number));
+        assert!(room.roster.changes.len() > 100, "a room that fills remembers who came");
+        (302..=400).for_each(|number| room.leave(number));
+        assert_eq!(room.roster.changes.len(), FEWEST_CHANGES);
     }
 
     #[test]

@@ -144,7 +144,7 @@ impl Shared {
 
     /// Says something in a channel that is not kept; says whether the broker took it.
     fn say(&self, channel: &ChannelName, volatile: NewVolatile) -> bool {
-        let is_taken = self.broker.volatile(channel, volatile);
+        let is_taken = self.broker.volatile(clock::now(), channel, volatile);
         if is_taken {
             self.metrics.count_volatile();
         } else {

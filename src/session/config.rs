@@ -62,8 +62,9 @@ pub struct SessionConfig {
     /// How many sessions may take part in the presence of one channel, 4,096 at most. Each that comes or goes is told to
     /// all the others, each newcomer is told all of them. Default: 1,000.
     pub presence_members: usize,
-    /// What the presences may cost together that sessions have not acknowledged, in bytes; past it nobody is told more
-    /// until some of it is. What many are told alike counts once. Default: 32 MiB.
+    /// What the presences may cost together that sessions have not acknowledged, in bytes. From half of it on, a session that
+    /// acknowledges none of its own for a minute is ended; past it nobody is told more. What many are told alike counts
+    /// once. Default: 32 MiB.
     pub presence_bytes: u64,
     /// What they cost now; kept by the channels.
     pub presence_unacknowledged: Arc<Ledger>,

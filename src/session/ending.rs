@@ -18,14 +18,23 @@ pub enum Ending {
     Disconnected,
     /// Its numbers are used up (G5).
     Exhausted,
+    /// Its client acknowledged no presence for a minute, while all that are unacknowledged have little room left.
+    Unacknowledged,
     /// The gateway stops, and nobody holds it after that.
     Stopped,
 }
 
 impl Ending {
     /// Every way to end.
-    pub const ALL: &[Self] =
-        &[Self::Provisional, Self::Expired, Self::Bye, Self::Disconnected, Self::Exhausted, Self::Stopped];
+    pub const ALL: &[Self] = &[
+        Self::Provisional,
+        Self::Expired,
+        Self::Bye,
+        Self::Disconnected,
+        Self::Exhausted,
+        Self::Unacknowledged,
+        Self::Stopped,
+    ];
 
     /// The word for logs and metrics.
     pub const fn as_str(self) -> &'static str {
@@ -35,6 +44,7 @@ impl Ending {
             Self::Bye => "bye",
             Self::Disconnected => "disconnected",
             Self::Exhausted => "exhausted",
+            Self::Unacknowledged => "unacknowledged",
             Self::Stopped => "stopped",
         }
     }
@@ -49,7 +59,11 @@ impl Session {
         let goodbye = match ending {
             Ending::Bye => Goodbye::Ended,
             Ending::Disconnected => Goodbye::Disconnected,
-            Ending::Provisional | Ending::Expired | Ending::Exhausted | Ending::Stopped => Goodbye::Gone,
+            Ending::Provisional
+            | Ending::Expired
+            | Ending::Exhausted
+            | Ending::Unacknowledged
+            | Ending::Stopped => Goodbye::Gone,
         };
         self.dismiss(goodbye);
         self.phase = Phase::Ended;

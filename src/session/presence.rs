@@ -7,7 +7,8 @@
 //!
 //! What is told is pulled, like events: for each channel there is the number of the last change that was told, and the
 //! roster makes the net of what came after ([`Channel::news`]). The next is told once the last is acknowledged, so a
-//! burst of changes costs a session one item or two for each acknowledgement, and its journal holds no more.
+//! burst of changes costs a session one item or two for each acknowledgement, and its journal holds no more. What is not
+//! acknowledged costs room that all sessions share: where there is little left, whoever holds some for long is ended.
 //!
 //! A session that takes part nowhere has none of this but a pointer.
 
@@ -16,13 +17,17 @@ use std::sync::Arc;
 use throughline_wire::{Batch, ChannelName, Codec, ErrorCode, Json, Member, Positions, SessionId};
 
 use super::{
-    Effect, Phase, Session,
+    Effect, Ending, Phase, Session,
     transmit::{Flow, is_full},
 };
 use crate::channel::Channel;
 
 /// When it looks again for room to tell: whoever acknowledges makes room for all, and wakes nobody.
 const LOOK_AGAIN_MS: u64 = 1_000;
+
+/// How long a session holds what it was told and does not acknowledge, where there is little room left: longer than any
+/// client is between two polls.
+const HOLD_MS: u64 = 60_000;
 
 /// Where a session takes part. There once it does somewhere, or could tell more of itself than its name.
 #[derive(Debug)]
@@ -34,6 +39,8 @@ pub(super) struct Presence {
     places: Vec<Place>,
     /// When it looks again whether there is room to tell it more.
     looks_at: Option<u64>,
+    /// An item that told of presence, and until when it has to be acknowledged if there is little room.
+    awaited: Option<(u64, u64)>,
 }
 
 /// A channel in which it takes part.
@@ -60,7 +67,8 @@ enum Hold {
 
 impl Presence {
     pub(super) fn new(session: SessionId, user: Option<Box<str>>, info: Option<Json>, is_here: bool) -> Self {
-        Self { member: Arc::new(Member { session, user, info }), is_here, places: Vec::new(), looks_at: None }
+        let member = Arc::new(Member { session, user, info });
+        Self { member, is_here, places: Vec::new(), looks_at: None, awaited: None }
     }
 }
 
@@ -209,10 +217,11 @@ impl Session {
         }
     }
 
-    /// When it leaves a place that was not asked for again, or looks again for room.
+    /// When it leaves a place that was not asked for again, looks again for room, or has held some for long.
     pub(super) fn presence_due(&self) -> Option<u64> {
         let presence = self.presence.as_ref()?;
-        presence.places.iter().filter_map(Place::forsaken_until).chain(presence.looks_at).min()
+        let held = presence.awaited.filter(|_| self.journal.holds_presence()).map(|(_, until_ms)| until_ms);
+        presence.places.iter().filter_map(Place::forsaken_until).chain(presence.looks_at).chain(held).min()
     }
 
     /// Does what is due of that.
@@ -222,6 +231,16 @@ impl Session {
         let looks = presence.looks_at.take_if(|at| is_due(*at)).is_some();
         let forsaken = presence.places.iter().filter(|place| place.forsaken_until().is_some_and(is_due));
         let left: Vec<ChannelName> = forsaken.map(|place| place.channel.name().clone()).collect();
+        if let Some((item, until_ms)) = presence.awaited.filter(|_| self.journal.holds_presence())
+            && is_due(until_ms)
+        {
+            let is_scarce =
+                self.config.presence_unacknowledged.bytes() >= self.config.presence_bytes.div_ceil(2);
+            if is_scarce && item > self.journal.floor() {
+                return self.end(Ending::Unacknowledged);
+            }
+            presence.awaited = Some((self.journal.next() - 1, now_ms + HOLD_MS));
+        }
         for name in left {
             self.leave_presence(&name);
         }
@@ -267,6 +286,9 @@ impl Session {
                     return Flow::More;
                 }
                 place.last = self.journal.next();
+                if !self.journal.holds_presence() {
+                    presence.awaited = Some((place.last, now_ms + HOLD_MS));
+                }
                 let told = self.journal.number_presence(told).encoded(codec);
                 is_cut |= is_full(batch, told.len(), budget_bytes);
                 if !is_cut {
@@ -282,7 +304,9 @@ impl Session {
 
     /// Gives back what a session costs that takes part nowhere.
     fn forget_presence_of_none(&mut self) {
-        let is_idle = |presence: &Presence| presence.places.is_empty() && presence.member.info.is_none();
+        let is_awaited = self.journal.holds_presence();
+        let is_idle =
+            |presence: &Presence| presence.places.is_empty() && presence.member.info.is_none() && !is_awaited;
         if self.presence.as_deref().is_some_and(is_idle) {
             self.presence = None;
         }

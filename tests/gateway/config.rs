@@ -183,6 +183,9 @@ fn limits_without_sense_are_refused() {
     );
     refused(layers("", &[], &[("limits.shed_at_percent", "100")]), &["`limits.shed_at_percent`"]);
     refused(layers("", &[], &[("limits.address_prefix", "129")]), &["`limits.address_prefix`"]);
+    refused(layers("", &[], &[("limits.volatile_bytes", "65537")]), &["`limits.volatile_bytes`"]);
+    let larger = [("limits.volatile_bytes", "65537"), ("limits.message_bytes", "131072")];
+    assert_eq!(settings("", &[], &larger).limits.volatile_bytes, 65_537);
 }
 
 #[test]

@@ -223,11 +223,24 @@ fn a_question_closes_when_the_one_who_has_not_answered_is_asked_to_leave() {
 fn an_idle_game_ends_and_takes_nothing_more() {
     let mut game = lobby(&["ann"]);
     let idle = START + Bounds::default().idle_ms;
+    game.attend(idle);
     assert!(game.advance(idle - 1).is_empty());
     let effects = game.advance(idle);
     assert!(matches!(told(&effects, Audience::All)[..], [News::Ended { .. }]), "{effects:?}");
     assert_eq!(game.deadline(), None);
     assert_eq!(game.handle(idle, Who::Host, Wish::Start), Err(Refusal::GameEnded));
+}
+
+#[test]
+fn a_game_without_its_host_ends_and_one_with_it_goes_on() {
+    let mut game = lobby(&["ann"]);
+    let absent = Bounds::default().absent_ms;
+    assert_eq!(game.deadline(), Some(START + absent));
+    game.attend(START + absent);
+    assert!(game.advance(START + absent).is_empty());
+    let effects = game.advance(game.deadline().unwrap());
+    let [News::Ended { reason, .. }] = told(&effects, Audience::All)[..] else { panic!("{effects:?}") };
+    assert_eq!(reason, "abandoned");
 }
 
 #[test]

@@ -137,7 +137,29 @@ async fn a_game_that_is_slow_refuses_what_it_has_no_room_for_and_another_goes_on
 
 #[tokio::test]
 async fn there_are_as_many_games_as_there_may_be() {
-    let config = QuizConfig { games: 1, ..QuizConfig::default() };
+    for config in [
+        QuizConfig { games: 1, ..QuizConfig::default() },
+        QuizConfig { games_of_host: 1, ..QuizConfig::default() },
+        QuizConfig { games_of_address: 1, ..QuizConfig::default() },
+    ] {
+        one_game_and_no_more(config).await;
+    }
+}
+
+#[tokio::test]
+async fn a_host_has_as_many_games_as_it_may_and_leaves_the_rest_to_others() {
+    let config = QuizConfig { games_of_host: 1, ..QuizConfig::default() };
+    let server = Server::start("127.0.0.1:0", config, Record::default()).await.unwrap();
+    let create = json!({ "seconds": 20, "questions": 1 });
+    for secret in ["host.one-of-two-hosts-here", "host.the-other-host-of-both"] {
+        let host = connect(&server, secret).await;
+        say(&host, "quiz", "create", create.clone()).await.unwrap();
+        let refused = say(&host, "quiz", "create", create.clone()).await.unwrap_err();
+        assert_eq!(code_of(&refused), ("too_many_games", true));
+    }
+}
+
+async fn one_game_and_no_more(config: QuizConfig) {
     let broker = Arc::new(Memory::new(MemoryConfig::default(), server::now, server::random));
     let server = Server::start_on("127.0.0.1:0", config, Record::default(), broker.clone()).await.unwrap();
     let host = connect(&server, "host.with-too-many-games").await;

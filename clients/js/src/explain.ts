@@ -4,6 +4,7 @@ import type { Clock } from './clock.js';
 import type { CoreLike } from './core/core.js';
 import type { AttemptOutcome, Offer, TransportName } from './protocol.js';
 import type { SessionState } from './session.js';
+import { withoutCredentials } from './transports/address.js';
 import type { Transport } from './transports/transport.js';
 
 /** One use of a transport that came to an end, or to its proof. */
@@ -61,7 +62,7 @@ export function explain(
     why,
     state,
     attempts,
-    offers: core?.offers ?? [],
+    offers: core?.offers.map((offer) => ({ ...offer, ...(offer.url !== undefined && { url: withoutCredentials(offer.url) }) })) ?? [],
     kept,
     toString() {
       if (state.name === 'closed') return `closed: ${state.reason === 'closed' ? 'the application closed it' : state.reason}`;

@@ -63,7 +63,7 @@ impl Address {
             Transport::Sse => "events",
             Transport::WebTransport => "webtransport",
         });
-        let wrong = |what| OfferError { transport, reference: reference.into(), what };
+        let wrong = |what| OfferError { transport, reference: without_credentials(reference).into(), what };
         let url = self.base.join(reference).map_err(|_| wrong("is no address"))?;
         // What is relative has the scheme of the address: the transport's own stands for it, at the same port.
         let secure = match (transport, url.scheme()) {
@@ -89,6 +89,12 @@ pub(crate) struct OfferError {
     transport: Transport,
     reference: Box<str>,
     what: &'static str,
+}
+
+/// A reference as it may be shown: what stands before an `@` may be a secret, however the rest is read.
+fn without_credentials(reference: &str) -> &str {
+    let end = reference.find(['?', '#']).unwrap_or(reference.len());
+    reference[..end].rfind('@').map_or(reference, |at| &reference[at + 1..])
 }
 
 /// What to connect to, and what to ask for there.
@@ -249,7 +255,18 @@ mod tests {
             ("ftp://h/x", "has a scheme that the transport does not have"),
             ("ws://h/x", "has a scheme that the transport does not have"),
             ("mailto:h", "has a scheme that the transport does not have"),
-            ("http://me:secret@h/", "holds credentials"),
+        ] {
+            let error = resolve("http://h", Transport::Polling, reference);
+            assert!(error.ends_with(what), "{reference}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_offer_with_credentials_is_refused_and_shows_none_of_them() {
+        for (reference, what) in [
+            ("http://me:secret@h/x?a=b", "\"h/x?a=b\" that was offered for polling holds credentials"),
+            ("//me:secret@h/x", "\"h/x\" that was offered for polling holds credentials"),
+            ("http://me:se@cret@[", "\"[\" that was offered for polling is no address"),
         ] {
             let error = resolve("http://h", Transport::Polling, reference);
             assert!(error.ends_with(what), "{reference}: {error}");

@@ -239,6 +239,8 @@ fn ranges(settings: &Settings, problems: &mut Problems) {
         ("limits.commands_ahead", limits.commands_ahead, 1, 4_096),
         ("limits.presence_members", limits.presence_members, 0, bounds::PRESENCE_MEMBERS as u64),
         ("limits.presence_bytes", limits.presence_bytes, 1 << 20, 1 << 40),
+        ("limits.volatiles_per_second", limits.volatiles_per_second, 0, 1_000_000),
+        ("limits.volatile_bytes", limits.volatile_bytes, 0, limits.message_bytes),
         ("limits.unacknowledged_items", limits.unacknowledged_items, 1, 65_536),
         ("limits.unacknowledged_bytes", limits.unacknowledged_bytes, 1_024, 64 << 20),
         ("limits.links", limits.links, 2, 64),

@@ -271,6 +271,11 @@ settings! {
         /// What presences may cost together that were sent and not acknowledged. Past it nobody is told more until some
         /// are.
         presence_bytes: u64 = 32 << 20, "bytes";
+        /// Volatiles that one session may say; what is above that is dropped. Each wakes everybody who holds its channel. 0 for
+        /// none at all.
+        volatiles_per_second: u64 = 100, "volatiles per second and session";
+        /// The largest payload of a volatile; larger ones are dropped. What fits a datagram is 1,200 bytes with its frame.
+        volatile_bytes: u64 = 4_096, "bytes";
         /// Event items of one session that may be unacknowledged before it gets no more.
         unacknowledged_items: u64 = 1_024, "items per session";
         /// Payload of one session that may be unacknowledged before it gets no more.

@@ -106,6 +106,8 @@ pub(super) fn gateway(
         presence_grace_ms: session.presence_grace_ms,
         presence_members: limits.presence_members as usize,
         presence_bytes: limits.presence_bytes,
+        volatiles_per_second: limits.volatiles_per_second as u32,
+        volatile_bytes: limits.volatile_bytes as usize,
         links: limits.links as usize,
         user_channel: session.user_channel,
         auth_leeway_ms: auth.leeway_ms,

@@ -108,9 +108,9 @@ fn p2_whoever_missed_more_than_is_remembered_is_told_everybody() {
             number += 2;
         }
     };
-    go_and_come(&mut world, 256); // 512 changes
+    go_and_come(&mut world, 8); // 16 changes: what is remembered where few take part
     world.as_session(0, |world| assert!(world.presences(first).is_empty(), "their net is nothing"));
-    go_and_come(&mut world, 257);
+    go_and_come(&mut world, 9);
     world.as_session(0, |world| assert_eq!(world.presences(first), ["a state 1 2 of 2"]));
 }
 
@@ -445,6 +445,41 @@ fn p9_whoever_waits_for_the_budget_looks_again_though_nothing_else_happens() {
     world.ack(second, 2);
     world.wait(1_000);
     world.as_session(0, |world| assert_eq!(world.presences(first), ["a join 2 of 2"]));
+}
+
+#[test]
+fn p9_whoever_acknowledges_no_presence_for_a_minute_while_there_is_little_room_is_ended() {
+    for (budget, ended) in [(u64::MAX, None), (200, Some(Ending::Unacknowledged))] {
+        let (mut world, link) = World::open_with(
+            |config| config.presence_bytes = budget,
+            sse(1).saying(commands(1, [take_part("a")])),
+        );
+        world.prove_after_reading(link);
+        assert_eq!(world.presences(link), ["a state 1 of 1"]);
+        world.say(link, commands(2, [unsubscribe("a")])).unwrap();
+        world.wait(59_999);
+        assert_eq!(world.ended, None, "nobody has to be quick");
+        world.wait(1);
+        assert_eq!(world.ended, ended);
+        if ended.is_some() {
+            let said = world.read(link);
+            assert_eq!(said[said.len() - 3..], ["error session_ended", "retry ended", "close session_gone"]);
+        }
+    }
+}
+
+#[test]
+fn p9_whoever_acknowledges_within_a_minute_goes_on_however_little_room_there_is() {
+    let (mut world, link) = one_with(|config| config.presence_bytes = 200);
+    for n in 2..8 {
+        world.say(link, commands(n, [take_part("a")])).unwrap();
+        world.wait(59_000);
+        let told = world.items(link);
+        world.ack(link, 2 * n);
+        assert_eq!((told.len(), world.ended), (2, None));
+    }
+    world.wait(600_000);
+    assert_eq!(world.ended, None, "who holds nothing is not asked for it");
 }
 
 #[test]

@@ -6,8 +6,10 @@
  * page that is alive holds it, and the copy forgets what it found. A page that was reloaded may find the lock still held by
  * the document that is dying. That one has said in `pagehide` that it leaves the session, and gives the lock up; in Chromium
  * its successor had it 8 to 40 ms after it began, and 93 ms after it on a machine with nine tasks for each core.
- * `HANDOVER_MS` is that with room to spare. Nobody waits where there is no record, nor where it was not left: that is a
- * copy, or of a page that crashed, whose lock is free.
+ * `HANDOVER_MS` is that with room to spare. Nobody waits where there is no record, nor where it was not left and the lock
+ * is held: that is a copy. Where it was not left and the lock is free, its page has crashed; or this is a copy of a page that
+ * is being loaded again, whose lock is free for just this moment. So such a record is used only if the lock is still free
+ * when whoever the session was left to has had its time. A copy that is made in that very moment is as good as the original.
  *
  * Chromium lets a page into its page cache with a lock held, and throws it out as soon as another page wants that lock: so
  * the lock is given up before, and taken again when the page is shown. If the session went on elsewhere meanwhile, it is
@@ -130,7 +132,7 @@ class TabKeeper implements Keeper {
     const record = read(text);
     const session = record?.saved.known?.session;
     const isLocked = session !== undefined && this.#tab.locks;
-    if (!record || !(isLocked ? await this.#lock(session, record.isLeft ? HANDOVER_MS : 0) : record.isLeft)) {
+    if (!record || !(isLocked ? await this.#claim(session, record.isLeft) : record.isLeft)) {
       this.#store(undefined);
       return undefined;
     }
@@ -200,6 +202,15 @@ class TabKeeper implements Keeper {
       }
       return undefined;
     }
+  }
+
+  /** Takes the lock of a session that was found: at once after whoever left it, and else after all who were left it. */
+  async #claim(session: string, isLeft: boolean): Promise<boolean> {
+    if (isLeft) return this.#lock(session, HANDOVER_MS);
+    if (!(await this.#lock(session, 0))) return false;
+    this.#release();
+    await new Promise<void>((resolve) => this.#clock.after(HANDOVER_MS, resolve));
+    return this.#lock(session, 0);
   }
 
   /** Takes the lock of a session, if it is to be had in time, and holds it until it is released. Returns whether it is held. */

@@ -24,6 +24,14 @@ export function nextWaitMs({ windowMs, backoff }: Guidance, attempt: number, ago
   return Math.max(appointmentMs(0, boundMs, random), Math.min(windowMs, LONGEST_MS) - agoMs);
 }
 
+/** How often in a row advice to come back is obeyed as it is, though no link has lasted. */
+const OBEYED = 4;
+
+/** The least that a client waits that is sent away for the `time`th time since a link lasted, whatever it is told. */
+export function leastWaitMs(time: number, random: Random): number {
+  return time > OBEYED ? appointmentMs(0, Math.min(30_000, 250 * 2 ** (time - OBEYED - 1)), random) : 0;
+}
+
 /** `delayMs` and a random part of `spreadMs`, as a `retry` or a `migrate` says. */
 export function appointmentMs(delayMs: number, spreadMs: number, random: Random): number {
   return Math.min(delayMs, LONGEST_MS) + Math.floor(random() * (Math.min(spreadMs, LONGEST_MS) + 1));

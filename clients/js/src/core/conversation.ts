@@ -87,6 +87,8 @@ export interface Conversation {
   attemptedMs: number;
   /** Links in a row that came up, achieved nothing, and were gone again. */
   strikes: number;
+  /** Links in a row that did not last, and whose end said when to come back. */
+  sentAway: number;
   /** Links in a row that the gateway closed for a broken protocol. */
   refusals: number;
   /** Whether the gateway said when to come back. */
@@ -136,6 +138,7 @@ export function begin(options: CoreOptions): Conversation {
     attempts: 0,
     attemptedMs: -Infinity,
     strikes: 0,
+    sentAway: 0,
     refusals: 0,
     notBeforeMs: -Infinity,
     ackAtMs: Infinity,

@@ -2,7 +2,7 @@
 
 import { type End, whyOf } from '../end.js';
 import type { AttemptOutcome, Subscribe } from '../protocol.js';
-import { nextWaitMs } from './backoff.js';
+import { leastWaitMs, nextWaitMs } from './backoff.js';
 import { type Conversation, isOver, plan, say, stand, tell } from './conversation.js';
 import { confirm, refuse } from './down.js';
 import type { Link } from './link.js';
@@ -12,6 +12,9 @@ import { askForLife, LATE_POLLS, pollAgain } from './up.js';
 
 /** A link that achieved nothing and was gone again within this counts as an attempt that failed. */
 const SHORT_LIFE_MS = 1_000;
+
+/** A link that was there for this long was worth being sent away for. */
+const LASTING_MS = 30_000;
 
 /** How much later than it asked for a page may be woken before that says something about the page. */
 const LATE_MS = 3_000;
@@ -130,9 +133,11 @@ export function comeBack(c: Conversation, link: Link, reason: string, waitMs?: n
   c.reason = reason;
   if (negotiation.goesOn(isAdvised, (key) => c.links.has(key))) return stand(c, 'opening');
   if (!link.confirmed && waitMs === undefined) negotiation.turn();
-  const isLongLived = now - link.sinceMs >= SHORT_LIFE_MS;
-  if (link.useful || isLongLived) c.strikes = 0;
+  const livedMs = now - link.sinceMs;
+  if (link.useful || livedMs >= SHORT_LIFE_MS) c.strikes = 0;
   else if (link.confirmed) c.strikes++;
+  if (livedMs >= LASTING_MS) c.sentAway = 0;
+  if (waitMs !== undefined) waitMs = Math.max(waitMs, leastWaitMs(++c.sentAway, c.options.random));
   rest(c, isAdvised, c.strikes, waitMs === undefined ? undefined : now + waitMs);
 }
 

@@ -19,6 +19,9 @@ export function addressOf({ base, offer }: Pick<Opening, 'base' | 'offer'>, path
   // WebTransport beside plain HTTP: the same number, by UDP.
   if (protocol === 'http:' && plain === 'https:') url.port = port || '80';
   const isSafe = url.protocol === secure || (url.protocol === plain && base.protocol === 'http:');
-  if (!isSafe || url.username || url.password) throw new Error(`${url.href} is no address for this transport`);
+  if (!isSafe || url.username || url.password) throw new Error(`${withoutCredentials(url.href)} is no address for this transport`);
   return url;
 }
+
+/** An address as it may be shown: what stands before an `@` may be a secret, however the rest is read. */
+export const withoutCredentials = (url: string): string => url.replace(/^[^?#]*@/, '');

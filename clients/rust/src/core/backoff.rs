@@ -11,6 +11,9 @@ use throughline_wire::frame::Backoff;
 /// The longest that any wait from the network is believed: a client told more asks again by then.
 const LONGEST_MS: u64 = 3_600_000;
 
+/// How often in a row advice to come back is obeyed as it is, though no link has lasted.
+const OBEYED: u32 = 4;
+
 /// What the gateway last said about coming back.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Guidance {
@@ -46,6 +49,13 @@ impl Guidance {
 pub(crate) fn appointment(delay_ms: u64, spread_ms: u64, random: u64) -> Duration {
     let spread = part_of(spread_ms.min(LONGEST_MS), random);
     Duration::from_millis(delay_ms.min(LONGEST_MS) + spread)
+}
+
+/// The least that a client waits that is sent away for the `time`th time (from 1) since a link lasted: whatever it is told,
+/// it does not knock without end. The pace is its own, and what `welcome` said of backoff does not change it.
+pub(crate) fn least_wait(time: u32, random: u64) -> Duration {
+    let own = Guidance::default().backoff_ms(time.saturating_sub(OBEYED) + 1);
+    Duration::from_millis(if time > OBEYED { part_of(own, random) } else { 0 })
 }
 
 /// A uniform part of 0 to `bound` for a random number.

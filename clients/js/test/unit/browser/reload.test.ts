@@ -119,7 +119,11 @@ describe('a page that is loaded again', () => {
   test('goes on after a crash: nobody has left the session, and nobody has its lock', async () => {
     await living();
     locks = new FakeLocks();
-    assert.deepEqual(await page().take(), saved);
+    const taking = page().take();
+    await idle();
+    assert.equal(locks.held.size, 0, 'whoever it was left to goes first');
+    clock.advance(HANDOVER_MS);
+    assert.deepEqual(await taking, saved);
     assert.deepEqual([...locks.held], ['throughline:s1']);
   });
 
@@ -180,6 +184,19 @@ describe('a duplicated tab', () => {
     original.leave();
     assert.deepEqual(await page().take(), saved);
   });
+
+  test('does not get the session while the original is between two documents', async () => {
+    const original = await living();
+    const copy = new FakeStorage(storage);
+    original.leave();
+    await idle();
+    const taken = page({ storage: copy, locks }).take();
+    await idle();
+    assert.deepEqual(await page().take(), saved, 'its own next page has it at once');
+    clock.advance(HANDOVER_MS);
+    assert.equal(await taken, undefined);
+    assert.equal(copy.items.size, 0);
+  });
 });
 
 describe('the page cache', () => {
@@ -211,8 +228,8 @@ describe('the page cache', () => {
 
   test('gives back a page whose session was taken by a copy', async () => {
     const cached = await living();
-    const copy = new FakeStorage(storage);
     cached.leave();
+    const copy = new FakeStorage(storage);
     await idle();
     assert.deepEqual(await page({ storage: copy, locks }).take(), saved);
     const comingBack = cached.comeBack();

@@ -201,6 +201,33 @@ test('a retry and its spread are obeyed exactly, for the chance that was handed 
   }
 });
 
+/** What a client waits that is welcomed each time, gets an event, and is sent away at once. */
+function waitsOfOneSentAway(times: number, staysMs: number): number[] {
+  const bench = new Bench(['websocket']);
+  return Array.from({ length: times }, (_, n) => {
+    const [link] = bench.opened();
+    bench.down(link, welcome(1, n > 0, { backoff: { baseMs: 0, capMs: 0 } }), items(n + 1, subscribed('a', 4)));
+    bench.now += staysMs;
+    bench.down(link, retry('overload'));
+    const until = untilMs(bench) ?? bench.now;
+    const waitMs = until - bench.now;
+    bench.now = until;
+    return waitMs;
+  });
+}
+
+test('whoever is sent away at once again and again comes back later and later', () => {
+  const waits = waitsOfOneSentAway(40, 0);
+  assert.deepEqual(waits.slice(0, 4), [0, 0, 0, 0], 'it is obeyed as far as anybody means it');
+  for (const [n, waitMs] of waits.entries()) assert.ok(n < 4 || waitMs <= Math.min(30_000, 250 * 2 ** (n - 4)), `${n}: ${waitMs}`);
+  const sumMs = waits.reduce((sum, waitMs) => sum + waitMs);
+  assert.ok(sumMs > 60_000, `40 times in ${sumMs} ms`);
+});
+
+test('whoever is sent away after a while comes back when it is told', () => {
+  assert.deepEqual(new Set(waitsOfOneSentAway(40, 30_000)), new Set([0]));
+});
+
 test('the advice behind a fatal error counts', () => {
   const [bench, link] = Bench.up('websocket');
   bench.down(link, { type: 'error', code: 'too_many_sessions', message: '', fatal: true }, retry('overload', 3_000));

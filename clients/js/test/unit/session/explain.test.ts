@@ -3,8 +3,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import type { CoreLike } from '../../../src/core/core.js';
 import type { Candidate } from '../../../src/core/negotiation/candidates.js';
 import { replaced, type Use } from '../../../src/core/negotiation/use.js';
+import { explain } from '../../../src/explain.js';
+import { ManualClock } from '../../../src/testing/clock.js';
 import { world } from './world.js';
 
 test('a session on what it prefers says how it came there', async () => {
@@ -75,6 +78,13 @@ test('a link in the place of one of the same transport is not preferred to itsel
   const candidate: Candidate = { name: 'websocket', isDuplex: true, offer: undefined, failures: 0, notBeforeMs: 0 };
   const use: Use = { link: 1, candidate, sinceMs: 0, carries: true, reached: 0, atMs: 0, handshakeMs: 0 };
   assert.equal(replaced(use, candidate, false, false).why, 'it took the place of a link before it');
+});
+
+test('what an offer says of credentials is not told', () => {
+  const offers = [{ name: 'sse', url: 'https://me:secret@a.example/events' }, { name: 'polling' }];
+  const core = { offers, history: [], why: '' } as unknown as CoreLike;
+  const told = explain(core, { name: 'connecting', attempt: 1 }, new ManualClock(), [], 'json', '').offers;
+  assert.deepEqual(told, [{ name: 'sse', url: 'a.example/events' }, { name: 'polling' }]);
 });
 
 test('whether a reload keeps the session is said too', () => {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { addressOf } from '../../../src/transports/address.js';
+import { addressOf, withoutCredentials } from '../../../src/transports/address.js';
 
 const SCHEMES = { http: ['https:', 'http:'], websocket: ['wss:', 'ws:'], webtransport: ['https:', 'https:'] } as const;
 
@@ -39,4 +39,12 @@ test('an offer that leads to another scheme, holds credentials or is no address 
   for (const url of ['ftp://a.example/', 'javascript:alert(1)', 'data:,', 'https://me:secret@a.example/', 'https://me@a.example/', 'http://[']) {
     assert.throws(() => at('http://a.example/', url, 'http'), url);
   }
+});
+
+test('an offer with credentials is refused and shows none of them', () => {
+  for (const url of ['http://me:secret@a.example/x', '//me:secret@a.example/x', 'ftp://me:se@cret@a.example/x']) {
+    assert.throws(() => at('http://a.example/', url, 'http'), { message: 'a.example/x is no address for this transport' });
+    assert.equal(withoutCredentials(url), 'a.example/x');
+  }
+  assert.equal(withoutCredentials('/v1/poll?to=a@b'), '/v1/poll?to=a@b');
 });

@@ -6,13 +6,16 @@ use throughline_wire::{AttemptOutcome, CloseCode, RetryReason};
 
 use super::{Core, Outcome, Output, Standing};
 use crate::{
-    core::{Time, link::Link, names::LinkKey, outbox::Owner},
+    core::{Time, backoff::least_wait, link::Link, names::LinkKey, outbox::Owner},
     error::MigrateError,
     incoming::{Incoming, LinkChange, LostReason},
 };
 
 /// A link that achieved nothing and was gone again within this counts as an attempt that failed.
 const SHORT_LIFE: Time = Time::from_secs(1);
+
+/// A link that was there for this long was worth being sent away for.
+const LASTING: Time = Time::from_secs(30);
 
 /// How a link ended, as its transport saw it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -222,9 +225,17 @@ impl Core {
         } else if link.confirmed {
             self.strikes = self.strikes.saturating_add(1);
         }
+        if lived >= LASTING {
+            self.sent_away = 0;
+        }
         let attempt = self.attempts.saturating_add(self.strikes);
-        let unadvised = self.wait_for(now, attempt);
-        let wait = wait.unwrap_or(unadvised);
+        let wait = match wait {
+            Some(advice) => {
+                self.sent_away = self.sent_away.saturating_add(1);
+                advice.max(least_wait(self.sent_away, self.random.next()))
+            }
+            None => self.wait_for(now, attempt),
+        };
         let wait = wait.max(self.not_before.saturating_sub(now));
         self.stand(Standing::Waiting { until: now + wait });
         let via = link.via;

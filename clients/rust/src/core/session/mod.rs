@@ -115,6 +115,8 @@ pub(crate) struct Core {
     attempted: Time,
     /// Links in a row that came up, achieved nothing, and were gone again.
     strikes: u32,
+    /// Links in a row that did not last, and whose end said when to come back.
+    sent_away: u32,
     /// Links in a row that the gateway closed for a broken protocol.
     refusals: u32,
     /// Whether the gateway said when to come back.
@@ -162,6 +164,7 @@ impl Core {
             attempts: 0,
             attempted: Time::ZERO,
             strikes: 0,
+            sent_away: 0,
             refusals: 0,
             advised: false,
             not_before: Time::ZERO,

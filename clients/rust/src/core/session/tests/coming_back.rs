@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use throughline_wire::{
     Command, DownFrame, ErrorCode, RetryReason, SubscribeFrom,
-    frame::{ErrorFrame, Limits, Welcome},
+    frame::{Backoff, ErrorFrame, Limits, Welcome},
 };
 
 use super::super::{End, Standing, testing::*};
@@ -198,6 +198,41 @@ fn a_retry_says_when_to_come_back_and_whether() {
     assert_eq!(bench.outcome(waiting), Some(Outcome::Closed));
     let reason = LostReason::Final(Some(RetryReason::Disconnected));
     assert!(bench.taken().contains(&Incoming::SessionLost { reason }));
+}
+
+/// What a client waits that is welcomed each time, gets an event, and is sent away at once.
+fn waits_of_one_sent_away(times: u64, stays: Duration) -> Vec<Duration> {
+    let mut bench = Bench::new(&[WEBSOCKET]);
+    let wait = |n| {
+        let (link, _) = bench.opened();
+        let own = Welcome { backoff: Backoff { base_ms: 0, cap_ms: 0 }, ..welcome(1, n > 0) };
+        bench.welcome(link, own);
+        bench.down(link, [items(n + 1, [subscribed("a", None, 4)])]);
+        bench.pass(stays);
+        bench.down(link, [retry(RetryReason::Overload, 0, false)]);
+        let Standing::Waiting { until } = bench.core.standing else { panic!("gave up") };
+        let wait = until - bench.now;
+        bench.now = until;
+        wait
+    };
+    (0..times).map(wait).collect()
+}
+
+#[test]
+fn whoever_is_sent_away_at_once_again_and_again_comes_back_later_and_later() {
+    let waits = waits_of_one_sent_away(40, Time::ZERO);
+    assert_eq!(waits[..4], [Time::ZERO; 4], "it is obeyed as far as anybody means it");
+    for (n, wait) in waits.iter().enumerate().skip(4) {
+        let most = Duration::from_millis(250 << (n - 4).min(7));
+        assert!(*wait <= most.min(Duration::from_secs(30)), "{n}: {wait:?}");
+    }
+    let sum: Duration = waits.iter().sum();
+    assert!(sum > Duration::from_secs(60), "40 times in {sum:?}");
+}
+
+#[test]
+fn whoever_is_sent_away_after_a_while_comes_back_when_it_is_told() {
+    assert_eq!(waits_of_one_sent_away(40, Duration::from_secs(30)), [Time::ZERO; 40]);
 }
 
 #[test]
