@@ -26,6 +26,7 @@ export interface Poll {
 /** A post that has no answer yet, and what it said: all of it is said again until an answer confirms it (L6). */
 export interface Post {
   readonly id: number;
+  readonly sinceMs: number;
   untilMs: number;
   readonly ack?: { readonly upTo: number; readonly bytes: number } | undefined;
   readonly commands?: boolean;
