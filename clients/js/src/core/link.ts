@@ -87,6 +87,8 @@ export interface Link {
   latePolls: number;
   /** Polls in a row that were hedged by another: each waits twice as long as the one before. */
   hedgedPolls: number;
+  /** Whether its requests go without cookies: a browser keeps connections of their own for those. */
+  isBare?: boolean;
   /** Answers in a row that brought nothing though they came at once. */
   idleAnswers: number;
   post?: Post | undefined;
