@@ -143,7 +143,7 @@ export class Driver {
       case 'open':
         return this.#open(output);
       case 'poll':
-        return this.#links.get(output.link)?.poll(output.attach, output.message);
+        return this.#links.get(output.link)?.poll(output.attach, output.message, output.isBare);
       case 'post':
         return this.#links.get(output.link)?.post(output.post, output.message);
       case 'transmit': {

@@ -35,7 +35,7 @@ impl ColdStart {
 }
 
 /// Starts clients that have never called before, one after the other, a POST before each, so that both see the same
-/// machine. The first `watched` are watched for a while.
+/// machine. The last `watched` stay for a while, and are looked at then.
 ///
 /// # Errors
 /// When a POST is not answered: that network carries nothing.
@@ -48,7 +48,7 @@ pub async fn cold_start(
 ) -> Result<ColdStart> {
     admin.publish(CHANNEL, &json!({ "n": 1 })).await?;
     let (mut posts, mut firsts, mut failed) = (Vec::new(), Vec::new(), 0);
-    let mut chosen = BTreeMap::new();
+    let mut staying = Vec::new();
     for round in 0..rounds {
         posts.push(client.bare_post(route).await?);
         let (session, mut arriving) = client.connect(route, CHANNEL, SubscribeFrom::Last(1), None).await?;
@@ -56,16 +56,22 @@ pub async fn cold_start(
             Ok(Some(first)) => firsts.push(first.after),
             _ => failed += 1,
         }
-        if round < watched {
-            // Whatever is better may prove itself meanwhile.
-            tokio::time::sleep(SETTLES).await;
-            let on = session.on().map_or_else(|| "none".to_owned(), |on| on.to_string());
-            *chosen.entry(on).or_default() += 1;
+        if round + watched < rounds {
+            session.close(SETTLES).await?;
+        } else {
+            staying.push(session);
         }
-        session.close(SETTLES).await?;
         if failed == ENOUGH {
             break;
         }
+    }
+    // Whatever is better may prove itself meanwhile.
+    tokio::time::sleep(SETTLES).await;
+    let mut chosen = BTreeMap::new();
+    for session in staying {
+        let on = session.on().map_or_else(|| "none".to_owned(), |on| on.to_string());
+        *chosen.entry(on).or_default() += 1;
+        session.close(SETTLES).await?;
     }
     Ok(ColdStart {
         post: Figures::of(posts).context("there are rounds")?,
@@ -79,7 +85,7 @@ pub async fn cold_start(
 const CHANNEL: &str = "cold";
 /// How long a first event may take.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// How long a session is watched after its first event.
+/// How long a session is left alone before it is looked at.
 const SETTLES: Duration = Duration::from_secs(2);
 /// How many rounds may fail before the rest is not worth its time.
 const ENOUGH: usize = 3;

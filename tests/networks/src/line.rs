@@ -50,6 +50,11 @@ impl Line {
         2 * self.delay
     }
 
+    /// Whether chance has a part in how long it takes.
+    pub fn is_rough(&self) -> bool {
+        !self.jitter.is_zero() || self.loss > 0.0
+    }
+
     /// What the handshake of the `number`-th TCP connection takes: a round trip, and a second more for each time that one
     /// of its two packets is lost (RFC 6298, section 2: the first retransmission timeout).
     pub(crate) fn handshake(&self, number: u64) -> Duration {

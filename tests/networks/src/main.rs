@@ -78,7 +78,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
             client: arguments.client,
         }),
         peers: arguments.peers.map(|folder| Peers { folder, rounds: if arguments.quick { 3 } else { 10 } }),
-        rounds: if arguments.quick { 5 } else { 20 },
+        rounds: if arguments.quick { 5 } else { 12 },
         sessions: if arguments.quick { 1 } else { 5 },
         only: arguments.only,
     };

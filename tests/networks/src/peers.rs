@@ -63,18 +63,18 @@ impl Peers {
             let starts = join_all(PEERS.map(|peer| self.start(peer, &hostile))).await;
             rows.cold.push((hostile.name, starts.into_iter().map(in_words).collect()));
         }
-        for (name, faults, whom) in [
-            (
-                "WebSockets silenced",
-                TcpFaults { upgrades: Upgrades::Silenced, ..TcpFaults::default() },
-                Whom::Upgraded,
-            ),
+        // They wait nearly all of their time.
+        let silenced = TcpFaults { upgrades: Upgrades::Silenced, ..TcpFaults::default() };
+        let silences = [
+            ("WebSockets silenced", silenced, Whom::Upgraded),
             ("the path falls silent, another works", TcpFaults::default(), Whom::All),
-        ] {
+        ];
+        rows.silences = join_all(silences.map(async |(name, faults, whom)| {
             say(&format!("peers, mid-session: {name}"));
             let silences = join_all(PEERS.map(|peer| self.silence(peer, faults.clone(), whom))).await;
-            rows.silences.push((name, silences.into_iter().map(in_words).collect()));
-        }
+            (name, silences.into_iter().map(in_words).collect())
+        }))
+        .await;
         rows
     }
 

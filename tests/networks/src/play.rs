@@ -34,7 +34,7 @@ pub struct Options {
     pub browser: Option<Browser>,
     /// Other systems, if they are on this machine.
     pub peers: Option<Peers>,
-    /// Rounds of each cold start.
+    /// Rounds of each cold start; twice as many where the network is rough.
     pub rounds: usize,
     /// Sessions that each fault falls on in mid-session, all at once.
     pub sessions: usize,
@@ -192,7 +192,8 @@ async fn cold(client: Client<'_>, options: &Options, hostile: &Hostile) -> Resul
     let gateway = Gateway::start(&options.gateway, &[]).await?;
     let network = Network::start(gateway.clients(), gateway.clients(), &hostile.line).await?;
     hostile.befall(&network);
-    cold_start(client, gateway.admin(), &Route::to(network.address()), options.rounds, WATCHED).await
+    let rounds = if hostile.line.is_rough() { 2 * options.rounds } else { options.rounds };
+    cold_start(client, gateway.admin(), &Route::to(network.address()), rounds, WATCHED).await
 }
 
 /// Each session has a network of its own; they share the gateway.
@@ -312,11 +313,11 @@ async fn flow(client: Client<'_>, gateway: &Gateway, route: &Route) -> Result<(A
 /// How many sessions of each cold start are watched for what they choose.
 const WATCHED: usize = 3;
 /// How many faults in mid-session are played at once.
-const AT_ONCE: usize = 3;
+const AT_ONCE: usize = 6;
 /// How many sessions a fault falls on at most in a browser, where each is a page with a process of its own.
 pub(crate) const PAGES: usize = 3;
-/// How many faults are played at once there.
-const AT_ONCE_IN_CHROMIUM: usize = 2;
+/// How many faults are played at once there: pages that load beside those that are measured would slow them.
+const AT_ONCE_IN_CHROMIUM: usize = 1;
 /// How long one fault in mid-session may be played.
 const SCENE_TAKES: Duration = Duration::from_secs(90);
 /// The heartbeat, and the hold of a poll, in mid-session: 15 s and 25 s unless configured, scaled so that a run has its end.

@@ -40,8 +40,9 @@ impl Report {
         }
         report.line(&format!(
             "A round trip takes {rtt} ms. Times are in milliseconds: the median, and in brackets the least and the most of \
-             {} rounds.\n",
-            options.rounds
+             {} rounds, {} where the network is rough.\n",
+            options.rounds,
+            2 * options.rounds
         ));
         if sides.iter().any(|(_, side)| !side.cold.is_empty()) {
             report.line("## Cold start\n");

@@ -5,6 +5,9 @@
 //! once. What ends a wait without news is the peer's business, since how long a poll may be held is. A client that
 //! goes away drops the future, and with it the peer, which is so lost.
 //!
+//! A poll that another link took the place of is the last on its HTTP/1.1 connection. The client would keep it for the poll
+//! that it falls back to when that link falls silent; and it would have died with the link, without a word.
+//!
 //! A poll that waits keeps neither its request nor its body: what it costs is the connection's buffers and the peer.
 //!
 //! Left out on purpose: which origins may ask, preflights and compression, which are the gateway's.
@@ -14,7 +17,7 @@ mod config;
 use std::{future::Future, future::poll_fn, net::SocketAddr};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use http_body_util::Full;
 use throughline_link::{
@@ -22,7 +25,7 @@ use throughline_link::{
     answer::{Unread, advise, answer, codec_of, media_type, read_message, status},
     buffer::poll_message,
 };
-use throughline_wire::Codec;
+use throughline_wire::{CloseCode, Codec};
 use tokio::time::timeout;
 
 pub use config::Config;
@@ -62,6 +65,7 @@ impl<G: Gate> Polling<G> {
     {
         let config = self.config;
         let (head, body) = request.into_parts();
+        let version = head.version;
         let link = (head.method == Method::POST).then(|| {
             let codec = codec_of(&head.headers);
             let peer = self.gate.open(LinkRequest {
@@ -82,7 +86,7 @@ impl<G: Gate> Polling<G> {
                 Err(Unread::Fault(fault)) => peer.refuse(fault),
                 Err(Unread::Lost) => return lost(),
             }
-            speak(peer, codec.unwrap_or(Codec::Json), config).await
+            speak(peer, codec.unwrap_or(Codec::Json), config, version).await
         }
     }
 }
@@ -101,7 +105,12 @@ where
 }
 
 /// The message down, when there is one. Nothing of the request is held any more.
-async fn speak<P: Peer>(mut peer: P, codec: Codec, config: Config) -> Response<Full<Bytes>> {
+async fn speak<P: Peer>(
+    mut peer: P,
+    codec: Codec,
+    config: Config,
+    version: Version,
+) -> Response<Full<Bytes>> {
     let (transmit, message) = poll_fn(|context| poll_message(&mut peer, context, config.budget_bytes)).await;
     let body = Full::new(message);
     // Written is not delivered: the peer keeps what it transmitted until the client acknowledges it.
@@ -114,6 +123,9 @@ async fn speak<P: Peer>(mut peer: P, codec: Codec, config: Config) -> Response<F
             peer.end(LinkEnd::Closed);
             let mut response = answer(status(&advice), media_type(codec), body);
             advise(response.headers_mut(), &advice);
+            if advice.code == CloseCode::SUPERSEDED && version == Version::HTTP_11 {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             response
         }
     }

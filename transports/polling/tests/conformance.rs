@@ -3,17 +3,17 @@
 use std::{future::Future, pin::Pin};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::{
     body::Incoming,
     client::conn::http1::{SendRequest, handshake},
 };
 use hyper_util::rt::TokioIo;
-use throughline_conformance::{Bounds, Client, Goodbye, Harness, Heard, ScriptedGate, serve};
+use throughline_conformance::{Bounds, Client, Goodbye, Harness, Heard, ScriptedGate, advice_after, serve};
 use throughline_link::Shape;
 use throughline_polling::{Config, Polling};
-use throughline_wire::Codec;
+use throughline_wire::{CloseCode, Codec};
 use tokio::{io::DuplexStream, task::JoinSet};
 
 throughline_conformance::suite!(Running, links, requests);
@@ -96,4 +96,21 @@ impl Client for Poll {
     }
 
     async fn leave(self) {}
+}
+
+#[tokio::test]
+async fn a_poll_that_another_link_took_the_place_of_is_the_last_on_its_connection() {
+    for (code, version, is_last) in [
+        (CloseCode::SUPERSEDED, Version::HTTP_11, true),
+        (CloseCode::SUPERSEDED, Version::HTTP_2, false),
+        (CloseCode::POSITIONS, Version::HTTP_11, false),
+    ] {
+        let gate = ScriptedGate::default();
+        gate.refuse_all("over", advice_after(code, "over", 0));
+        let mut poll = Request::post("/").body(Full::<Bytes>::default()).unwrap();
+        *poll.version_mut() = version;
+        let answer = Polling::new(gate, Config::default()).answer(poll, None, Shape::Answer).await;
+        let said = answer.headers().get("connection").map(|value| value.as_bytes());
+        assert_eq!(said, is_last.then_some(&b"close"[..]), "{code:?} by {version:?}");
+    }
 }

@@ -119,7 +119,15 @@ function handlePing(c: Conversation, link: Link, nonce: number | undefined): voi
     link.probing = false;
     prove(c, link, nonce);
   } else if (!link.probing && !link.attached) return;
-  else if (link.isDuplex) say(c, link, [nonce === undefined ? { type: 'pong' } : { type: 'pong', nonce }]);
+  else if (link.isDuplex) {
+    say(c, link, [nonce === undefined ? { type: 'pong' } : { type: 'pong', nonce }]);
+    const { timing } = c.options;
+    // Times stretch: then the round trip is worth another look.
+    if (link.askedMs === Infinity && c.negotiation.pace.patience(timing) > timing.pongMs) {
+      link.askedMs = c.now;
+      say(c, link, [{ type: 'ping' }]);
+    }
+  }
   // A pong by post is a request: worth it only where the gateway waits for this very nonce.
   else if (nonce !== undefined && !link.isPolling) link.pong = nonce;
 }

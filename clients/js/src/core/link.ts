@@ -26,6 +26,7 @@ export interface Poll {
 /** A post that has no answer yet, and what it said: all of it is said again until an answer confirms it (L6). */
 export interface Post {
   readonly id: number;
+  readonly sinceMs: number;
   untilMs: number;
   readonly ack?: { readonly upTo: number; readonly bytes: number } | undefined;
   readonly commands?: boolean;
@@ -86,6 +87,8 @@ export interface Link {
   latePolls: number;
   /** Polls in a row that were hedged by another: each waits twice as long as the one before. */
   hedgedPolls: number;
+  /** Whether its requests go without cookies: a browser keeps connections of their own for those. */
+  isBare?: boolean;
   /** Answers in a row that brought nothing though they came at once. */
   idleAnswers: number;
   post?: Post | undefined;

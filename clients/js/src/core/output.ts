@@ -20,7 +20,7 @@ import type {
 /** One thing to do. Links, tickets and posts are named by numbers. */
 export type Output =
   | { readonly do: 'open'; readonly link: number; readonly transport: TransportName; readonly offer: Offer | undefined; readonly hello: readonly UpFrame[] }
-  | { readonly do: 'poll'; readonly link: number; readonly attach: number; readonly message: readonly UpFrame[] }
+  | { readonly do: 'poll'; readonly link: number; readonly attach: number; readonly message: readonly UpFrame[]; readonly isBare: boolean }
   | { readonly do: 'post'; readonly link: number; readonly post: number; readonly message: readonly UpFrame[] }
   | { readonly do: 'transmit'; readonly link: number; readonly message: readonly UpFrame[]; readonly isVolatile: boolean }
   | { readonly do: 'close'; readonly link: number; readonly inPeace: boolean }

@@ -61,9 +61,9 @@ export function post(c: Conversation, link: Link): void {
   sendPost(c, link, message, { untilMs: now + patienceMs, ack: acks ? { upTo: taken, bytes } : undefined, commands, pong, attach });
 }
 
-function sendPost(c: Conversation, link: Link, message: readonly UpFrame[], post: Omit<Post, 'id'>): void {
+function sendPost(c: Conversation, link: Link, message: readonly UpFrame[], post: Omit<Post, 'id' | 'sinceMs'>): void {
   const id = link.nextPost++;
-  link.post = { id, ...post };
+  link.post = { id, sinceMs: c.now, ...post };
   c.outputs.push({ do: 'post', link: link.key, post: id, message });
 }
 
@@ -80,6 +80,7 @@ export function handlePosted(c: Conversation, link: Link, id: number, answer: re
   const { post } = link;
   if (post?.id !== id) return;
   link.post = undefined;
+  if (typeof answer !== 'string') c.negotiation.pace.measure(c.now - post.sinceMs, false);
   if (post.bye && c.standing === 'closing') return stop(c, undefined);
   const before = c.outbox.taken;
   const { random } = c.options;

@@ -150,11 +150,13 @@ export function pollAgain(c: Conversation, link: Link, ...more: UpFrame[]): void
   // One that is late is hedged by another at once, which may take longer: the network may have become slower.
   const graceMs = negotiation.pace.silence(timing.pollGraceMs) * 4 ** Math.min(link.latePolls, LATE_POLLS);
   if (link.poll) link.hedgedPolls++;
+  // One that is said again goes the other way, unless it is by its cookies that the gateway knows whose it is.
+  if ((link.poll ?? link.latePolls) && !more.length) link.isBare = !link.isBare && (c.auth !== undefined || c.known?.user === undefined);
   link.retrying = false;
   link.acked = after;
   link.polledMs = now;
   link.poll = { attach: link.attach, sinceMs: now, untilMs: now + (parks ? timing.pollHoldMs + graceMs : timing.welcomeMs) };
-  c.outputs.push({ do: 'poll', link: link.key, attach: link.attach, message: [...message, ...more] });
+  c.outputs.push({ do: 'poll', link: link.key, attach: link.attach, message: [...message, ...more], isBare: !!link.isBare });
 }
 
 /** When something about a link is due. */

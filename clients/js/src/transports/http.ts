@@ -32,7 +32,12 @@ export interface Lane {
   giveUp(): void;
 }
 
-function lane(fetch: typeof globalThis.fetch, address: () => URL, codec: Codec): Lane {
+/** Whether requests go without cookies, from now on. */
+interface Way {
+  isBare: boolean;
+}
+
+function lane(fetch: typeof globalThis.fetch, address: () => URL, codec: Codec, way: Way): Lane {
   let underWay: AbortController | undefined;
   const giveUp = () => underWay?.abort();
   const ask = async (message: readonly UpFrame[], signal: AbortSignal) =>
@@ -41,6 +46,7 @@ function lane(fetch: typeof globalThis.fetch, address: () => URL, codec: Codec):
       headers: { 'content-type': codec.mediaType },
       body: codec.encode(message),
       cache: 'no-store',
+      ...(way.isBare && { credentials: 'omit' }),
       // No gateway redirects; whoever does so on the way is not to be handed the token.
       redirect: 'error',
       // A goodbye outlives its page.
@@ -62,11 +68,12 @@ function lane(fetch: typeof globalThis.fetch, address: () => URL, codec: Codec):
 }
 
 /** A link of two lanes: one down, for its transport to use, and one of posts beside it, which does not end with one that fails. */
-export function lanes(opening: Opening, path: string, fetch: typeof globalThis.fetch, codec: Codec): { told: Reports; down: Lane; link: Link } {
+export function lanes(opening: Opening, path: string, fetch: typeof globalThis.fetch, codec: Codec): { told: Reports; down: Lane; link: Link; way: Way } {
   const told = reports(opening.events);
   const address = () => addressOf(opening, path, ['https:', 'http:']);
-  const down = lane(fetch, address, codec);
-  const posts = lane(fetch, () => new URL('send', address()), codec);
+  const way = { isBare: false };
+  const down = lane(fetch, address, codec, way);
+  const posts = lane(fetch, () => new URL('send', address()), codec, way);
   const link: Link = {
     transmit() {},
     transmitVolatile() {},
@@ -84,7 +91,7 @@ export function lanes(opening: Opening, path: string, fetch: typeof globalThis.f
       if (!inPeace) posts.giveUp();
     },
   };
-  return { told, down, link };
+  return { told, down, link, way };
 }
 
 /** What went wrong, for a person. Node keeps the reason behind the error. */

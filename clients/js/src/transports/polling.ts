@@ -18,10 +18,11 @@ export const polling = (options: HttpOptions = {}): Transport => ({
 
 function open(opening: Opening, { fetch = globalThis.fetch }: HttpOptions): Link {
   const { codec } = opening;
-  const { told, down, link } = lanes(opening, 'poll', fetch, codec);
+  const { told, down, link, way } = lanes(opening, 'poll', fetch, codec);
   return {
     ...link,
-    poll(attach, message) {
+    poll(attach, message, isBare = false) {
+      way.isBare = isBare;
       down.post(
         message,
         (response) => answerOf(codec, response, () => told.tell('alive')),

@@ -50,8 +50,8 @@ export interface Link {
   transmit(message: readonly UpFrame[]): void;
   /** Says one that may be dropped, as a datagram where there are some. */
   transmitVolatile(message: readonly UpFrame[]): void;
-  /** Polls, and gives an earlier poll of this link up. */
-  poll(attach: number, message: readonly UpFrame[]): void;
+  /** Polls, and gives an earlier poll of this link up. Where it `isBare`, this and all posts go without cookies. */
+  poll(attach: number, message: readonly UpFrame[], isBare?: boolean): void;
   /** Posts beside the link, and gives an earlier post up. */
   post(post: number, message: readonly UpFrame[]): void;
   /** Ends it: at once, or after what was said is written. */

@@ -42,6 +42,7 @@ pub(crate) struct Poll {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Post {
     pub(crate) id: u64,
+    pub(crate) since: Time,
     pub(crate) until: Time,
     pub(crate) ack: Option<(u64, u64)>,
     pub(crate) commands: bool,

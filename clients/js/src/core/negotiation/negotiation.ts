@@ -144,8 +144,8 @@ export class Negotiation {
     const used = this.#of(link);
     if (!used || used.reached >= WELCOMED) return;
     const tookMs = nowMs - used.atMs;
-    if (isPolling(used.candidate)) this.pace.measureAtMost(tookMs);
-    else if (used.handshakeMs) this.pace.measure(tookMs);
+    // Where the hello went with the request, a new connection may be in it.
+    this.pace.measure(tookMs, used.handshakeMs > 0);
     reach(used, WELCOMED, nowMs);
   }
 

@@ -16,21 +16,19 @@ export class Pace {
   #smoothedMs: number | undefined;
   #variationMs = 0;
 
-  /** Something was answered at once, after this time. */
-  measure(tookMs: number): void {
+  /**
+   * Something was answered at once, after this time; an upper bound, where a new connection may be in it. A shorter time
+   * counts as it is: nothing makes an answer come too early, but a page that is busy makes it late.
+   */
+  measure(tookMs: number, isExact = true): void {
     const smoothed = this.#smoothedMs;
-    if (smoothed === undefined) {
+    if (smoothed === undefined || tookMs < smoothed) {
       this.#smoothedMs = tookMs;
       this.#variationMs = tookMs / 2;
-    } else {
-      this.#variationMs = (3 * this.#variationMs + Math.abs(smoothed - tookMs)) / 4;
+    } else if (isExact) {
+      this.#variationMs = (3 * this.#variationMs + tookMs - smoothed) / 4;
       this.#smoothedMs = (7 * smoothed + tookMs) / 8;
     }
-  }
-
-  /** The same, where a new connection may be in it: an upper bound, worth something only while nothing better is known. */
-  measureAtMost(tookMs: number): void {
-    if (tookMs < (this.#smoothedMs ?? Infinity)) this.measure(tookMs);
   }
 
   /** How long after it was due a sign is late, and the link is asked for one. */

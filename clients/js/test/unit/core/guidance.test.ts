@@ -26,11 +26,11 @@ function pollingBesideAProbe(): [Bench, number, number] {
 }
 
 /** A session that has moved to a WebSocket. */
-function onWebSocket(): [Bench, number] {
-  const bench = new Bench(['webtransport', 'websocket', 'sse', 'polling'], { negotiates: true });
+function onWebSocket(options: { auth?: string } = {}, known: { user?: string } = {}): [Bench, number] {
+  const bench = new Bench(['webtransport', 'websocket', 'sse', 'polling'], { negotiates: true, ...options });
   bench.run();
   const [poll, socket] = [bench.link('polling'), bench.link('websocket')];
-  bench.down(poll, welcome(1, false));
+  bench.down(poll, welcome(1, false, known));
   bench.taken();
   bench.run();
   bench.down(socket, welcome(1, true), ping(7));
@@ -152,6 +152,23 @@ test('a hedge that has no answer is said again, by as many connections as a brow
   bench.down(poll, welcome(1, true));
   bench.run();
   assert.deepEqual([bench.core.active, bench.open.has(socket)], [poll, false]);
+});
+
+test('a hedge that is said again goes on other connections, unless the gateway knows its user by a cookie', () => {
+  const ways = (...known: Parameters<typeof onWebSocket>) => {
+    const [bench] = onWebSocket(...known);
+    bench.pass(15_750);
+    bench.run();
+    const hedges = [500, 125, 125].map((waitMs) => {
+      bench.pass(waitMs);
+      return bench.one('poll').isBare;
+    });
+    bench.down(bench.link('polling'), welcome(1, true));
+    return [...hedges, bench.one('poll').isBare];
+  };
+  assert.deepEqual(ways(), [false, true, false, false], 'an anonymous session');
+  assert.deepEqual(ways({ auth: 'token' }, { user: 'ann' }), [false, true, false, false], 'credentials in the hello');
+  assert.deepEqual(ways({}, { user: 'ann' }), [false, false, false, false], 'a cookie, then');
 });
 
 test('a hedge that fails too ends both, and the session comes back', () => {

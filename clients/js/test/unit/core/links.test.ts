@@ -118,6 +118,24 @@ test('a stream that falls silent is lost, and a heartbeat keeps it', () => {
   assert.ok(state.name === 'waiting' && state.retryAtMs! > bench.now && state.retryAtMs! <= bench.now + 5_000, 'within the window');
 });
 
+test('on a network that seems slow the round trip is measured again with each heartbeat', () => {
+  const [bench, link] = Bench.up('websocket');
+  bench.command(send());
+  bench.run();
+  bench.pass(750);
+  bench.said();
+  bench.pass(490);
+  bench.down(link, pong);
+  bench.run();
+  bench.down(link, ping());
+  assert.deepEqual(bench.said(), [{ type: 'pong' }, { type: 'ping' }]);
+  bench.down(link, ping());
+  assert.deepEqual(bench.said(), [{ type: 'pong' }], 'one question at a time');
+  bench.pass(50);
+  bench.down(link, pong, ping());
+  assert.deepEqual(bench.said(), [{ type: 'pong' }], 'it was the page that was slow');
+});
+
 test('a reply that is missing while nothing is heard makes the link doubted', () => {
   const [bench, link] = Bench.up('websocket');
   bench.command(send());

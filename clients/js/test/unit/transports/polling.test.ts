@@ -35,6 +35,14 @@ test('a poll is a post of text, which no browser asks leave for', () => {
   assert.equal(init.body, json().encode(hello));
 });
 
+test('where cookies are left out, they are by posts too', () => {
+  const { net, link } = begin();
+  link.poll(3, hello, true);
+  link.post(1, hello);
+  link.poll(4, hello);
+  assert.deepEqual([0, 1, 2].map((n) => net.at(n).init.credentials), ['omit', 'omit', undefined]);
+});
+
 test('a poll in the binary codec says so', () => {
   const { net, link } = begin({ codec: bincode() });
   link.poll(1, hello);

@@ -231,10 +231,12 @@ impl Negotiation {
         if let Some(used) = self.uses.get_mut(&link)
             && used.reached < Reached::Welcomed
         {
-            if used.via.transport == Transport::Polling {
-                self.pace.measure_at_most(now.saturating_sub(used.at));
-            } else if used.handshake > Time::ZERO {
-                self.pace.measure(now.saturating_sub(used.at));
+            let took = now.saturating_sub(used.at);
+            if used.handshake > Time::ZERO {
+                self.pace.measure(took);
+            } else {
+                // Its hello went with the request, and a new connection may be in it.
+                self.pace.measure_at_most(took);
             }
             (used.reached, used.at) = (Reached::Welcomed, now);
         }

@@ -150,8 +150,14 @@ impl Core {
             Stage::Opening => {}
             Stage::Probing if nonce.is_some() => self.prove(now, key, nonce),
             Stage::Probing | Stage::Attached if link.is_duplex() => {
-                self.outputs
-                    .push_back(Output::Transmit { link: key, message: vec![UpFrame::Pong { nonce }] });
+                let mut message = vec![UpFrame::Pong { nonce }];
+                let timing = &self.config.timing;
+                // Times stretch: then the round trip is worth another look.
+                if link.asked.is_none() && self.negotiation.pace.patience(timing) > timing.pong {
+                    link.asked = Some(now);
+                    message.push(UpFrame::Ping { nonce: None });
+                }
+                self.outputs.push_back(Output::Transmit { link: key, message });
             }
             // A pong by post is a request: worth it only where the gateway waits for this very nonce.
             Stage::Probing | Stage::Attached => {

@@ -251,6 +251,7 @@ impl Core {
         }
         let post = Post {
             id: link.posts.next,
+            since: now,
             until: now + patience,
             ack: said_ack,
             commands,
@@ -307,7 +308,7 @@ impl Core {
         let (Some(known), Some(link)) = (self.known.clone(), self.links.get(&key)) else { return };
         let name = SessionName { token: known.token, incarnation: known.incarnation, link: link.name };
         let id = link.posts.next;
-        let post = Post { id, until, ack: None, commands: false, pong: None, attach: false, bye };
+        let post = Post { id, since: now, until, ack: None, commands: false, pong: None, attach: false, bye };
         self.send_post(key, post, vec![UpFrame::Session(name), frame]);
     }
 
@@ -321,6 +322,9 @@ impl Core {
     ) {
         let Some(link) = self.links.get_mut(&key) else { return };
         let Some(post) = link.posts.in_flight.take_if(|post| post.id == id) else { return };
+        if answer.is_ok() {
+            self.negotiation.pace.measure_at_most(now.saturating_sub(post.since));
+        }
         if post.bye && matches!(self.standing, Standing::Closing { .. }) {
             return self.stop(None);
         }

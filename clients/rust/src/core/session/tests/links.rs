@@ -124,6 +124,26 @@ fn a_stream_that_falls_silent_is_lost_and_a_heartbeat_keeps_it() {
 }
 
 #[test]
+fn on_a_network_that_seems_slow_the_round_trip_is_measured_again_with_each_heartbeat() {
+    let (mut bench, link) = Bench::up(WEBSOCKET);
+    let heartbeat = || DownFrame::Ping { nonce: None, window_ms: None };
+    let answer = || DownFrame::Pong { nonce: None, window_ms: None };
+    let (ping, pong) = (UpFrame::Ping { nonce: None }, UpFrame::Pong { nonce: None });
+    bench.command(send());
+    bench.run();
+    bench.pass(Duration::from_secs(5));
+    assert_eq!(bench.said(), [ping.clone()]);
+    bench.pass(Duration::from_secs(2));
+    bench.down(link, [answer(), heartbeat()]);
+    assert_eq!(bench.said(), [pong.clone(), ping]);
+    bench.down(link, [heartbeat()]);
+    assert_eq!(bench.said(), std::slice::from_ref(&pong), "one question at a time");
+    bench.pass(Duration::from_millis(50));
+    bench.down(link, [answer(), heartbeat()]);
+    assert_eq!(bench.said(), [pong], "it was the client that was slow");
+}
+
+#[test]
 fn a_reply_that_is_missing_while_nothing_is_heard_makes_the_link_doubted() {
     let (mut bench, link) = Bench::up(WEBSOCKET);
     bench.command(send());
