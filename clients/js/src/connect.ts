@@ -54,7 +54,7 @@ export function connect(url: string | URL, options: ConnectOptions = {}): Sessio
   const close = (): void => void session.close();
   if (signal?.aborted) close();
   signal?.addEventListener('abort', close);
-  const stop = attend(environment, base, kept, (change) => session.change(change));
+  const stop = attend(environment, base, kept, session.driver);
 
   void kept.take().then((saved) => {
     const core = new Core({

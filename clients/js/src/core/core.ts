@@ -9,7 +9,7 @@
  */
 
 import type { Random } from '../clock.js';
-import type { Command, DownFrame, Offer, Payload, TransportName } from '../protocol.js';
+import type { Command, DownFrame, Offer, TransportName, VolatileUp } from '../protocol.js';
 import type { End } from '../transports/transport.js';
 import { begin, type Conversation, isOver, wallMs } from './conversation.js';
 import { handleAlive, handleAnswer, handleFrames } from './down.js';
@@ -74,7 +74,7 @@ export interface CoreLike {
   // What the application wants.
   /** Numbers a command, which must not change any more: it may be said again. */
   command(nowMs: number, command: Command, ticket: number): void;
-  volatile(nowMs: number, channel: string, name: string | undefined, payload: Payload): boolean;
+  volatile(nowMs: number, said: Omit<VolatileUp, 'type' | 'seq'>): boolean;
   migrate(nowMs: number, transport: TransportName, ticket: number): void;
   authenticate(nowMs: number, token: string | undefined): void;
   close(nowMs: number): void;
@@ -82,7 +82,7 @@ export interface CoreLike {
    * The oldest item that the application has not taken (a slow iterator): nothing from there on is acknowledged. A number of
    * the session that stands; when that is lost (`hear: 'lost'`), nothing is held back any more.
    */
-  holdBack(number: number | undefined): void;
+  holdBack(nowMs: number, number: number | undefined): void;
 
   // What the world did.
   handleOpened(nowMs: number, link: number): void;
@@ -140,6 +140,7 @@ export class Core implements CoreLike {
   readonly migrate = this.#change(migrate);
   readonly authenticate = this.#change(authenticate);
   readonly close = this.#change(close);
+  readonly holdBack = this.#change(({ inbox }, number: number | undefined) => void (inbox.held = number));
   readonly handleOpened = this.#report((c, { key }) => c.negotiation.opened(c.now, key));
   readonly handleFrames = this.#report(handleFrames);
   readonly handleAlive = this.#report(handleAlive);
@@ -215,10 +216,6 @@ export class Core implements CoreLike {
       this.#saved = isWorth ? { known, attach, after: inbox.received, ...kept, atMs: wallMs(this.#c) } : undefined;
     }
     return this.#saved;
-  }
-
-  holdBack(number: number | undefined): void {
-    this.#c.inbox.held = number;
   }
 
   settle(nowMs: number): void {

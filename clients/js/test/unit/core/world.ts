@@ -207,11 +207,11 @@ export class World {
     if (this.#isBehind || !this.isHostile || !this.chance(0.1)) return;
     const { core } = this;
     this.#isBehind = true;
-    core.holdBack(number);
+    core.holdBack(this.now, number);
     this.#after(this.upTo(3_000), () => {
       if (core !== this.core || !this.#isBehind) return;
       this.#isBehind = false;
-      core.holdBack(undefined);
+      core.holdBack(this.now, undefined);
       this.turn();
     });
   }
