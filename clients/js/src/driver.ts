@@ -73,7 +73,7 @@ export function driver(surroundings: Surroundings, transports: readonly Transpor
       return undefined;
     }
     wake();
-    return (core as unknown as Record<string, (nowMs: number, ...about: unknown[]) => never>)[name]?.(clock.now(), ...about);
+    ;(core as unknown as Record<string, (nowMs: number, ...about: unknown[]) => never>)[name]?.(clock.now(), ...about);
   };
 
   function ticket(settle: Settle): number {
@@ -191,7 +191,7 @@ export function driver(surroundings: Surroundings, transports: readonly Transpor
     change,
     wake,
     request(command, settle) {
-      if (isOver) return settle({ kind: 'closed' });
+      if (isOver) { settle({ kind: 'closed' }); return; }
       queue.push({ command, settle });
       wake();
     },

@@ -1,6 +1,7 @@
 /** What `connect` takes. Every member has a default that suits a page. */
 
 import type { Environment } from './browser/environment.js';
+import type { Page } from './browser/page.js';
 import type { Clock, Random } from './clock.js';
 import type { Codec } from './codec/codec.js';
 import type { Verdict } from './core/output.js';
@@ -60,4 +61,16 @@ export interface ConnectOptions {
   readonly random?: Random;
   /** The life of the page: default: the platform's. Tests hand another in. */
   readonly environment?: Environment;
+}
+
+/** What `connect` of `throughline-client/core` takes: as above, with nothing in place of what is not handed in. */
+export interface OpenOptions extends ConnectOptions {
+  /** In order of preference. */
+  readonly transports: readonly Transport[];
+  readonly codec: Codec;
+  /**
+   * `page`: the session lives as its page does. It survives a reload (`keep`), remembers what worked (`verdicts`), and
+   * hears of sleep and networks (`environment`). Without it none of these is so, unless one is handed in.
+   */
+  readonly page?: Page;
 }

@@ -99,7 +99,8 @@ function thisTab(): Tab | undefined {
   return { storage: sessionStorage, locks: (navigator as Partial<Navigator>).locks, keys };
 }
 
-function forgetful(status: string): Keeper {
+/** Keeps nothing, and says why. */
+export function forgetful(status: string): Keeper {
   return { status, take: async () => undefined, keep() {}, leave() {}, end() {}, comeBack: async () => {} };
 }
 

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { CLIENT } from '../../../src/connect.js';
+import { CLIENT } from '../../../src/open.js';
 import { connect, polling, SessionClosed } from '../../../src/index.js';
 import type { SessionState, Transport } from '../../../src/index.js';
 import type { UpFrame } from '../../../src/protocol.js';
