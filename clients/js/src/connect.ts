@@ -17,5 +17,5 @@ import { webSocket } from './transports/websocket.js';
  */
 export function connect(url: string | URL, options: ConnectOptions = {}): Session {
   const { transports = [webSocket(), sse(), polling()], codec = json() } = options;
-  return open(url, { page, ...options, transports, codec });
+  return open(url, { ...options, transports, codec, page: page(options) });
 }

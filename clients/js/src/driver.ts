@@ -73,7 +73,8 @@ export function driver(surroundings: Surroundings, transports: readonly Transpor
       return undefined;
     }
     wake();
-    ;(core as unknown as Record<string, (nowMs: number, ...about: unknown[]) => never>)[name]?.(clock.now(), ...about);
+    const act = core[name] as (nowMs: number, ...about: readonly unknown[]) => ReturnType<CoreLike[typeof name]>;
+    return act(clock.now(), ...about);
   };
 
   function ticket(settle: Settle): number {
@@ -82,7 +83,7 @@ export function driver(surroundings: Surroundings, transports: readonly Transpor
   }
 
   function wake(): void {
-    if (isWoken || !core) return;
+    if (isWoken || isOver || !core) return;
     isWoken = true;
     queueMicrotask(turn);
   }
@@ -191,8 +192,8 @@ export function driver(surroundings: Surroundings, transports: readonly Transpor
     change,
     wake,
     request(command, settle) {
-      if (isOver) { settle({ kind: 'closed' }); return; }
-      queue.push({ command, settle });
+      if (isOver) settle({ kind: 'closed' });
+      else queue.push({ command, settle });
       wake();
     },
     ticket,

@@ -3,9 +3,7 @@
  * weighs: whoever names their transports, their codec and their page loads no others.
  */
 
-import { attend } from './browser/environment.js';
-import type { Page } from './browser/page.js';
-import { forgetful } from './browser/reload.js';
+import { nowhere } from './browser/page.js';
 import { systemClock } from './clock.js';
 import { Core } from './core/core.js';
 import { defaultTiming } from './core/timing.js';
@@ -26,13 +24,13 @@ export const CLIENT = { name: 'throughline-client', version: '0.1.0' };
  */
 export function open(url: string | URL, options: OpenOptions): Session {
   const base = baseOf(url);
-  const { clock = systemClock, random = Math.random, codec, page, signal, transports: listed } = options;
+  const { clock = systemClock, random = Math.random, codec, page = nowhere, signal, transports: listed } = options;
   const areMade = listed.length > 0 && listed.every(({ open }: Partial<Transport>) => open);
   must(areMade, 'transports are one or more that are called, as polling()', listed);
   // One that is listed twice would be the better of itself, and probed for ever.
   const transports = listed.filter(({ name }, index) => listed.findIndex((other) => other.name === name) === index);
   const timing = { ...defaultTiming, ...options.timing };
-  const { environment, verdicts, kept } = (page ?? nowhere)(base, clock, options);
+  const { kept, verdicts, attend } = page(base, clock);
 
   const session = new OpenSession({
     surroundings: { base, codec, clock, connectMs: timing.connectMs },
@@ -40,17 +38,17 @@ export function open(url: string | URL, options: OpenOptions): Session {
     random,
     auth: options.auth,
     kept,
-    remember: (verdict) => verdicts && verdicts.save(verdict),
+    remember: (verdict) => verdicts?.save(verdict),
     ended: () => {
       signal?.removeEventListener('abort', close);
-      stop?.();
+      stop();
       kept.end();
     },
   });
   const close = (): void => void session.close();
   if (signal?.aborted) close();
   signal?.addEventListener('abort', close);
-  const stop = environment && attend(environment, base, kept, session.driver);
+  const stop = attend(session.driver);
 
   void kept.take().then((saved) => {
     const core = new Core({
@@ -59,7 +57,7 @@ export function open(url: string | URL, options: OpenOptions): Session {
       isSecure: base.protocol === 'https:',
       client: options.client ?? CLIENT,
       timing,
-      verdict: verdicts ? verdicts.load() : undefined,
+      verdict: verdicts?.load(),
       saved,
       needsAuth: !!options.auth,
       commands: options.commands ?? 1_024,
@@ -71,9 +69,6 @@ export function open(url: string | URL, options: OpenOptions): Session {
   });
   return session;
 }
-
-/** Without a page there is what is handed in. */
-const nowhere: Page = (_, __, { environment, verdicts }) => ({ environment, verdicts, kept: forgetful('not kept: no page is handed in') });
 
 /** Where the gateway is mounted: ends with `/`, and has nothing behind its path. */
 function baseOf(url: string | URL): URL {
