@@ -5,6 +5,6 @@
  */
 
 export { page } from './browser/page.js';
-export type { Care, Page } from './browser/page.js';
+export type { Page } from './browser/page.js';
 export { open as connect } from './open.js';
 export type { OpenOptions, PageOptions, SessionOptions } from './options.js';

@@ -10,7 +10,8 @@ import { verdictStore } from './verdict.js';
 /** What a page does for its session with the gateway that is mounted at `base`. */
 export type Page = (base: URL, clock: Clock) => Care;
 
-export interface Care {
+/** What it does. */
+interface Care {
   readonly kept: Keeper;
   readonly verdicts: VerdictStore | undefined;
   /** Tells the session what happens to the page, until it is stopped. */
