@@ -70,7 +70,7 @@ export class OpenSession implements Session, Host, Audience {
   #wasUp = false;
   /** The application wants to hear nothing more. */
   #isClosing = false;
-  #heldBack: number | undefined;
+  #heldBack = Infinity;
   /** When the next attempt is, by both clocks. */
   #retry = { atMs: -Infinity, wallMs: 0 };
 
@@ -236,9 +236,7 @@ export class OpenSession implements Session, Host, Audience {
   held(iteration: Iteration<Happening>): void {
     if (iteration.isDone) this.#held.delete(iteration);
     else this.#held.add(iteration);
-    const oldest = [...this.#held].map(({ oldest }) => oldest ?? Infinity);
-    const number = Math.min(...oldest);
-    const held = number === Infinity ? undefined : number;
+    const held = Math.min(...[...this.#held].map(({ oldest }) => oldest));
     if (held === this.#heldBack) return;
     this.#heldBack = held;
     this.driver.change('holdBack', held);
@@ -272,7 +270,7 @@ export class OpenSession implements Session, Host, Audience {
         return this.#listeners.tell(incoming.isResumed ? 'resumed' : 'opened', { session: incoming.session });
       case 'lost':
         this.isResumed = false;
-        this.#heldBack = undefined;
+        this.#heldBack = Infinity;
         for (const iteration of this.#held) iteration.disown();
         for (const channel of this.#channels.values()) channel.stands = false;
         return this.#listeners.tell('lost', { reason: incoming.reason, isFinal: incoming.isFinal });

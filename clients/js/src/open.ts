@@ -5,7 +5,7 @@
 
 import { nowhere } from './browser/page.js';
 import { systemClock } from './clock.js';
-import { Core } from './core/core.js';
+import { newCore } from './core/core.js';
 import { defaultTiming } from './core/timing.js';
 import { OpenSession } from './open-session.js';
 import type { OpenOptions } from './options.js';
@@ -51,7 +51,7 @@ export function open(url: string | URL, options: OpenOptions): Session {
   const stop = attend(session.driver);
 
   void kept.take().then((saved) => {
-    const core = new Core({
+    const core = newCore({
       transports: transports.map((transport) => ({ name: transport.name, isDuplex: transport.isDuplex, missing: transport.missing() })),
       negotiates: options.negotiate ?? true,
       isSecure: base.protocol === 'https:',
