@@ -128,12 +128,12 @@ export class OpenSession implements Session, Host, Audience {
   ready({ signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
     let off: Unlisten = () => {};
     const ready = new Promise<void>((resolve, reject) => {
-      const look = ({ state } = this as { state: SessionState }): void => {
+      const look = (state: SessionState): void => {
         if (state.name === 'live') resolve();
         else if (state.name === 'closed') reject(new SessionClosed(state.reason));
       };
-      off = this.on('state', () => look());
-      look();
+      off = this.on('state', look);
+      look(this.state);
     });
     return unlessAborted(ready, signal).finally(() => off());
   }

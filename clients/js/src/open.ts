@@ -24,7 +24,8 @@ export const CLIENT = { name: 'throughline-client', version: '0.1.0' };
  */
 export function open(url: string | URL, options: OpenOptions): Session {
   const base = baseOf(url);
-  const { clock = systemClock, random = Math.random, codec, page = nowhere, signal, transports: listed } = options;
+  const { transports: listed, codec, page = nowhere, auth, signal, negotiate: negotiates = true, client = CLIENT, commands = 1_024 } = options;
+  const { clock = systemClock, random = Math.random } = options;
   const areMade = listed.length > 0 && listed.every(({ open }: Partial<Transport>) => open);
   must(areMade, 'transports are one or more that are called, as polling()', listed);
   // One that is listed twice would be the better of itself, and probed for ever.
@@ -36,7 +37,7 @@ export function open(url: string | URL, options: OpenOptions): Session {
     surroundings: { base, codec, clock, connectMs: timing.connectMs },
     transports,
     random,
-    auth: options.auth,
+    auth,
     kept,
     remember: (verdict) => verdicts?.save(verdict),
     ended: () => {
@@ -53,14 +54,14 @@ export function open(url: string | URL, options: OpenOptions): Session {
   void kept.take().then((saved) => {
     const core = newCore({
       transports: transports.map((transport) => ({ name: transport.name, isDuplex: transport.isDuplex, missing: transport.missing() })),
-      negotiates: options.negotiate ?? true,
+      negotiates,
       isSecure: base.protocol === 'https:',
-      client: options.client ?? CLIENT,
+      client,
       timing,
       verdict: verdicts?.load(),
       saved,
-      needsAuth: !!options.auth,
-      commands: options.commands ?? 1_024,
+      needsAuth: !!auth,
+      commands,
       random,
       nowMs: clock.now(),
       wallMs: clock.wall(),

@@ -238,7 +238,7 @@ test('the core entry lives as the page that it is handed', async () => {
   const here = page({ environment, keep: 'never' });
   const session = connectWith('http://example.com/', { clock, transports: gateway.transports, codec: json(), page: here });
   assert.equal(isWatched, true);
-  assert.equal(session.explain().kept, 'not kept: the application does not want it');
+  assert.equal(session.explain().kept, 'not kept: not wanted');
   const closed = session.close();
   await clock.advance(1_000);
   await closed;
