@@ -74,7 +74,7 @@ export class Credentials {
   #wait(reason: AuthContext['reason'], why: string): void {
     const { clock, random } = this.#options;
     const delayMs = backoffMs(this.#failures, random);
-    this.status = delayMs ? { reason: why, retryAt: clock.wall() + delayMs } : { reason: why };
+    this.status = { reason: why, ...(delayMs && { retryAt: clock.wall() + delayMs }) };
     this.#options.changed();
     if (delayMs) this.#cancel = clock.after(delayMs, () => this.#call(reason));
     else this.#call(reason);

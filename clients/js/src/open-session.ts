@@ -276,22 +276,14 @@ export class OpenSession implements Session, Host, Audience {
         return this.#listeners.tell('lost', { reason: incoming.reason, isFinal: incoming.isFinal });
       case 'subscribed':
         return this.#begin(incoming.item);
-      case 'volatile':
-        return this.#standingChannel(incoming.frame.channel)?.volatile(incoming.frame);
-      case 'event':
-        if (incoming.epoch !== undefined) this.#standingChannel(incoming.item.channel)?.event(incoming.item, incoming.number, incoming.epoch);
-        return;
-      case 'gap':
-        return this.#standingChannel(incoming.item.channel ?? '')?.gap(incoming.item, incoming.number);
-      case 'presence':
-        return this.#standingChannel(incoming.item.channel)?.presenceChanged(incoming.item);
-      case 'presenceLost':
-        return this.#standingChannel(incoming.channel)?.presenceLost(new Rejected(incoming.error));
       case 'unsubscribed': {
         const { item, error } = incoming;
         // What was asked for is the end of one that was left.
         if (item.command === undefined) this.#end(item.channel, item.reason, error && new Rejected(error));
+        return;
       }
+      default:
+        this.#standingChannel(incoming.item.channel ?? '')?.hear(incoming);
     }
   }
 

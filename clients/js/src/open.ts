@@ -29,7 +29,8 @@ export function open(url: string | URL, options: OpenOptions): Session {
   const areMade = listed.length > 0 && listed.every(({ open }: Partial<Transport>) => open);
   must(areMade, 'transports are one or more that are called, as polling()', listed);
   // One that is listed twice would be the better of itself, and probed for ever.
-  const transports = listed.filter(({ name }, index) => listed.findIndex((other) => other.name === name) === index);
+  const names = new Set<string>();
+  const transports = listed.filter(({ name }) => !names.has(name) && names.add(name));
   const timing = { ...defaultTiming, ...options.timing };
   const { kept, verdicts, attend } = page(base, clock);
 

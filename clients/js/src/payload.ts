@@ -63,7 +63,7 @@ function checkFrom(from: From): From {
   if (from === 'now') return from;
   const begin = taken(SAID.get('from'), from) ?? {};
   const isSo = Object.keys(begin).length === 1;
-  must(isSo, "from is 'now', { last } or { position: { epoch, offset } } of whole numbers", from);
+  must(isSo, "from is 'now', { last } or { position }", from);
   return begin as unknown as From;
 }
 

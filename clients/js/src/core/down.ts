@@ -107,7 +107,7 @@ function handleFrame(c: Conversation, link: Link, frame: DownFrame): void {
 
 /** Something that is not kept: of a channel that is held, and newer than the last of its sender. */
 function handleVolatile(c: Conversation, link: Link, frame: VolatileDown): void {
-  if (link.attached && c.inbox.positions.has(frame.channel) && c.volatiles.isNews(frame)) c.inbox.note({ hear: 'volatile', frame });
+  if (link.attached && c.inbox.positions.has(frame.channel) && c.volatiles.isNews(frame)) c.inbox.note({ hear: 'volatile', item: frame });
 }
 
 export function handleWindow(c: Conversation, windowMs: number | undefined): void {
@@ -127,8 +127,8 @@ function handlePing(c: Conversation, link: Link, nonce: number | undefined): voi
 /** A session stands, on this link. */
 function handleWelcome(c: Conversation, link: Link, welcome: Welcome): void {
   const { inbox, outbox, negotiation, known } = c;
-  const { session, token, incarnation, user } = welcome;
-  c.guidance = { windowMs: welcome.windowMs, backoff: welcome.backoff };
+  const { session, token, incarnation, user, windowMs, backoff } = welcome;
+  c.guidance = { windowMs, backoff };
   c.heartbeatMs = Math.min(Math.max(welcome.heartbeatMs, 1), 3_600_000);
   if (!link.greeted) return protocolError(c, link, 'welcomed before hello');
   negotiation.welcomed(c.now, link.key);
@@ -281,7 +281,7 @@ function replied(c: Conversation, { owner, command }: Done, error: ReplyError | 
     } else if (inbox.positions.has(channel)) {
       // P9: a channel that is held stays as it is, but for its presence.
       wishes.set(channel, { ...command, presence: false });
-      inbox.note({ hear: 'presenceLost', channel, error });
+      inbox.note({ hear: 'presenceLost', item: { channel }, error });
     }
   } else if (error) tell(c, owner, { kind: 'rejected', error });
   else if (command.type === 'unsubscribe') tell(c, owner, { kind: 'unsubscribed' });
