@@ -347,16 +347,15 @@ export class OpenSession implements Session, Host, Audience {
   #takeUp(saved: Saved | undefined): readonly Restored[] {
     if (!saved) return [];
     const { low, commands, unkept } = saved;
-    const numbers = commands.map((command, index) => ({ command, number: low + index }));
-    return numbers
-      .filter(({ command, number }) => command.type === 'send' || unkept.includes(number))
-      .map(({ command, number }) => {
-        const outcome = new Promise<Reply>((resolve, reject) => {
-          this.driver.await(-number, (settled) => this.#answer(settled, resolve, reject));
-        });
-        outcome.catch(() => {});
-        return { command, outcome };
+    return commands.flatMap((command, index) => {
+      const number = low + index;
+      if (command.type !== 'send' && !unkept.includes(number)) return [];
+      const outcome = new Promise<Reply>((resolve, reject) => {
+        this.driver.await(-number, (settled) => this.#answer(settled, resolve, reject));
       });
+      outcome.catch(() => {});
+      return { command, outcome };
+    });
   }
 
   #answer(outcome: Outcome, resolve: (reply: Reply) => void, reject: (error: Error) => void): void {

@@ -84,8 +84,8 @@ export function platform(clock: Clock, globals: Platform = globalThis): Environm
     watch(base, told) {
       if (!globals.addEventListener) return () => {};
       const stop = new AbortController();
-      const on = (target: Partial<EventTarget> | undefined, name: string, listener: (event: Event) => void): void => {
-        target?.addEventListener?.(name, listener, { signal: stop.signal });
+      const on = (target: Partial<EventTarget> | undefined, name: string, listener: (event: PageTransitionEvent) => void): void => {
+        target?.addEventListener?.(name, listener as (event: Event) => void, { signal: stop.signal });
       };
 
       // Only `false` says anything; workers and pages have it. Without a network a machine reaches itself all the same.
@@ -113,13 +113,13 @@ export function platform(clock: Clock, globals: Platform = globalThis): Environm
 
       // In the page cache, or on the way there.
       let isAway = false;
-      on(globals, 'pagehide', (event) => {
+      on(globals, 'pagehide', ({ persisted }) => {
         isAway = true;
         told.left();
-        if (isPersisted(event)) told.frozen();
+        if (persisted) told.frozen();
       });
-      on(globals, 'pageshow', (event) => {
-        if (!isPersisted(event)) return;
+      on(globals, 'pageshow', ({ persisted }) => {
+        if (!persisted) return;
         isAway = false;
         watchSleep();
         told.cameBack(isOnline());
@@ -172,5 +172,3 @@ export function platform(clock: Clock, globals: Platform = globalThis): Environm
 }
 
 const LOOPBACK = /^(localhost|127\..*|\[::1])$/;
-
-const isPersisted = (event: Event): boolean => (event as PageTransitionEvent).persisted;

@@ -39,7 +39,7 @@ export type Standing =
 interface Planned {
   readonly atMs: number;
   readonly transport: TransportName;
-  readonly ticket: number | undefined;
+  readonly ticket?: number;
 }
 
 export interface Conversation {

@@ -50,7 +50,7 @@ export type Incoming =
   | { readonly hear: 'presence'; readonly number: number; readonly item: Presence }
   | { readonly hear: 'subscribed'; readonly number: number; readonly item: Subscribed }
   /** Without a number where a subscription could not be renewed after its session was lost. */
-  | { readonly hear: 'unsubscribed'; readonly number: number | undefined; readonly item: Unsubscribed; readonly error?: ReplyError }
+  | { readonly hear: 'unsubscribed'; readonly number?: number; readonly item: Unsubscribed; readonly error?: ReplyError }
   /** It takes part in a channel no longer: it was asked for again, and refused. The channel goes on. */
   | { readonly hear: 'presenceLost'; readonly item: { readonly channel: string }; readonly error: ReplyError }
   | { readonly hear: 'volatile'; readonly item: VolatileDown }
