@@ -188,6 +188,6 @@ export function reaches(place: Position | undefined, other: Position): boolean {
 /** Holds what came to what a snapshot is: an answer of another kind counts as none. */
 function checked(snapshot: Snapshot<unknown>): Snapshot<unknown> {
   const { position } = Object(snapshot) as Partial<Snapshot<unknown>>;
-  must(isPosition(position), 'a snapshot is { state, position }', snapshot);
+  must(isPosition(position), 'a snapshot is { state, position: { epoch, offset } }', snapshot);
   return snapshot;
 }
