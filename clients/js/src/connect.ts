@@ -1,23 +1,13 @@
-/** Puts a session together: what the options say, what the platform has, and what the page before has left. */
+/** `connect` as most pages want it: with all transports of this entry, text, and all that a page has. */
 
-import { attend, platform } from './browser/environment.js';
-import { keeper } from './browser/reload.js';
-import { verdictStore } from './browser/verdict.js';
-import { systemClock } from './clock.js';
+import { page } from './browser/page.js';
 import { json } from './codec/json.js';
-import { Core } from './core/core.js';
-import { defaultTiming } from './core/timing.js';
-import { OpenSession } from './open-session.js';
+import { open } from './open.js';
 import type { ConnectOptions } from './options.js';
-import { must } from './payload.js';
 import type { Session } from './session.js';
 import { polling } from './transports/polling.js';
 import { sse } from './transports/sse.js';
-import type { Transport } from './transports/transport.js';
 import { webSocket } from './transports/websocket.js';
-
-/** As the gateway is told. */
-export const CLIENT = { name: 'throughline-client', version: '0.1.0' };
 
 /**
  * Opens a session with the gateway that is mounted at `url`, which in a page may be relative to it. Returns at once;
@@ -26,68 +16,6 @@ export const CLIENT = { name: 'throughline-client', version: '0.1.0' };
  * Throws a `TypeError` where `url` or the options cannot be used.
  */
 export function connect(url: string | URL, options: ConnectOptions = {}): Session {
-  const base = baseOf(url);
-  const { clock = systemClock, random = Math.random, codec = json(), signal } = options;
-  const listed = options.transports ?? [webSocket(), sse(), polling()];
-  const areMade = listed.length > 0 && listed.every(({ open }: Partial<Transport>) => open);
-  must(areMade, 'transports are one or more that are called, as polling()', listed);
-  // One that is listed twice would be the better of itself, and probed for ever.
-  const transports = listed.filter(({ name }, index) => listed.findIndex((other) => other.name === name) === index);
-  const timing = { ...defaultTiming, ...options.timing };
-  const environment = options.environment ?? platform(clock);
-  const verdicts = options.verdicts ?? verdictStore(base);
-  const kept = keeper({ keep: options.keep ?? 'tab', name: options.name ?? 'default', base, clock });
-
-  const session = new OpenSession({
-    surroundings: { base, codec, clock, connectMs: timing.connectMs },
-    transports,
-    random,
-    auth: options.auth,
-    kept,
-    remember: (verdict) => verdicts && verdicts.save(verdict),
-    ended: () => {
-      signal?.removeEventListener('abort', close);
-      stop();
-      kept.end();
-    },
-  });
-  const close = (): void => void session.close();
-  if (signal?.aborted) close();
-  signal?.addEventListener('abort', close);
-  const stop = attend(environment, base, kept, (change) => session.change(change));
-
-  void kept.take().then((saved) => {
-    const core = new Core({
-      transports: transports.map((transport) => ({ name: transport.name, isDuplex: transport.isDuplex, missing: transport.missing() })),
-      negotiates: options.negotiate ?? true,
-      isSecure: base.protocol === 'https:',
-      client: options.client ?? CLIENT,
-      timing,
-      verdict: verdicts ? verdicts.load() : undefined,
-      saved,
-      needsAuth: !!options.auth,
-      commands: options.commands ?? 1_024,
-      random,
-      nowMs: clock.now(),
-      wallMs: clock.wall(),
-    });
-    session.start(core, saved);
-  });
-  return session;
-}
-
-/** Where the gateway is mounted: ends with `/`, and has nothing behind its path. */
-function baseOf(url: string | URL): URL {
-  const { location } = globalThis as { readonly location?: Location };
-  let base: URL | undefined;
-  try {
-    base = new URL(url, location?.href);
-  } catch {
-    // It is said below what it should have been.
-  }
-  const rule = 'url is http or https, and outside a page a whole address';
-  must(!!base && /^https?:$/.test(base.protocol), rule, url);
-  base.search = base.hash = '';
-  if (!base.pathname.endsWith('/')) base.pathname += '/';
-  return base;
+  const { transports = [webSocket(), sse(), polling()], codec = json() } = options;
+  return open(url, { ...options, transports, codec, page: page(options) });
 }

@@ -6,7 +6,7 @@
 import type { Clock, Random } from './clock.js';
 import type { AuthContext, ConnectOptions } from './options.js';
 import { backoffMs, unlessAborted } from './patience.js';
-import { checkText } from './payload.js';
+import { said } from './payload.js';
 
 /** How long one call may take. */
 const PATIENCE_MS = 30_000;
@@ -74,7 +74,7 @@ export class Credentials {
   #wait(reason: AuthContext['reason'], why: string): void {
     const { clock, random } = this.#options;
     const delayMs = backoffMs(this.#failures, random);
-    this.status = delayMs ? { reason: why, retryAt: clock.wall() + delayMs } : { reason: why };
+    this.status = { reason: why, ...(delayMs && { retryAt: clock.wall() + delayMs }) };
     this.#options.changed();
     if (delayMs) this.#cancel = clock.after(delayMs, () => this.#call(reason));
     else this.#call(reason);
@@ -87,7 +87,7 @@ export class Credentials {
     this.#cancel = clock.after(PATIENCE_MS, () => running.abort(new Error('they did not come')));
     const asked = new Promise<string | undefined>((resolve) => resolve(auth({ reason, signal })));
     unlessAborted(asked, signal)
-      .then((token) => (token === undefined ? token : checkText('token', token, 8_192) || undefined))
+      .then((token) => said('auth', { token }).token || undefined)
       .finally(() => this.#cancel?.())
       .then(
         (token) => {

@@ -7,7 +7,6 @@
  * the one timer. Whoever is told may send, leave or close: that is another turn.
  */
 
-import type { Clock } from './clock.js';
 import type { CoreLike } from './core/core.js';
 import type { Incoming, Outcome, Output, Saved, Verdict } from './core/output.js';
 import type { Command } from './protocol.js';
@@ -27,188 +26,183 @@ export interface Audience {
 /** What every link is opened with. */
 export type Surroundings = Pick<Opening, 'base' | 'codec' | 'clock' | 'connectMs'>;
 
-/** Changes the core, which then has a turn. */
-export type Change = (core: CoreLike, nowMs: number) => void;
+/** What the world and the application do to a core: its name, and what it is about. */
+type Name = keyof CoreLike & ('command' | 'volatile' | 'migrate' | 'authenticate' | 'close' | 'holdBack' | `handle${string}`);
+type About<Change> = Change extends (nowMs: number, ...about: infer Rest) => unknown ? Rest : never;
+
+/** Changes the core, which then has a turn. Nothing comes of it before there is a core, nor once all is over. */
+export type Change = <To extends Name>(name: To, ...about: About<CoreLike[To]>) => ReturnType<CoreLike[To]> | undefined;
 
 export type Settle = (outcome: Outcome) => void;
 
-export class Driver {
-  readonly #clock: Clock;
-  readonly #surroundings: Surroundings;
-  readonly #transports: readonly Transport[];
-  readonly #audience: Audience;
-  #core: CoreLike | undefined;
-  #isWoken = false;
-  #isOver = false;
-  /** What was wanted before there was a core. */
-  readonly #early: Change[] = [];
-  /** Commands that wait until the core has room. */
-  readonly #queue: { readonly command: Command; readonly settle: Settle }[] = [];
-  #tickets = 0;
-  readonly #waiting = new Map<number, Settle>();
-  readonly #links = new Map<number, Link>();
-  #timer: { readonly atMs: number; readonly cancel: () => void } | undefined;
-
-  constructor(surroundings: Surroundings, transports: readonly Transport[], audience: Audience) {
-    this.#clock = surroundings.clock;
-    this.#surroundings = surroundings;
-    this.#transports = transports;
-    this.#audience = audience;
-  }
-
+export interface Driver {
   /** Begins, once it is known what the page before has left. */
-  start(core: CoreLike): void {
-    this.#core = core;
-    for (const change of this.#early.splice(0)) this.change(change);
-    this.#wake();
-  }
-
+  start(core: CoreLike): void;
   /** Changes the core, now or when there is one. */
-  change(change: Change): void {
-    if (this.#isOver) return;
-    if (!this.#core) {
-      this.#early.push(change);
-      return;
-    }
-    change(this.#core, this.#clock.now());
-    this.#wake();
-  }
-
+  readonly change: Change;
+  /** Has a turn, though nothing has changed. */
+  wake(): void;
   /** Numbers a command in its turn. `settle` is told within a turn, before anything is heard. */
-  request(command: Command, settle: Settle): void {
-    if (this.#isOver) {
-      settle({ kind: 'closed' });
-      return;
-    }
-    this.#queue.push({ command, settle });
-    this.#wake();
-  }
-
+  request(command: Command, settle: Settle): void;
   /** A ticket for something that is settled later. */
-  ticket(settle: Settle): number {
-    this.#waiting.set(++this.#tickets, settle);
-    return this.#tickets;
-  }
-
+  ticket(settle: Settle): number;
   /** Waits for what the core settles under a ticket of its own: a command of the page before. */
-  await(ticket: number, settle: Settle): void {
-    this.#waiting.set(ticket, settle);
-  }
-
+  await(ticket: number, settle: Settle): void;
   /** Drops the link there is, as a failing network would. */
-  cut(): void {
-    this.change((core, nowMs) => {
-      const link = core.active;
-      if (link === undefined) return;
-      this.#close(link, false);
-      core.handleEnded(nowMs, link, { kind: 'lost', reason: 'cut' });
-    });
+  cut(): void;
+}
+
+export function driver(surroundings: Surroundings, transports: readonly Transport[], audience: Audience): Driver {
+  const { clock } = surroundings;
+  let core: CoreLike | undefined;
+  let isWoken = false;
+  let isOver = false;
+  /** What was wanted before there was a core. */
+  const early: (() => void)[] = [];
+  /** Commands that wait until the core has room. */
+  const queue: { readonly command: Command; readonly settle: Settle }[] = [];
+  let tickets = 0;
+  const waiting = new Map<number, Settle>();
+  const links = new Map<number, Link>();
+  let timer: { readonly atMs: number; readonly cancel: () => void } | undefined;
+
+  const change: Change = (name, ...about) => {
+    if (isOver) return undefined;
+    if (!core) {
+      early.push(() => change(name, ...about));
+      return undefined;
+    }
+    wake();
+    const act = core[name] as (nowMs: number, ...about: readonly unknown[]) => ReturnType<CoreLike[typeof name]>;
+    return act(clock.now(), ...about);
+  };
+
+  function ticket(settle: Settle): number {
+    waiting.set(++tickets, settle);
+    return tickets;
   }
 
-  #wake(): void {
-    if (this.#isWoken || !this.#core) return;
-    this.#isWoken = true;
-    queueMicrotask(() => this.#turn());
+  function wake(): void {
+    if (isWoken || isOver || !core) return;
+    isWoken = true;
+    queueMicrotask(turn);
   }
 
-  #turn(): void {
-    this.#isWoken = false;
-    const core = this.#core;
-    if (!core || this.#isOver) return;
-    const nowMs = this.#clock.now();
+  function turn(): void {
+    isWoken = false;
+    if (!core || isOver) return;
     while (core.hasRoom) {
-      const next = this.#queue.shift();
+      const next = queue.shift();
       if (!next) break;
-      core.command(nowMs, next.command, this.ticket(next.settle));
+      core.command(clock.now(), next.command, ticket(next.settle));
     }
-    core.settle(nowMs);
+    core.settle(clock.now());
     // L9: before what it covers is acknowledged or said.
-    this.#audience.keep(core.saved);
-    this.#audience.settled(core);
-    for (let output = core.pollOutput(); output; output = core.pollOutput()) this.#perform(output);
-    if (core.isClosed) this.#finish();
-    let hasHeard = false;
+    audience.keep(core.saved);
+    audience.settled(core);
+    for (let output = core.pollOutput(); output; output = core.pollOutput()) perform(output);
+    if (core.isClosed) finish();
     for (let incoming = core.pollIncoming(); incoming; incoming = core.pollIncoming()) {
-      hasHeard = true;
-      this.#audience.hear(incoming);
+      // What was heard may be acknowledged now, though nothing else happens.
+      wake();
+      audience.hear(incoming);
     }
-    this.#audience.turned(core);
-    // What was heard may be acknowledged now, though nothing else happens.
-    if (hasHeard) this.#wake();
-    this.#setTimer(core.deadline());
+    audience.turned(core);
+    setTimer(core.deadline());
   }
 
-  #perform(output: Output): void {
+  function perform(output: Output): void {
     switch (output.do) {
       case 'open':
-        return this.#open(output);
+        return open(output);
       case 'poll':
-        return this.#links.get(output.link)?.poll(output.attach, output.message, output.isBare);
+        return links.get(output.link)?.poll(output.attach, output.message, output.isBare);
       case 'post':
-        return this.#links.get(output.link)?.post(output.post, output.message);
-      case 'transmit': {
-        const link = this.#links.get(output.link);
-        return output.isVolatile ? link?.transmitVolatile(output.message) : link?.transmit(output.message);
-      }
+        return links.get(output.link)?.post(output.post, output.message);
+      case 'transmit':
+        return links.get(output.link)?.[output.isVolatile ? 'transmitVolatile' : 'transmit'](output.message);
       case 'close':
-        return this.#close(output.link, output.inPeace);
+        return close(output.link, output.inPeace);
       case 'remember':
-        return this.#audience.remember(output.verdict);
+        return audience.remember(output.verdict);
       case 'settle':
-        return this.#settle(output.ticket, output.outcome);
+        return settle(output.ticket, output.outcome);
     }
   }
 
-  #open({ link, transport, offer, hello }: Extract<Output, { do: 'open' }>): void {
+  function open({ link, transport, offer, hello }: Extract<Output, { do: 'open' }>): void {
     const ended = (end: End): void => {
-      this.#links.delete(link);
-      this.change((core, nowMs) => core.handleEnded(nowMs, link, end));
+      links.delete(link);
+      change('handleEnded', link, end);
     };
     const events: LinkEvents = {
-      opened: () => this.change((core, nowMs) => core.handleOpened(nowMs, link)),
-      received: (frames) => this.change((core, nowMs) => core.handleFrames(nowMs, link, frames)),
-      alive: () => this.change((core, nowMs) => core.handleAlive(nowMs, link)),
-      answered: (attach, frames) => this.change((core, nowMs) => core.handleAnswer(nowMs, link, attach, frames)),
-      posted: (post, answer) => this.change((core, nowMs) => core.handlePosted(nowMs, link, post, answer)),
+      opened: () => void change('handleOpened', link),
+      received: (frames) => void change('handleFrames', link, frames),
+      alive: () => void change('handleAlive', link),
+      answered: (attach, frames) => void change('handleAnswer', link, attach, frames),
+      posted: (post, answer) => void change('handlePosted', link, post, answer),
       ended,
     };
     try {
-      const opened = this.#transports.find(({ name }) => name === transport)?.open({ ...this.#surroundings, offer, hello, events });
-      if (opened) this.#links.set(link, opened);
+      const opened = transports.find(({ name }) => name === transport)?.open({ ...surroundings, offer, hello, events });
+      if (opened) links.set(link, opened);
     } catch (error) {
       ended({ kind: 'failed', outcome: 'refused', reason: String(error) });
     }
   }
 
   /** One that is closed in peace is there until it has ended, or is closed at once. */
-  #close(link: number, inPeace: boolean): void {
-    this.#links.get(link)?.close(inPeace);
-    if (!inPeace) this.#links.delete(link);
+  function close(link: number, inPeace: boolean): void {
+    links.get(link)?.close(inPeace);
+    if (!inPeace) links.delete(link);
   }
 
-  #settle(ticket: number, outcome: Outcome): void {
-    const settle = this.#waiting.get(ticket);
-    this.#waiting.delete(ticket);
-    settle?.(outcome);
+  function settle(ticket: number, outcome: Outcome): void {
+    const told = waiting.get(ticket);
+    waiting.delete(ticket);
+    told?.(outcome);
   }
 
   /** Nothing more will happen. */
-  #finish(): void {
-    this.#isOver = true;
-    for (const link of [...this.#links.keys()]) this.#close(link, false);
-    for (const { settle } of this.#queue.splice(0)) settle({ kind: 'closed' });
-    for (const ticket of [...this.#waiting.keys()]) this.#settle(ticket, { kind: 'closed' });
+  function finish(): void {
+    isOver = true;
+    for (const link of [...links.keys()]) close(link, false);
+    for (const { settle } of queue.splice(0)) settle({ kind: 'closed' });
+    for (const ticket of [...waiting.keys()]) settle(ticket, { kind: 'closed' });
   }
 
-  #setTimer(atMs: number): void {
-    if (this.#timer?.atMs === atMs && !this.#isOver) return;
-    this.#timer?.cancel();
-    this.#timer = undefined;
-    if (this.#isOver || atMs === Infinity) return;
-    const cancel = this.#clock.after(Math.max(0, atMs - this.#clock.now()), () => {
-      this.#timer = undefined;
-      this.#turn();
+  function setTimer(atMs: number): void {
+    if (timer?.atMs === atMs && !isOver) return;
+    timer?.cancel();
+    timer = undefined;
+    if (isOver || atMs === Infinity) return;
+    const cancel = clock.after(Math.max(0, atMs - clock.now()), () => {
+      timer = undefined;
+      turn();
     });
-    this.#timer = { atMs, cancel };
+    timer = { atMs, cancel };
   }
+
+  return {
+    start(begun) {
+      core = begun;
+      for (const change of early.splice(0)) change();
+      wake();
+    },
+    change,
+    wake,
+    request(command, settle) {
+      if (isOver) settle({ kind: 'closed' });
+      else queue.push({ command, settle });
+      wake();
+    },
+    ticket,
+    await: (ticket, settle) => void waiting.set(ticket, settle),
+    cut() {
+      const link = core?.active;
+      if (link === undefined || isOver) return;
+      close(link, false);
+      change('handleEnded', link, { kind: 'lost', reason: 'cut' });
+    },
+  };
 }

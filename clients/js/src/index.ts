@@ -2,7 +2,7 @@
  * A client for Throughline: one session over WebTransport, WebSocket, server-sent events and long-polling; nothing lost,
  * nothing twice, nothing out of order. The guide is docs/clients/js.md.
  *
- * Entries of their own: `/webtransport`, `/bincode`, `/optimistic`, `/testing`.
+ * Entries of their own: `/core` (without defaults), `/webtransport`, `/bincode`, `/optimistic`, `/testing`.
  */
 
 export { connect } from './connect.js';

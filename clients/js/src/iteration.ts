@@ -26,9 +26,9 @@ export class Iteration<T> implements AsyncIterableIterator<T> {
     this.#changed = changed;
   }
 
-  /** The number of the oldest item that the loop has not taken. */
-  get oldest(): number | undefined {
-    return this.#queue.find(({ number }) => number !== undefined)?.number;
+  /** The number of the oldest item that the loop has not taken; `Infinity` where there is none. */
+  get oldest(): number {
+    return this.#queue.find(({ number }) => number !== undefined)?.number ?? Infinity;
   }
 
   /** Whether nothing more comes out of it. */

@@ -13,14 +13,14 @@ import { bytesOf } from './codec/text.js';
 import type { CoreLike } from './core/core.js';
 import type { CoreState, Incoming, Outcome, Saved, Verdict } from './core/output.js';
 import { Credentials } from './credentials.js';
-import { Driver, type Audience, type Surroundings } from './driver.js';
+import { driver, type Audience, type Driver, type Surroundings } from './driver.js';
 import { errorOf, Rejected, SessionClosed } from './errors.js';
 import { explain, type Explanation } from './explain.js';
 import type { Iteration } from './iteration.js';
 import { Listeners } from './listeners.js';
 import type { ConnectOptions } from './options.js';
 import { unlessAborted } from './patience.js';
-import { checkChannel, checkText, payloadOf, sendOf, subscribeOf } from './payload.js';
+import { payloadOf, said, sendOf, subscribeOf } from './payload.js';
 import type { Command, Subscribed, TransportName } from './protocol.js';
 import type { Restored, Session, SessionEvents, SessionState } from './session.js';
 import { OVERLAP } from './snapshot.js';
@@ -51,11 +51,11 @@ export class OpenSession implements Session, Host, Audience {
   readonly restored: Promise<readonly Restored[]>;
   readonly clock: Clock;
   readonly random: Random;
+  readonly driver: Driver;
   state: SessionState = { name: 'connecting', attempt: 1 };
   isResumed = false;
 
   readonly #options: OpenSessionOptions;
-  readonly #driver: Driver;
   readonly #credentials: Credentials | undefined;
   readonly #listeners = new Listeners<SessionEvents>();
   readonly #channels = new Map<string, Subscription>();
@@ -70,7 +70,7 @@ export class OpenSession implements Session, Host, Audience {
   #wasUp = false;
   /** The application wants to hear nothing more. */
   #isClosing = false;
-  #heldBack: number | undefined;
+  #heldBack = Infinity;
   /** When the next attempt is, by both clocks. */
   #retry = { atMs: -Infinity, wallMs: 0 };
 
@@ -80,7 +80,7 @@ export class OpenSession implements Session, Host, Audience {
     this.clock = clock;
     this.random = random;
     this.#options = options;
-    this.#driver = new Driver(surroundings, transports, this);
+    this.driver = driver(surroundings, transports, this);
     this.#closed = new Promise((resolve) => (this.#close = resolve));
     this.restored = new Promise((resolve) => (this.#restore = resolve));
     this.#credentials =
@@ -89,7 +89,7 @@ export class OpenSession implements Session, Host, Audience {
         auth,
         clock,
         random,
-        give: (token) => this.change((core, nowMs) => core.authenticate(nowMs, token)),
+        give: (token) => void this.driver.change('authenticate', token),
         changed: () => this.#core && this.settled(this.#core),
       });
   }
@@ -99,13 +99,8 @@ export class OpenSession implements Session, Host, Audience {
     this.#core = core;
     this.#hasSaved = !!saved;
     this.#restore(this.#takeUp(saved));
-    this.#driver.start(core);
+    this.driver.start(core);
     this.#credentials?.ask('start');
-  }
-
-  /** Tells the core what the world did. */
-  get change(): Driver['change'] {
-    return (change) => this.#driver.change(change);
   }
 
   // What the application asks for.
@@ -133,12 +128,12 @@ export class OpenSession implements Session, Host, Audience {
   ready({ signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
     let off: Unlisten = () => {};
     const ready = new Promise<void>((resolve, reject) => {
-      const look = ({ state } = this as { state: SessionState }): void => {
+      const look = (state: SessionState): void => {
         if (state.name === 'live') resolve();
         else if (state.name === 'closed') reject(new SessionClosed(state.reason));
       };
-      off = this.on('state', () => look());
-      look();
+      off = this.on('state', look);
+      look(this.state);
     });
     return unlessAborted(ready, signal).finally(() => off());
   }
@@ -173,7 +168,7 @@ export class OpenSession implements Session, Host, Audience {
     const command = sendOf(channel, data, options);
     signal?.throwIfAborted();
     const replied = new Promise<Reply>((resolve, reject) => {
-      this.#driver.request(command, (outcome) => {
+      this.driver.request(command, (outcome) => {
         heard?.(outcome);
         this.#answer(outcome, resolve, reject);
       });
@@ -184,12 +179,10 @@ export class OpenSession implements Session, Host, Audience {
   sendVolatile(channel: string, data?: unknown, { name }: { readonly name?: string } = {}): boolean {
     const payload = payloadOf(data);
     const bytes = payload.bytes ?? bytesOf(JSON.stringify(payload.data));
-    if (name !== undefined) name = checkText('name', name, 200);
+    const named = said('volatile', { channel, name });
     // What the gateway would drop is not said.
-    if (!this.isLive || !this.#standingChannel(checkChannel(channel)) || bytes.length > VOLATILE_BYTES) return false;
-    let isPassed = false;
-    this.change((core, nowMs) => (isPassed = core.volatile(nowMs, channel, name, payload)));
-    return isPassed;
+    if (!this.isLive || !this.#standingChannel(channel) || bytes.length > VOLATILE_BYTES) return false;
+    return !!this.driver.change('volatile', { ...named, ...payload });
   }
 
   migrate(transport: TransportName, { signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
@@ -199,7 +192,7 @@ export class OpenSession implements Session, Host, Audience {
         else reject(errorOf(outcome, this.#reason));
       };
       if (this.state.name === 'closed') settle({ kind: 'closed' });
-      else this.change((core, nowMs) => core.migrate(nowMs, transport, this.#driver.ticket(settle)));
+      else this.driver.change('migrate', transport, this.driver.ticket(settle));
     });
     return unlessAborted(moved, signal);
   }
@@ -210,18 +203,18 @@ export class OpenSession implements Session, Host, Audience {
   }
 
   networkChanged(): void {
-    this.change((core, nowMs) => core.handleNetworkChanged(nowMs));
+    this.driver.change('handleNetworkChanged');
   }
 
   cut(): void {
-    this.#driver.cut();
+    this.driver.cut();
   }
 
   close(): Promise<void> {
     this.#isClosing = true;
     // Who closes it may open the next one of its name at once.
     this.#options.kept.end();
-    this.change((core, nowMs) => core.close(nowMs));
+    this.driver.change('close');
     return this.#closed;
   }
 
@@ -234,7 +227,7 @@ export class OpenSession implements Session, Host, Audience {
     if (this.state.name === 'closed') return;
     this.#leaving.set(channel, (this.#leaving.get(channel) ?? 0) + 1);
     // Whatever comes of it, it is left: and what is still to be heard in this turn is not of the next one.
-    await new Promise((resolve) => this.#driver.request({ type: 'unsubscribe', channel }, resolve));
+    await new Promise((resolve) => this.driver.request({ type: 'unsubscribe', channel }, resolve));
     const left = (this.#leaving.get(channel) ?? 1) - 1;
     if (left) this.#leaving.set(channel, left);
     else this.#leaving.delete(channel);
@@ -243,12 +236,10 @@ export class OpenSession implements Session, Host, Audience {
   held(iteration: Iteration<Happening>): void {
     if (iteration.isDone) this.#held.delete(iteration);
     else this.#held.add(iteration);
-    const oldest = [...this.#held].map(({ oldest }) => oldest ?? Infinity);
-    const number = Math.min(...oldest);
-    const held = number === Infinity ? undefined : number;
+    const held = Math.min(...[...this.#held].map(({ oldest }) => oldest));
     if (held === this.#heldBack) return;
     this.#heldBack = held;
-    this.change((core) => core.holdBack(held));
+    this.driver.change('holdBack', held);
   }
 
   // What its driver tells.
@@ -279,28 +270,20 @@ export class OpenSession implements Session, Host, Audience {
         return this.#listeners.tell(incoming.isResumed ? 'resumed' : 'opened', { session: incoming.session });
       case 'lost':
         this.isResumed = false;
-        this.#heldBack = undefined;
+        this.#heldBack = Infinity;
         for (const iteration of this.#held) iteration.disown();
         for (const channel of this.#channels.values()) channel.stands = false;
         return this.#listeners.tell('lost', { reason: incoming.reason, isFinal: incoming.isFinal });
       case 'subscribed':
         return this.#begin(incoming.item);
-      case 'volatile':
-        return this.#standingChannel(incoming.frame.channel)?.volatile(incoming.frame);
-      case 'event':
-        if (incoming.epoch !== undefined) this.#standingChannel(incoming.item.channel)?.event(incoming.item, incoming.number, incoming.epoch);
-        return;
-      case 'gap':
-        return this.#standingChannel(incoming.item.channel ?? '')?.gap(incoming.item, incoming.number);
-      case 'presence':
-        return this.#standingChannel(incoming.item.channel)?.presenceChanged(incoming.item);
-      case 'presenceLost':
-        return this.#standingChannel(incoming.channel)?.presenceLost(new Rejected(incoming.error));
       case 'unsubscribed': {
         const { item, error } = incoming;
         // What was asked for is the end of one that was left.
         if (item.command === undefined) this.#end(item.channel, item.reason, error && new Rejected(error));
+        return;
       }
+      default:
+        this.#standingChannel(incoming.item.channel ?? '')?.hear(incoming);
     }
   }
 
@@ -326,7 +309,7 @@ export class OpenSession implements Session, Host, Audience {
   }
 
   #subscribe(subscription: Subscription, command: Command): void {
-    this.#driver.request(command, (outcome) => {
+    this.driver.request(command, (outcome) => {
       if (outcome.kind === 'subscribed') subscription.command = outcome.subscribed.command;
       else if (this.#channels.get(subscription.name) === subscription) {
         const error = outcome.kind === 'rejected' ? new Rejected(outcome.error) : undefined;
@@ -364,16 +347,15 @@ export class OpenSession implements Session, Host, Audience {
   #takeUp(saved: Saved | undefined): readonly Restored[] {
     if (!saved) return [];
     const { low, commands, unkept } = saved;
-    const numbers = commands.map((command, index) => ({ command, number: low + index }));
-    return numbers
-      .filter(({ command, number }) => command.type === 'send' || unkept.includes(number))
-      .map(({ command, number }) => {
-        const outcome = new Promise<Reply>((resolve, reject) => {
-          this.#driver.await(-number, (settled) => this.#answer(settled, resolve, reject));
-        });
-        outcome.catch(() => {});
-        return { command, outcome };
+    return commands.flatMap((command, index) => {
+      const number = low + index;
+      if (command.type !== 'send' && !unkept.includes(number)) return [];
+      const outcome = new Promise<Reply>((resolve, reject) => {
+        this.driver.await(-number, (settled) => this.#answer(settled, resolve, reject));
       });
+      outcome.catch(() => {});
+      return { command, outcome };
+    });
   }
 
   #answer(outcome: Outcome, resolve: (reply: Reply) => void, reject: (error: Error) => void): void {

@@ -1,6 +1,7 @@
 /** What `connect` takes. Every member has a default that suits a page. */
 
 import type { Environment } from './browser/environment.js';
+import type { Page } from './browser/page.js';
 import type { Clock, Random } from './clock.js';
 import type { Codec } from './codec/codec.js';
 import type { Verdict } from './core/output.js';
@@ -21,23 +22,8 @@ export interface VerdictStore {
   save(verdict: Verdict | undefined): void;
 }
 
-/** What `connect` takes. */
-export interface ConnectOptions {
-  /** In order of preference. Default: `[webSocket(), sse(), polling()]`. */
-  readonly transports?: readonly Transport[];
-  /**
-   * Whether better transports are tried beside the one that works (docs/negotiation.md). Otherwise the first is used, and
-   * the next when it fails. Default: true.
-   */
-  readonly negotiate?: boolean;
-  /** Default: text. `bincode()` of `throughline-client/bincode` is smaller. Event streams are always text. */
-  readonly codec?: Codec;
-  /**
-   * Gives the user's credential. Called before the first link, when it was refused, and before it expires; one call at a
-   * time. What it throws is tried again, 1 s apart at first and 30 s at most, and so is what is no text. Nothing, or an
-   * empty text, shows none. Default: none is shown.
-   */
-  readonly auth?: (context: AuthContext) => string | undefined | Promise<string | undefined>;
+/** How the session lives with its page. */
+export interface PageOptions {
   /**
    * Whether a page that is loaded again keeps the session. `'tab'`: in `sessionStorage`, used under a Web Lock, so that a
    * duplicated tab has a session of its own. `'never'`: nothing is kept. Default: `'tab'` where the platform has both.
@@ -47,6 +33,23 @@ export interface ConnectOptions {
   readonly name?: string;
   /** Default: `localStorage` in a page, memory elsewhere. `false`: nothing is remembered. */
   readonly verdicts?: VerdictStore | false;
+  /** The life of the page: default: the platform's. Tests hand another in. */
+  readonly environment?: Environment;
+}
+
+/** What is asked of a session, wherever it runs. */
+export interface SessionOptions {
+  /**
+   * Whether better transports are tried beside the one that works (docs/negotiation.md). Otherwise the first is used, and
+   * the next when it fails. Default: true.
+   */
+  readonly negotiate?: boolean;
+  /**
+   * Gives the user's credential. Called before the first link, when it was refused, and before it expires; one call at a
+   * time. What it throws is tried again, 1 s apart at first and 30 s at most, and so is what is no text. Nothing, or an
+   * empty text, shows none. Default: none is shown.
+   */
+  readonly auth?: (context: AuthContext) => string | undefined | Promise<string | undefined>;
   /** Aborting it closes the session. */
   readonly signal?: AbortSignal;
   /** Who this is, for whoever looks at the gateway. Default: this package. */
@@ -58,6 +61,24 @@ export interface ConnectOptions {
   readonly clock?: Clock;
   /** Default: `Math.random`. */
   readonly random?: Random;
-  /** The life of the page: default: the platform's. Tests hand another in. */
-  readonly environment?: Environment;
+}
+
+/** What `connect` takes. */
+export interface ConnectOptions extends SessionOptions, PageOptions {
+  /** In order of preference. Default: `[webSocket(), sse(), polling()]`. */
+  readonly transports?: readonly Transport[];
+  /** Default: text. `bincode()` of `throughline-client/bincode` is smaller. Event streams are always text. */
+  readonly codec?: Codec;
+}
+
+/** What `connect` of `throughline-client/core` takes: nothing is put in place of what is not handed in. */
+export interface OpenOptions extends SessionOptions {
+  /** In order of preference. */
+  readonly transports: readonly Transport[];
+  readonly codec: Codec;
+  /**
+   * `page()`: the session survives a reload, remembers what worked, and hears of sleep and of networks that change. Without
+   * it nothing of that is so: for a worker, or a process.
+   */
+  readonly page?: Page;
 }

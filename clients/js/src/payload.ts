@@ -4,9 +4,23 @@
  */
 
 import type { SendOptions, SubscribeOptions } from './channel.js';
-import { meta, scalar } from './codec/schema.js';
-import { bytesOf, textOf } from './codec/text.js';
-import type { Command, From, Meta, Payload, Position } from './protocol.js';
+import { read } from './codec/json.js';
+import { type Fields, type Member, OBJECTS, table } from './codec/schema.js';
+import type { Command, From, Payload, Position } from './protocol.js';
+
+/** What is said beside a payload, and where a subscription may begin, written as the tables of codec/schema.ts. */
+const SAID = /* @__PURE__ */ table(`subscribe channel:c presence:f token?:t8192
+send channel:c name?:t200 id?:t64 meta?:m
+volatile channel:c name?:t200
+auth token?:t8192
+from last?:i position?:position`);
+
+/** The rules of its kinds, for a person. */
+const RULES: Readonly<Record<string, string>> = {
+  c: '1 to 200 of a-z A-Z 0-9 . _ ~ : @ $ = -',
+  f: 'true or false',
+  m: 'at most 16 texts by names of a-z 0-9 -, 1024 bytes in all',
+};
 
 /** How deep a payload may be. */
 const DEPTH = 128;
@@ -23,26 +37,45 @@ export function must(isSo: boolean, rule: string, came: unknown): asserts isSo {
 
 /** What `subscribe` says. */
 export function subscribeOf(channel: string, from: From, { presence = false, token }: SubscribeOptions): Command {
-  must(is('f', presence), 'presence is true or false', presence);
-  return {
-    type: 'subscribe',
-    channel: checkChannel(channel),
-    from: checkFrom(from),
-    presence,
-    ...(token !== undefined && { token: checkText('token', token, 8_192) }),
-  };
+  return { type: 'subscribe', ...said('subscribe', { channel, from: checkFrom(from), presence, token }) };
 }
 
 /** What `send` says. */
 export function sendOf(channel: string, data: unknown, { name, id, meta }: SendOptions): Command {
-  return {
-    type: 'send',
-    channel: checkChannel(channel),
-    ...(name !== undefined && { name: checkText('name', name, 200) }),
-    ...(id !== undefined && { id: checkText('id', id, 64) }),
-    ...(meta !== undefined && { meta: checkMeta(meta) }),
-    ...payloadOf(data),
-  };
+  return { type: 'send', ...said('send', { channel, name, id, meta }), ...payloadOf(data) };
+}
+
+/** What is said, by its line above; what is left out is not there. A credential is not quoted. */
+export function said<Said extends object>(line: string, fields: Said): Defined<Said> {
+  for (const member of SAID.get(line) ?? []) {
+    const { name, kind, most } = member;
+    const came = (fields as Fields)[name];
+    const isSecret = name === 'token' && typeof came === 'string';
+    must(!!taken([member], fields), `${name} is ${RULES[kind] ?? `a text of at most ${most} bytes`}`, isSecret ? '…' : came);
+  }
+  return own(JSON.stringify(fields)) as Defined<Said>;
+}
+
+/** With what is `undefined` left out. */
+type Defined<Said> = { readonly [Name in keyof Said]: Exclude<Said[Name], undefined> };
+
+function checkFrom(from: From): From {
+  if (from === 'now') return from;
+  const begin = taken(SAID.get('from'), from) ?? {};
+  const isSo = Object.keys(begin).length === 1;
+  must(isSo, "from is 'now', { last } or { position }", from);
+  return begin as unknown as From;
+}
+
+export const isPosition = (position: unknown): position is Position => !!taken(OBJECTS.get('position'), position);
+
+/** These members, where the codec's rules have them. */
+function taken(members: readonly Member[] = [], from: unknown): Fields | undefined {
+  try {
+    return read(members, Object(from) as Fields);
+  } catch {
+    return undefined;
+  }
 }
 
 /** A payload of its own, which does not change when the application's data does. Throws a `TypeError` where it is no JSON. */
@@ -53,10 +86,14 @@ export function payloadOf(data: unknown): Payload {
   if (bytes) return { bytes: bytes.slice() };
   const text = JSON.stringify(data) as string | undefined;
   if (text === undefined) throw new TypeError('this is no JSON');
-  // Half a surrogate pair, as a text that was cut leaves it, is no text to the gateway. Only those are escaped like this.
-  const payload: unknown = JSON.parse(text.replace(/\\(\\|ud[89a-f]..)/g, (escape) => (escape === '\\\\' ? escape : '\ufffd')));
+  const payload = own(text);
   if (depth(payload) > DEPTH) throw new TypeError(`this is deeper than ${DEPTH} levels`);
   return { data: payload };
+}
+
+/** Half a surrogate pair, as a text that was cut leaves it, is no text to the gateway. Only those are escaped like this. */
+function own(text: string): unknown {
+  return JSON.parse(text.replace(/\\(\\|ud[89a-f]..)/g, (escape) => (escape === '\\\\' ? escape : '\ufffd')));
 }
 
 /** The bytes that an `ArrayBuffer` or a view of one holds. */
@@ -64,53 +101,6 @@ function binary(data: unknown): Uint8Array | undefined {
   if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   return data instanceof ArrayBuffer ? new Uint8Array(data) : undefined;
 }
-
-export function checkChannel(channel: string): string {
-  must(is('c', channel), 'a channel is 1 to 200 of a-z A-Z 0-9 . _ ~ : @ $ = -', channel);
-  return channel;
-}
-
-/** Where to begin, which does not change when the application's object does. */
-function checkFrom(from: From): From {
-  if (from === 'now') return from;
-  const { last, position } = from as { readonly last?: number; readonly position?: Position };
-  const isSo = is('i', last) ? position === undefined : last === undefined && isPosition(position);
-  must(isSo, "from is 'now', { last } or { position: { epoch, offset } } of whole numbers", from);
-  return position ? { position: { epoch: position.epoch, offset: position.offset } } : { last: last as number };
-}
-
-export function isPosition(position: unknown): position is Position {
-  const { epoch, offset } = Object(position) as Partial<Position>;
-  return is('e', epoch) && is('i', offset);
-}
-
-/** A text of so many bytes at most. `what` it is; a credential is not quoted. */
-export function checkText(what: string, text: string, mostBytes: number): string {
-  const isSecret = what === 'token' && typeof text === 'string';
-  must(is('t', text, mostBytes), `${what} is a text of at most ${mostBytes} bytes`, isSecret ? '…' : text);
-  return whole(text);
-}
-
-function checkMeta(said: Meta): Meta {
-  const isSo = typeof said === 'object' && holds(() => meta(Object.entries(said)));
-  must(isSo, 'meta is at most 16 texts by names of a-z 0-9 -, 1024 bytes in all', said);
-  return Object.fromEntries(Object.entries(said).map(([name, value]) => [name, whole(value)]));
-}
-
-/** Whether the codec's rules have it for one of this kind. */
-const is = (kind: string, value: unknown, most = 0): boolean => holds(() => scalar({ name: '', mark: '', kind, most, list: 0 }, value));
-
-function holds(check: () => unknown): boolean {
-  try {
-    check();
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** Without halves of surrogate pairs. */
-const whole = (text: string): string => textOf(bytesOf(text));
 
 function depth(value: unknown): number {
   if (typeof value !== 'object' || !value) return 0;

@@ -172,7 +172,7 @@ export class Snapshots {
       for (const event of waiting) this.event(event);
       this.#options.changed();
     } else if (this.#tooOld++) {
-      this.#failed('gap', new Error('the snapshot is older than what it is to replace'), this.#tooOld - 1);
+      this.#failed('gap', new Error('the snapshot is too old'), this.#tooOld - 1);
     } else {
       // It was only the earlier of the two; the next one cannot be, unless its source is behind.
       this.#fetch(this.hasTold ? 'gap' : 'first', 0);

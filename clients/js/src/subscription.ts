@@ -19,11 +19,12 @@ import type {
   Unlisten,
 } from './channel.js';
 import type { Clock, Random } from './clock.js';
-import { type Rejected, SessionClosed } from './errors.js';
+import type { Incoming } from './core/output.js';
+import { Rejected, SessionClosed } from './errors.js';
 import { freshness } from './freshness.js';
 import { Iteration } from './iteration.js';
 import { Listeners } from './listeners.js';
-import type { Event, Gap, Member, Position, Presence, Subscribed, VolatileDown } from './protocol.js';
+import type { Gap, Member, Position, Presence, Subscribed } from './protocol.js';
 import { Snapshots } from './snapshot.js';
 
 /** How much waits for the first listener; past it the oldest is dropped, and a gap or a new snapshot says so. */
@@ -166,27 +167,46 @@ export class Subscription implements Channel, InnerChannel {
       this.#snapshots?.begin(item.position);
     } else if (item.recovered && (before.epoch !== item.position.epoch || before.offset !== item.position.offset)) {
       // It was not taken up where it was, and nobody says so.
-      this.gap({ type: 'gap', channel: this.name, from: before, to: item.position, exact: false, reason: 'overflow' }, undefined);
+      this.#gap({ type: 'gap', channel: this.name, from: before, to: item.position, exact: false, reason: 'overflow' }, undefined);
     }
     this.#resolve?.(item);
     this.#listeners.tell('subscribed', item);
   }
 
-  event(item: Event, number: number, epoch: string): void {
+  /** What is its own, while it stands. */
+  hear(incoming: Extract<Incoming, { hear: 'event' | 'gap' | 'presence' | 'presenceLost' | 'volatile' }>): void {
+    switch (incoming.hear) {
+      case 'event':
+        return this.#event(incoming);
+      case 'gap':
+        return this.#gap(incoming.item, incoming.number);
+      case 'presence':
+        return this.#presence(incoming.item);
+      case 'presenceLost':
+        return this.presenceLost(new Rejected(incoming.error));
+      case 'volatile': {
+        const { type: _, seq: __, ...volatile } = incoming.item;
+        this.#listeners.tell('volatile', volatile);
+      }
+    }
+  }
+
+  #event({ item, number, epoch }: Extract<Incoming, { hear: 'event' }>): void {
+    if (epoch === undefined) return;
     const position = (this.#heard = { epoch, offset: item.offset });
     const event = { name: undefined, data: undefined, ...item, position, number };
     if (this.#snapshots) this.#snapshots.event(event);
     else this.#tell(event);
   }
 
-  gap(item: Gap, number: number | undefined): void {
+  #gap(item: Gap, number: number | undefined): void {
     this.#heard = item.to;
     const gap = { ...item, channel: this.name, number };
     if (this.#snapshots) this.#snapshots.gap(gap);
     else this.#tell(gap);
   }
 
-  presenceChanged({ kind, members, count }: Presence): void {
+  #presence({ kind, members, count }: Presence): void {
     const here = new Map(kind === 'state' ? [] : this.members);
     for (const member of members) {
       if (kind === 'leave') here.delete(member.session);
@@ -201,10 +221,6 @@ export class Subscription implements Channel, InnerChannel {
     this.presence = false;
     this.members = new Map();
     this.#listeners.tell('presence', { kind: 'state', members: [], count: 0, error });
-  }
-
-  volatile({ type: _, seq: __, ...volatile }: VolatileDown): void {
-    this.#listeners.tell('volatile', volatile);
   }
 
   /** Nothing more comes. */

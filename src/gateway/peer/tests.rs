@@ -18,7 +18,7 @@ use crate::{
     Gateway,
     broker::Pending,
     channel::{NewEvent, NewVolatile},
-    gateway::{Authenticate, Credentials, Denied, GatewayConfig, Handle, Identity},
+    gateway::{Authenticate, Credentials, Denied, GatewayConfig, Handle, Identity, clock},
     session::{SessionConfig, TRANSPORTS, TokenKeys},
 };
 
@@ -142,7 +142,7 @@ async fn a_link_without_room_for_events_is_woken_by_the_acknowledgement_and_not_
     }
     heard.extend(told_to(&mut peer, &waker));
     assert_eq!(heard.concat().matches("\"event\"").count(), 2, "{heard:?}");
-    assert!(broker.volatile(news.name(), NewVolatile::default()));
+    assert!(broker.volatile(clock::now(), news.name(), NewVolatile::default()));
     news.wake();
     assert_eq!((woken(), told_to(&mut peer, &waker).len()), (1, 1), "what is not kept needs no room");
     peer.receive(br#"{"type":"ack","upTo":3}"#);

@@ -17,7 +17,7 @@
  */
 
 import type { Clock } from '../clock.js';
-import type { CoreLike } from '../core/core.js';
+import type { Driver } from '../driver.js';
 import type { Keeper } from './reload.js';
 
 /** What happens to a page. What is so already when somebody begins to watch is told at once. */
@@ -45,18 +45,18 @@ export function attend(
   environment: Environment,
   base: URL,
   keeper: Pick<Keeper, 'leave' | 'comeBack'>,
-  change: (change: (core: CoreLike, nowMs: number) => void) => void,
+  { change, wake }: Pick<Driver, 'change' | 'wake'>,
 ): () => void {
-  const networkChanged = (): void => change((core, nowMs) => core.handleNetworkChanged(nowMs));
+  const networkChanged = (): void => change('handleNetworkChanged');
   return environment.watch(base, {
     networkChanged,
-    hidden: (isHidden) => change((core, nowMs) => core.handleHidden(nowMs, isHidden)),
-    offline: () => change((core, nowMs) => core.handleOffline(nowMs)),
-    frozen: () => change((core, nowMs) => core.handleFrozen(nowMs)),
+    hidden: (isHidden) => change('handleHidden', isHidden),
+    offline: () => change('handleOffline'),
+    frozen: () => change('handleFrozen'),
     // Nothing is said: a reload keeps the session. What waits goes out with the turn that ends this task.
     left: () => {
       keeper.leave();
-      change(() => {});
+      wake();
     },
     // Where it is not online, it stays frozen until it is.
     cameBack: (isOnline) => void keeper.comeBack().then(() => isOnline && networkChanged()),
@@ -84,8 +84,8 @@ export function platform(clock: Clock, globals: Platform = globalThis): Environm
     watch(base, told) {
       if (!globals.addEventListener) return () => {};
       const stop = new AbortController();
-      const on = (target: Partial<EventTarget> | undefined, name: string, listener: (event: Event) => void): void => {
-        target?.addEventListener?.(name, listener, { signal: stop.signal });
+      const on = (target: Partial<EventTarget> | undefined, name: string, listener: (event: PageTransitionEvent) => void): void => {
+        target?.addEventListener?.(name, listener as (event: Event) => void, { signal: stop.signal });
       };
 
       // Only `false` says anything; workers and pages have it. Without a network a machine reaches itself all the same.
@@ -113,13 +113,13 @@ export function platform(clock: Clock, globals: Platform = globalThis): Environm
 
       // In the page cache, or on the way there.
       let isAway = false;
-      on(globals, 'pagehide', (event) => {
+      on(globals, 'pagehide', ({ persisted }) => {
         isAway = true;
         told.left();
-        if (isPersisted(event)) told.frozen();
+        if (persisted) told.frozen();
       });
-      on(globals, 'pageshow', (event) => {
-        if (!isPersisted(event)) return;
+      on(globals, 'pageshow', ({ persisted }) => {
+        if (!persisted) return;
         isAway = false;
         watchSleep();
         told.cameBack(isOnline());
@@ -172,5 +172,3 @@ export function platform(clock: Clock, globals: Platform = globalThis): Environm
 }
 
 const LOOPBACK = /^(localhost|127\..*|\[::1])$/;
-
-const isPersisted = (event: Event): boolean => (event as PageTransitionEvent).persisted;

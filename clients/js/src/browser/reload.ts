@@ -79,12 +79,12 @@ export interface Locks {
 
 /** Keeps a session where it can be kept. */
 export function keeper({ keep, name, base, clock, tab }: KeeperOptions): Keeper {
-  if (keep === 'never') return forgetful('not kept: the application does not want it');
+  if (keep === 'never') return forgetful('not kept: not wanted');
   try {
     const found = tab ?? thisTab();
     const key = `throughline:${name}:${base.href}`;
     if (!found) return forgetful('not kept: this is no page');
-    if (found.keys.has(key)) return forgetful('not kept: another session of this page has this name');
+    if (found.keys.has(key)) return forgetful('not kept: its name is taken');
     return new TabKeeper(key, found, clock);
   } catch (error) {
     // To look at the storage is enough to be refused.
@@ -101,7 +101,8 @@ function thisTab(): Tab | undefined {
   return { storage: sessionStorage, locks: (navigator as Partial<Navigator>).locks, keys };
 }
 
-function forgetful(status: string): Keeper {
+/** Keeps nothing, and says why. */
+export function forgetful(status: string): Keeper {
   return { status, take: async () => undefined, keep() {}, leave() {}, end() {}, comeBack: async () => {} };
 }
 

@@ -43,7 +43,7 @@ function object(value: unknown): Fields {
 /** An object by its table, from text that is this client's own. Throws where it is none. */
 export const readObject = (kind: string, text: string): Fields => read(OBJECTS.get(kind) ?? [], object(JSON.parse(text)));
 
-function read(members: readonly Member[], from: Fields): Fields {
+export function read(members: readonly Member[], from: Fields): Fields {
   const fields: Fields = {};
   for (const member of members) {
     const { name, mark, list } = member;

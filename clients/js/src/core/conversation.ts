@@ -3,7 +3,7 @@
  *
  * A plain object, and functions over it in files that tell one story each: `opening` links, probes and attempts; `down`
  * what frames mean; `up` what is said and when, `post` what goes up by requests of its own; `ending` how links and
- * sessions are lost; `wishes` what the application wants. Inputs only change what is known; `Core.settle` alone decides
+ * sessions are lost; `wishes` what the application wants. Inputs only change what is known; `settle` of the core alone decides
  * what to say, so that news which comes together goes out in one message. `now` is the time of the input that is being
  * handled. Functions and not methods, for their names minify.
  */
@@ -39,7 +39,7 @@ export type Standing =
 interface Planned {
   readonly atMs: number;
   readonly transport: TransportName;
-  readonly ticket: number | undefined;
+  readonly ticket?: number;
 }
 
 export interface Conversation {
@@ -61,7 +61,7 @@ export interface Conversation {
   /** How long credentials last, as the gateway last said. */
   authExpiresInMs: number;
   guidance: Guidance;
-  limits: Limits;
+  limits: Omit<Limits, 'subscriptions' | 'commandsPerSecond'>;
   heartbeatMs: number;
   offers: readonly Offer[];
   /** The last subscribe of each channel that was carried out: what a renewal repeats. */
@@ -124,8 +124,6 @@ export function begin(options: CoreOptions): Conversation {
       commandsAhead: 64,
       unacknowledgedItems: 1_024,
       unacknowledgedBytes: 262_144,
-      subscriptions: 256,
-      commandsPerSecond: 0,
     },
     heartbeatMs: 15_000,
     offers: [],

@@ -9,7 +9,7 @@
  */
 
 import type { Random } from '../clock.js';
-import type { Command, DownFrame, Offer, Payload, TransportName } from '../protocol.js';
+import type { Command, DownFrame, Offer, TransportName, VolatileUp } from '../protocol.js';
 import type { End } from '../transports/transport.js';
 import { begin, type Conversation, isOver, wallMs } from './conversation.js';
 import { handleAlive, handleAnswer, handleFrames } from './down.js';
@@ -49,7 +49,7 @@ export interface CoreOptions {
   readonly wallMs: number;
 }
 
-/** The contract of `Core`, which the driver is written against. */
+/** What a core is to whoever drives it. */
 export interface CoreLike {
   readonly state: CoreState;
   readonly hasRoom: boolean;
@@ -74,15 +74,15 @@ export interface CoreLike {
   // What the application wants.
   /** Numbers a command, which must not change any more: it may be said again. */
   command(nowMs: number, command: Command, ticket: number): void;
-  volatile(nowMs: number, channel: string, name: string | undefined, payload: Payload): boolean;
+  volatile(nowMs: number, said: Omit<VolatileUp, 'type' | 'seq'>): boolean;
   migrate(nowMs: number, transport: TransportName, ticket: number): void;
   authenticate(nowMs: number, token: string | undefined): void;
   close(nowMs: number): void;
   /**
-   * The oldest item that the application has not taken (a slow iterator): nothing from there on is acknowledged. A number of
+   * The oldest item that the application has not taken (a slow iterator), or `Infinity`: nothing from there on is acknowledged. A number of
    * the session that stands; when that is lost (`hear: 'lost'`), nothing is held back any more.
    */
-  holdBack(number: number | undefined): void;
+  holdBack(nowMs: number, number: number): void;
 
   // What the world did.
   handleOpened(nowMs: number, link: number): void;
@@ -108,153 +108,128 @@ export interface CoreLike {
 }
 
 /** One session of one page. */
-export class Core implements CoreLike {
-  readonly #c: Conversation;
-  #saved: Saved | undefined;
-  #savedOf: readonly unknown[] = [];
-
-  constructor(options: CoreOptions) {
-    this.#c = begin(options);
-  }
-
-  readonly #at = (nowMs: number): Conversation => {
-    this.#c.now = nowMs;
-    return this.#c;
-  };
+export function newCore(options: CoreOptions): CoreLike {
+  const c = begin(options);
+  let saved: Saved | undefined;
+  let savedOf: readonly unknown[] = [];
 
   /** Something that changes the conversation. */
-  readonly #change =
+  const change =
     <About extends unknown[], Result>(change: (c: Conversation, ...about: About) => Result) =>
-    (nowMs: number, ...about: About): Result =>
-      change(this.#at(nowMs), ...about);
+    (nowMs: number, ...about: About): Result => {
+      c.now = nowMs;
+      return change(c, ...about);
+    };
 
   /** Something that is said of a link. Of one that is gone it means nothing. */
-  readonly #report = <About extends unknown[]>(report: (c: Conversation, link: Link, ...about: About) => void) =>
-    this.#change((c, key: number, ...about: About) => {
+  const report = <About extends unknown[]>(report: (c: Conversation, link: Link, ...about: About) => void) =>
+    change((c, key: number, ...about: About) => {
       const link = c.links.get(key);
       if (link) report(c, link, ...about);
     });
 
-  readonly command = this.#change(command);
-  readonly volatile = this.#change(sayVolatile);
-  readonly migrate = this.#change(migrate);
-  readonly authenticate = this.#change(authenticate);
-  readonly close = this.#change(close);
-  readonly handleOpened = this.#report((c, { key }) => c.negotiation.opened(c.now, key));
-  readonly handleFrames = this.#report(handleFrames);
-  readonly handleAlive = this.#report(handleAlive);
-  readonly handleAnswer = this.#report(handleAnswer);
-  readonly handlePosted = this.#report(handlePosted);
-  readonly handleEnded = this.#report(handleEnded);
-  readonly handleNetworkChanged = this.#change(networkChanged);
-  readonly handleOffline = this.#change(goOffline);
-  readonly handleHidden = this.#change(hide);
-  readonly handleFrozen = this.#change(freeze);
-
-  get state(): CoreState {
-    const { standing, active, attempts, reason, wasUp, paused, untilMs, now } = this.#c;
-    const attempt = attempts + 1;
-    if (isOver(this.#c)) return { name: 'closed', reason };
-    if (standing === 'up' && active) return { name: 'live', transport: active.transport };
-    if (standing === 'unauthorized') return { name: 'waiting', reason, attempt, retryAtMs: undefined };
-    if (standing === 'waiting') {
-      if (paused) return { name: 'waiting', reason: paused, attempt, retryAtMs: undefined };
-      if (untilMs > now) return { name: 'waiting', reason, attempt, retryAtMs: untilMs };
-    }
-    return wasUp ? { name: 'recovering', reason, attempt } : { name: 'connecting', attempt };
-  }
-
-  get hasRoom(): boolean {
-    const { outbox, options } = this.#c;
-    return outbox.next - outbox.low < Math.max(options.commands, 1);
-  }
-
-  get isClosed(): boolean {
-    return this.#c.standing === 'closed';
-  }
-
-  get session(): string | undefined {
-    return this.#c.known?.session;
-  }
-
-  get user(): string | undefined {
-    return this.#c.known?.user;
-  }
-
-  get authExpiresAtMs(): number {
-    return this.#c.authExpiresAtMs;
-  }
-
-  get why(): string {
-    return this.#c.negotiation.why;
-  }
-
-  get history(): readonly Attempt[] {
-    return this.#c.negotiation.history.attempts;
-  }
-
-  get offers(): readonly Offer[] {
-    return this.#c.offers;
-  }
-
-  notBefore(transport: TransportName): number {
-    return this.#c.negotiation.notBefore(transport);
-  }
-
-  get active(): number | undefined {
-    return this.#c.active?.key;
-  }
-
-  get saved(): Saved | undefined {
-    const { known, outbox, inbox, attach } = this.#c;
-    if (isOver(this.#c)) return undefined;
-    if (this.#savedOf[0] !== known || this.#savedOf[1] !== outbox.revision) {
-      this.#savedOf = [known, outbox.revision];
-      const kept = outbox.save(!!known);
-      const isWorth = !!known || kept.commands.length > 0;
-      this.#saved = isWorth ? { known, attach, after: inbox.received, ...kept, atMs: wallMs(this.#c) } : undefined;
-    }
-    return this.#saved;
-  }
-
-  holdBack(number: number | undefined): void {
-    this.#c.inbox.held = number;
-  }
-
-  settle(nowMs: number): void {
-    const c = this.#at(nowMs);
-    expire(c);
-    while (!isOver(c) && c.standing !== 'unauthorized') {
-      if (isDue(c)) attempt(c);
-      moveIfDue(c);
-      negotiate(c);
-      waitIfAlone(c);
-      // What was given up may have to be replaced at once.
-      if (isDue(c)) continue;
-      speak(c);
-      break;
-    }
-    const news = c.negotiation.pollVerdict(wallMs(c));
-    if (news) c.outputs.push({ do: 'remember', verdict: news.verdict });
-    c.dueMs = Math.max(nowMs, this.deadline());
-  }
-
-  pollOutput(): Output | undefined {
-    return this.#c.outputs.shift();
-  }
-
-  pollIncoming(): Incoming | undefined {
-    return this.#c.inbox.poll();
-  }
-
-  deadline(): number {
-    const c = this.#c;
+  function deadline(): number {
     if (c.standing === 'closing') return c.untilMs;
     if (c.standing === 'closed' || c.standing === 'unauthorized') return Infinity;
     const attemptMs = c.standing === 'waiting' && !c.paused ? c.untilMs : Infinity;
     const links = [...c.links.values()].map((link) => linkDeadline(c, link));
     return Math.min(attemptMs, c.planned?.atMs ?? Infinity, c.negotiation.deadline(), ...links);
   }
+
+  return {
+    command: change(command),
+    volatile: change(sayVolatile),
+    migrate: change(migrate),
+    authenticate: change(authenticate),
+    close: change(close),
+    holdBack: change(({ inbox }, number) => void (inbox.held = number)),
+    handleOpened: report((c, { key }) => c.negotiation.opened(c.now, key)),
+    handleFrames: report(handleFrames),
+    handleAlive: report(handleAlive),
+    handleAnswer: report(handleAnswer),
+    handlePosted: report(handlePosted),
+    handleEnded: report(handleEnded),
+    handleNetworkChanged: change(networkChanged),
+    handleOffline: change(goOffline),
+    handleHidden: change(hide),
+    handleFrozen: change(freeze),
+
+    get state() {
+      return stateOf(c);
+    },
+    get hasRoom() {
+      return c.outbox.next - c.outbox.low < Math.max(options.commands, 1);
+    },
+    get isClosed() {
+      return c.standing === 'closed';
+    },
+    get session() {
+      return c.known?.session;
+    },
+    get user() {
+      return c.known?.user;
+    },
+    get authExpiresAtMs() {
+      return c.authExpiresAtMs;
+    },
+    get why() {
+      return c.negotiation.why;
+    },
+    get history() {
+      return c.negotiation.history.attempts;
+    },
+    get offers() {
+      return c.offers;
+    },
+    notBefore: (transport) => c.negotiation.notBefore(transport),
+    get active() {
+      return c.active?.key;
+    },
+    get saved() {
+      const { known, outbox, inbox, attach } = c;
+      if (isOver(c)) return undefined;
+      if (savedOf[0] !== known || savedOf[1] !== outbox.revision) {
+        savedOf = [known, outbox.revision];
+        const kept = outbox.save(!!known);
+        const isWorth = !!known || kept.commands.length > 0;
+        saved = isWorth ? { known, attach, after: inbox.received, ...kept, atMs: wallMs(c) } : undefined;
+      }
+      return saved;
+    },
+
+    settle: change(() => {
+      expire(c);
+      while (!isOver(c) && c.standing !== 'unauthorized') {
+        if (isDue(c)) attempt(c);
+        moveIfDue(c);
+        negotiate(c);
+        waitIfAlone(c);
+        // What was given up may have to be replaced at once.
+        if (isDue(c)) continue;
+        speak(c);
+        break;
+      }
+      const news = c.negotiation.pollVerdict(wallMs(c));
+      if (news) c.outputs.push({ do: 'remember', verdict: news.verdict });
+      c.dueMs = Math.max(c.now, deadline());
+    }),
+    pollOutput: () => c.outputs.shift(),
+    pollIncoming: () => c.inbox.poll(),
+    deadline,
+  };
+}
+
+function stateOf(c: Conversation): CoreState {
+  const { standing, active, attempts, reason, wasUp, paused, untilMs, now } = c;
+  const attempt = attempts + 1;
+  if (isOver(c)) return { name: 'closed', reason };
+  if (standing === 'up' && active) return { name: 'live', transport: active.transport };
+  if (standing === 'unauthorized') return { name: 'waiting', reason, attempt, retryAtMs: undefined };
+  if (standing === 'waiting') {
+    if (paused) return { name: 'waiting', reason: paused, attempt, retryAtMs: undefined };
+    if (untilMs > now) return { name: 'waiting', reason, attempt, retryAtMs: untilMs };
+  }
+  return wasUp ? { name: 'recovering', reason, attempt } : { name: 'connecting', attempt };
 }
 
 const isDue = ({ standing, paused, untilMs, now }: Conversation): boolean => standing === 'waiting' && !paused && untilMs <= now;

@@ -85,7 +85,7 @@ function handleFrame(c: Conversation, link: Link, frame: DownFrame): void {
     case 'migrate': {
       const transport = c.negotiation.asked(frame.transports);
       const waitMs = appointmentMs(frame.delayMs, frame.spreadMs, c.options.random);
-      if (transport) plan(c, { atMs: c.now + waitMs, transport, ticket: undefined });
+      if (transport) plan(c, { atMs: c.now + waitMs, transport });
       break;
     }
     case 'ping':
@@ -107,7 +107,7 @@ function handleFrame(c: Conversation, link: Link, frame: DownFrame): void {
 
 /** Something that is not kept: of a channel that is held, and newer than the last of its sender. */
 function handleVolatile(c: Conversation, link: Link, frame: VolatileDown): void {
-  if (link.attached && c.inbox.positions.has(frame.channel) && c.volatiles.isNews(frame)) c.inbox.note({ hear: 'volatile', frame });
+  if (link.attached && c.inbox.positions.has(frame.channel) && c.volatiles.isNews(frame)) c.inbox.note({ hear: 'volatile', item: frame });
 }
 
 export function handleWindow(c: Conversation, windowMs: number | undefined): void {
@@ -135,8 +135,8 @@ function handlePing(c: Conversation, link: Link, nonce: number | undefined): voi
 /** A session stands, on this link. */
 function handleWelcome(c: Conversation, link: Link, welcome: Welcome): void {
   const { inbox, outbox, negotiation, known } = c;
-  const { session, token, incarnation, user } = welcome;
-  c.guidance = { windowMs: welcome.windowMs, backoff: welcome.backoff };
+  const { session, token, incarnation, user, windowMs, backoff } = welcome;
+  c.guidance = { windowMs, backoff };
   c.heartbeatMs = Math.min(Math.max(welcome.heartbeatMs, 1), 3_600_000);
   if (!link.greeted) return protocolError(c, link, 'welcomed before hello');
   negotiation.welcomed(c.now, link.key);
@@ -278,18 +278,18 @@ function take(c: Conversation, item: Item): void {
 type Done = NonNullable<ReturnType<Outbox['reply']>>;
 
 /** A command has its reply: an error, or what is in an item. */
-function replied(c: Conversation, { owner, command }: Done, error: ReplyError | undefined, reply: Reply | undefined): void {
+function replied(c: Conversation, { owner, command }: Done, error: ReplyError | undefined, reply?: Reply): void {
   const { inbox, wishes } = c;
   if (error && typeof owner !== 'number' && command.type === 'subscribe') {
     const { channel } = command;
     if (owner === 'renewal') {
       inbox.positions.delete(channel);
       wishes.delete(channel);
-      inbox.note({ hear: 'unsubscribed', number: undefined, item: { type: 'unsubscribed', channel, reason: 'revoked' }, error });
+      inbox.note({ hear: 'unsubscribed', item: { type: 'unsubscribed', channel, reason: 'revoked' }, error });
     } else if (inbox.positions.has(channel)) {
       // P9: a channel that is held stays as it is, but for its presence.
       wishes.set(channel, { ...command, presence: false });
-      inbox.note({ hear: 'presenceLost', channel, error });
+      inbox.note({ hear: 'presenceLost', item: { channel }, error });
     }
   } else if (error) tell(c, owner, { kind: 'rejected', error });
   else if (command.type === 'unsubscribe') tell(c, owner, { kind: 'unsubscribed' });
@@ -301,7 +301,7 @@ function replied(c: Conversation, { owner, command }: Done, error: ReplyError | 
 /** The gateway reports an error: whether it was about a command, which has its reply by that. */
 export function refuse(c: Conversation, number: number | undefined, { code, message }: Pick<ErrorFrame, 'code' | 'message'>): boolean {
   const done = c.outbox.reply(number);
-  if (done) replied(c, done, { code, message, retryable: RETRYABLE.test(code) }, undefined);
+  if (done) replied(c, done, { code, message, retryable: RETRYABLE.test(code) });
   return !!done;
 }
 
@@ -338,7 +338,7 @@ function handleRetry(c: Conversation, link: Link, { delayMs, spreadMs, reason, s
 /** L8: below the newest attach `superseded` means nothing; for the newest, someone else holds the token. */
 function superseded(c: Conversation, link: Link, waitMs: number): void {
   if (link.attach && link.attach === c.attach) {
-    loseSession(c, link, 'superseded', false, undefined);
+    loseSession(c, link, 'superseded');
     comeBack(c, link, 'superseded', waitMs);
   } else if (c.active !== link) {
     const { attached } = link;

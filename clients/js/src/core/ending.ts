@@ -60,8 +60,8 @@ function closed(c: Conversation, link: Link, code: number, reason: string): void
   if (code > 4300 && code < 4400) return stop(c, reason);
   if (code === 1009) refuse(c, c.outbox.largestOnItsWay(), { code: 'message_too_large', message: reason });
   c.positionsWanted ||= code === 4003;
-  if (code >= 4100 && code < 4200) loseSession(c, link, 'gone', false, undefined);
-  if (code === 4300 && isNewest) loseSession(c, link, 'superseded', false, undefined);
+  if (code >= 4100 && code < 4200) loseSession(c, link, 'gone');
+  if (code === 4300 && isNewest) loseSession(c, link, 'superseded');
   comeBack(c, link, reason);
 }
 
@@ -110,7 +110,7 @@ export function protocolError(c: Conversation, link: Link, reason: string): void
 
 /** The gateway's count of commands or items cannot be this client's. */
 export function mismatch(c: Conversation, link: Link): void {
-  loseSession(c, link, 'mismatch', false, undefined);
+  loseSession(c, link, 'mismatch');
   protocolError(c, link, 'counts that do not fit');
 }
 
@@ -188,7 +188,7 @@ function blameSilence(c: Conversation, link: Link): void {
  * The session is lost, as this link says; its successor is subscribed where it was: the gateway has `isTakenUp` the stated
  * positions, or is asked to (C6). `user` is whose the successor is, where that is known.
  */
-export function loseSession(c: Conversation, link: Link, reason: string, isTakenUp: boolean, user: string | undefined): void {
+export function loseSession(c: Conversation, link: Link, reason: string, isTakenUp = false, user?: string): void {
   // All other links are of the lost session.
   for (const other of c.links.values()) if (other !== link) dropLink(c, other, NO_LINK);
   const isAuthenticated = c.known?.user !== undefined && (user ?? c.known.user) === c.known.user;

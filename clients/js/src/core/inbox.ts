@@ -34,7 +34,7 @@ export class Inbox {
   /** The size of all payloads that came, nearly: as this platform writes them. */
   bytes = 0;
   /** The oldest item that the application has not taken out of its own queues. */
-  held: number | undefined;
+  held = Infinity;
   readonly #queue: Waiting[] = [];
   /** `bytes` before each of the last items that came: of all that are not taken, at least. */
   #before: number[] = [];
@@ -42,7 +42,7 @@ export class Inbox {
   /** The last item that may be acknowledged: the application has it and all before it, or need not see them. */
   get taken(): number {
     const oldest = this.#queue.find((waiting) => waiting.number > 0)?.number ?? Infinity;
-    return Math.min(this.received, oldest - 1, (this.held ?? Infinity) - 1);
+    return Math.min(this.received, oldest - 1, this.held - 1);
   }
 
   /** Whether the application is behind with items. */
@@ -51,7 +51,7 @@ export class Inbox {
   }
 
   /** Whether more waits for the application than these windows let through, however it is counted. */
-  isFlooded({ unacknowledgedItems, unacknowledgedBytes }: Limits): boolean {
+  isFlooded({ unacknowledgedItems, unacknowledgedBytes }: Pick<Limits, 'unacknowledgedItems' | 'unacknowledgedBytes'>): boolean {
     const count = this.received - this.taken;
     this.#before = count ? this.#before.slice(-count) : [];
     const bytes = this.bytes - (this.#before[0] ?? this.bytes);
@@ -105,7 +105,7 @@ export class Inbox {
   /** Another session begins: numbers from 1, nothing subscribed yet, and what is still held is not one of its items. */
   beginAnew(): void {
     this.received = 0;
-    this.held = undefined;
+    this.held = Infinity;
     for (const waiting of this.#queue) waiting.number = 0;
   }
 }

@@ -31,7 +31,7 @@ export function negotiate(c: Conversation): void {
     const decision = c.negotiation.decide(c.now, (key) => c.links.has(key));
     if (!decision) return;
     if (decision.do === 'carry' || decision.do === 'probe') {
-      open(c, decision.transport, decision.do === 'carry', undefined);
+      open(c, decision.transport, decision.do === 'carry');
       continue;
     }
     const link = c.links.get(decision.link);
@@ -52,7 +52,7 @@ export function moveIfDue(c: Conversation): void {
 }
 
 /** Opens a link: to carry the session, or as a probe. */
-function open(c: Conversation, transport: TransportName, carries: boolean, ticket: number | undefined): void {
+function open(c: Conversation, transport: TransportName, carries: boolean, ticket?: number): void {
   const isDuplex = c.options.transports.some(({ name, isDuplex }) => name === transport && isDuplex);
   const link = newLink(c.nextLink++, transport, isDuplex, c.now);
   link.ticket = ticket;

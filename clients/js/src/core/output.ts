@@ -50,10 +50,10 @@ export type Incoming =
   | { readonly hear: 'presence'; readonly number: number; readonly item: Presence }
   | { readonly hear: 'subscribed'; readonly number: number; readonly item: Subscribed }
   /** Without a number where a subscription could not be renewed after its session was lost. */
-  | { readonly hear: 'unsubscribed'; readonly number: number | undefined; readonly item: Unsubscribed; readonly error?: ReplyError }
+  | { readonly hear: 'unsubscribed'; readonly number?: number; readonly item: Unsubscribed; readonly error?: ReplyError }
   /** It takes part in a channel no longer: it was asked for again, and refused. The channel goes on. */
-  | { readonly hear: 'presenceLost'; readonly channel: string; readonly error: ReplyError }
-  | { readonly hear: 'volatile'; readonly frame: VolatileDown }
+  | { readonly hear: 'presenceLost'; readonly item: { readonly channel: string }; readonly error: ReplyError }
+  | { readonly hear: 'volatile'; readonly item: VolatileDown }
   /** A session stands on this link: whether it is the one before. */
   | { readonly hear: 'up'; readonly session: string; readonly isResumed: boolean }
   /** The session is lost; unless `isFinal`, a new one takes its place. */

@@ -6,8 +6,9 @@ import type { Conversation } from './conversation.js';
 import { handleAck, handleWindow, refuse } from './down.js';
 import { fail, stop } from './ending.js';
 import type { Link, Post } from './link.js';
+import type { Known } from './output.js';
 import { lengthOf } from './outbox.js';
-import { ackDue, budget } from './up.js';
+import { ackAt, budget } from './up.js';
 
 /** The slowest way up that a post is still given the time for. */
 const UPLOAD_BYTES_PER_MS = 8;
@@ -25,12 +26,10 @@ const STALE = /^(session_|token_invalid|incarnation_)/;
 export function post(c: Conversation, link: Link): void {
   const { inbox, outbox, limits, known, negotiation, volatiles, now } = c;
   const { timing } = c.options;
-  const isAckDue = !link.isPolling && ackDue(c, link);
-  if (!known || link.post || now < link.postNotBeforeMs) return;
-  const commands = outbox.hasRun(outbox.taken, limits.commandsAhead);
+  if (!link.isPolling) ackAt(c, link);
+  if (!known || link.post || postDue(c, link) > now) return;
   const { pings, pong, attaches: attach } = link;
-  if (!(commands || isAckDue || pings || attach || pong !== undefined || volatiles.isWaiting)) return;
-  const message: UpFrame[] = [{ type: 'session', token: known.token, incarnation: known.incarnation, link: link.name }];
+  const message = namingSession(known, link);
   const { taken, bytes } = inbox;
   if (pong !== undefined) message.push({ type: 'pong', nonce: pong });
   // Answered down the stream.
@@ -44,7 +43,7 @@ export function post(c: Conversation, link: Link): void {
     message.push({ type: 'attach', number: link.attach, after: taken });
   }
   const acks = !link.isPolling && taken > link.acked;
-  const run = commands ? outbox.run(now, outbox.taken, limits.commandsAhead, budget(c, message)) : undefined;
+  const run = outbox.run(now, outbox.taken, limits.commandsAhead, budget(c, message));
   if (run) message.push(acks ? { ...run, ack: taken } : run);
   else if (acks) message.push({ type: 'ack', upTo: taken });
   // What need not be said now takes what room is left.
@@ -58,7 +57,19 @@ export function post(c: Conversation, link: Link): void {
   // What is late goes out again, on another connection; each time it has longer, and what is large has too.
   const lateMs = (negotiation.pace.late(timing) + negotiation.pace.patience(timing)) * 2 ** Math.min(link.failedPosts, 5);
   const patienceMs = Math.min(timing.postMs, lateMs + length / UPLOAD_BYTES_PER_MS);
-  sendPost(c, link, message, { untilMs: now + patienceMs, ack: acks ? { upTo: taken, bytes } : undefined, commands, pong, attach });
+  sendPost(c, link, message, { untilMs: now + patienceMs, ack: acks ? { upTo: taken, bytes } : undefined, commands: !!run, pong, attach });
+}
+
+/** When there is something to post, and may be: `-Infinity` for now. */
+export function postDue({ outbox, limits, volatiles, ackAtMs }: Conversation, link: Link): number {
+  const waits =
+    link.pings || link.pong !== undefined || link.attaches || volatiles.isWaiting || outbox.hasRun(outbox.taken, limits.commandsAhead);
+  return Math.max(link.postNotBeforeMs, waits ? -Infinity : link.isPolling ? Infinity : ackAtMs);
+}
+
+/** What a post begins with. */
+function namingSession({ token, incarnation }: Known, link: Link): UpFrame[] {
+  return [{ type: 'session', token, incarnation, link: link.name }];
 }
 
 function sendPost(c: Conversation, link: Link, message: readonly UpFrame[], post: Omit<Post, 'id' | 'sinceMs'>): void {
@@ -70,9 +81,7 @@ function sendPost(c: Conversation, link: Link, message: readonly UpFrame[], post
 /** Posts one frame at once, in place of a post that has no answer yet: what that one said is said again later. */
 export function postAlone(c: Conversation, link: Link, frame: UpFrame): void {
   if (!c.known) return;
-  const { token, incarnation } = c.known;
-  const message: UpFrame[] = [{ type: 'session', token, incarnation, link: link.name }, frame];
-  sendPost(c, link, message, { untilMs: c.now + c.options.timing.postMs, bye: frame.type === 'bye' });
+  sendPost(c, link, [...namingSession(c.known, link), frame], { untilMs: c.now + c.options.timing.postMs, bye: frame.type === 'bye' });
 }
 
 /** A post is answered, or failed. */

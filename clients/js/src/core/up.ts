@@ -5,7 +5,7 @@ import { type Conversation, say } from './conversation.js';
 import type { Link } from './link.js';
 import { greeting } from './opening.js';
 import { lengthOf } from './outbox.js';
-import { post } from './post.js';
+import { post, postDue } from './post.js';
 
 /** Room that a message leaves for what is around its frames. */
 const FRAMING_BYTES = 128;
@@ -41,7 +41,7 @@ function transmit(c: Conversation, link: Link): void {
   const { inbox, outbox, limits, negotiation } = c;
   const { taken } = inbox;
   // An acknowledgement travels with commands for nothing.
-  let acks = ackDue(c, link) || (taken > link.acked && outbox.hasRun(link.said, limits.commandsAhead));
+  let acks = ackAt(c, link) <= c.now || (taken > link.acked && outbox.hasRun(link.said, limits.commandsAhead));
   if (acks) {
     link.acked = taken;
     link.ackedBytes = inbox.bytes;
@@ -59,18 +59,15 @@ function transmit(c: Conversation, link: Link): void {
 }
 
 /**
- * Whether an acknowledgement is due on a stream: at half the window, or some time after the first item.
+ * When an acknowledgement is due on a stream: now, at half the window, or some time after the first item.
  *
  * L5: what was acknowledged on another link does not count.
  */
-export function ackDue(c: Conversation, link: Link): boolean {
+export function ackAt(c: Conversation, link: Link): number {
   const { inbox, limits } = c;
   const count = inbox.taken - link.acked;
-  c.ackAtMs = count > 0 ? Math.min(c.ackAtMs, c.now + c.options.timing.ackDelayMs) : Infinity;
-  return (
-    c.ackAtMs <= c.now ||
-    (count > 0 && (count >= limits.unacknowledgedItems / 2 || inbox.bytes - link.ackedBytes >= limits.unacknowledgedBytes / 2))
-  );
+  const isHalf = count >= limits.unacknowledgedItems / 2 || inbox.bytes - link.ackedBytes >= limits.unacknowledgedBytes / 2;
+  return (c.ackAtMs = count > 0 ? Math.min(c.ackAtMs, c.now + (isHalf ? 0 : c.options.timing.ackDelayMs)) : Infinity);
 }
 
 /** Asks the link that carries the session for a sign of life; a poll that is parked gives none but by another. */
@@ -165,14 +162,7 @@ export function linkDeadline(c: Conversation, link: Link): number {
   if (link === c.active) {
     due.push(link.pingedMs + c.negotiation.pace.patience(c.options.timing));
     due.push(link.isPolling ? pollDue(c, link) : Math.min(doubtAt(c, link), link.isDuplex ? c.ackAtMs : Infinity));
-    if (!link.isDuplex) due.push(link.post ? link.post.untilMs : Math.max(link.postNotBeforeMs, postDue(c, link)));
+    if (!link.isDuplex) due.push(link.post ? link.post.untilMs : postDue(c, link));
   }
   return Math.min(...due);
-}
-
-/** When there is something to post: `-Infinity` for now. */
-function postDue({ outbox, limits, volatiles, ackAtMs }: Conversation, link: Link): number {
-  const waits =
-    link.pings || link.pong !== undefined || link.attaches || volatiles.isWaiting || outbox.hasRun(outbox.taken, limits.commandsAhead);
-  return waits ? -Infinity : link.isPolling ? Infinity : ackAtMs;
 }

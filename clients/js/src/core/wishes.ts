@@ -1,6 +1,6 @@
 /** What the application wants, and what becomes of the page that it is on. */
 
-import type { Command, Payload, TransportName } from '../protocol.js';
+import type { Command, TransportName, VolatileUp } from '../protocol.js';
 import { nextWaitMs } from './backoff.js';
 import { type Conversation, isOver, plan, say, stand, stay, tell, wallMs } from './conversation.js';
 import { CLOSED, dropAll } from './ending.js';
@@ -25,11 +25,10 @@ export function command(c: Conversation, wanted: Command, ticket: number): void 
 }
 
 /** Says something that is not kept: on the link there is, or not at all. */
-export function sayVolatile(c: Conversation, channel: string, name: string | undefined, payload: Payload): boolean {
+export function sayVolatile(c: Conversation, said: Omit<VolatileUp, 'type' | 'seq'>): boolean {
   const link = c.active;
   if (!link || isOver(c)) return false;
-  const seq = c.volatiles.number(wallMs(c));
-  const volatile = { type: 'volatile', channel, ...(name !== undefined && { name }), seq, ...payload } as const;
+  const volatile = { type: 'volatile', ...said, seq: c.volatiles.number(wallMs(c)) } as const;
   if (lengthOf(volatile) > largest(c)) return false;
   if (link.isDuplex) say(c, link, [volatile], true);
   else c.volatiles.wait(volatile);

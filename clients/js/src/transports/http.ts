@@ -111,7 +111,7 @@ export async function answerOf(codec: Codec, response: Response, heard?: () => v
     length += value.length;
     if (length > LARGEST_BYTES) {
       void reader.cancel();
-      return { kind: 'protocol', reason: 'an answer is larger than it may be' };
+      return { kind: 'protocol', reason: 'an answer is too large' };
     }
     pieces.push(value);
     heard?.();

@@ -2,6 +2,7 @@
 
 import { connect, polling, Rejected, sse, webSocket, type Session, type SessionState } from 'throughline-client';
 import { bincode } from 'throughline-client/bincode';
+import { connect as connectWith, page } from 'throughline-client/core';
 import { optimistic } from 'throughline-client/optimistic';
 import { FakeGateway, ManualClock } from 'throughline-client/testing';
 import { webTransport } from 'throughline-client/webtransport';
@@ -50,6 +51,9 @@ console.log(transports.map(({ name }) => name).join(' '), bincode().name, new Re
 room.on('event', (event) => event.name === 'shouted');
 // @ts-expect-error: a transport is none of these
 void session.migrate('pigeon').catch(() => undefined);
-const closed = session.close();
+const bare = connectWith('http://gateway.test/', { clock, transports: gateway.transports, codec: bincode(), page: page({ keep: 'never' }) });
+// @ts-expect-error: nothing is put in place of a codec
+void (() => connectWith('/', { transports }));
+const closed = Promise.all([session.close(), bare.close()]);
 await clock.advance(1_000);
 await closed;

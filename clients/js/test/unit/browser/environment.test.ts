@@ -4,7 +4,6 @@ import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
 
 import { type Environment, type Platform, type Told, attend, platform } from '../../../src/browser/environment.js';
-import type { CoreLike } from '../../../src/core/core.js';
 import { FakeClock, FakePage, idle } from './fakes.js';
 
 let clock: FakeClock;
@@ -233,16 +232,14 @@ describe('a session', () => {
         return () => (stopped = true);
       },
     };
-    const core = new Proxy({}, { get: (_, name) => (...args: unknown[]) => calls.push([name, ...args].join(' ')) }) as CoreLike;
     let isBack: () => void = () => {};
     const keeper = {
       leave: () => calls.push('leave'),
       comeBack: () => new Promise<void>((resolve) => (isBack = resolve)),
     };
-    let turns = 0;
-    const stop = attend(environment, new URL('http://a.example/'), keeper, (change) => {
-      turns++;
-      change(core, 5);
+    const stop = attend(environment, new URL('http://a.example/'), keeper, {
+      change: (...change: readonly unknown[]) => void calls.push(change.join(' ')),
+      wake: () => void calls.push('wake'),
     });
     assert.ok(tell);
     tell.hidden(true);
@@ -250,18 +247,17 @@ describe('a session', () => {
     tell.networkChanged();
     tell.left();
     tell.frozen();
-    assert.deepEqual(calls, ['handleHidden 5 true', 'handleOffline 5', 'handleNetworkChanged 5', 'leave', 'handleFrozen 5']);
-    assert.equal(turns, 5, 'what waits goes out when the page is left');
+    assert.deepEqual(calls, ['handleHidden true', 'handleOffline', 'handleNetworkChanged', 'leave', 'wake', 'handleFrozen'], 'what waits goes out when the page is left');
     tell.cameBack(false);
     isBack();
     await idle();
-    assert.equal(calls.length, 5, 'there is no network');
+    assert.equal(calls.length, 6, 'there is no network');
     tell.cameBack(true);
     await idle();
-    assert.equal(calls.length, 5);
+    assert.equal(calls.length, 6);
     isBack();
     await idle();
-    assert.deepEqual(calls.slice(5), ['handleNetworkChanged 5']);
+    assert.deepEqual(calls.slice(6), ['handleNetworkChanged']);
     stop();
     assert.equal(stopped, true);
   });

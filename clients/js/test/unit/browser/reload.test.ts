@@ -371,7 +371,7 @@ describe('where nothing is kept', () => {
     kept.keep(saved);
     assert.equal(await kept.take(), undefined);
     assert.equal(storage.items.size, 0);
-    assert.equal(kept.status, 'not kept: the application does not want it');
+    assert.equal(kept.status, 'not kept: not wanted');
   });
 
   test('Node is no page', async () => {

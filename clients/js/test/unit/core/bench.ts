@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 
-import { Core, type CoreOptions } from '../../../src/core/core.js';
+import { type CoreLike, type CoreOptions, newCore } from '../../../src/core/core.js';
 import type { Incoming, Outcome, Output, Saved } from '../../../src/core/output.js';
 import { defaultTiming } from '../../../src/core/timing.js';
 import type { Command, DownFrame, Event, Hello, Item, Position, Send, Subscribe, Subscribed, TransportName, UpFrame, Welcome } from '../../../src/protocol.js';
@@ -75,7 +75,7 @@ type Hears<K extends Incoming['hear']> = Extract<Incoming, { hear: K }>;
 export const WALL_MS = 1_000_000_000;
 
 export class Bench {
-  readonly core: Core;
+  readonly core: CoreLike;
   now = 0;
   /** Whether handshakes are not answered. Otherwise they are at once, and what is said first shows with its opening. */
   hangs = false;
@@ -86,7 +86,7 @@ export class Bench {
   #tickets = 0;
 
   constructor(transports: readonly TransportName[], options: Partial<CoreOptions> = {}) {
-    this.core = new Core({
+    this.core = newCore({
       transports: transports.map((name) => ({ name, isDuplex: name === 'websocket' || name === 'webtransport' })),
       negotiates: false,
       isSecure: false,

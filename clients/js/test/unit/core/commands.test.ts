@@ -53,7 +53,7 @@ test('messages stay within what the gateway takes, however much waits', () => {
     const [bench] = Bench.up(transport);
     bench.taken();
     for (let n = 0; n < 40; n++) bench.command(send({ data: `${n}${'"'.repeat(5_000)}` }));
-    for (let n = 0; n < 20; n++) bench.core.volatile(bench.now, 'room', `${n}`, { data: 'x'.repeat(4_000) });
+    for (let n = 0; n < 20; n++) bench.core.volatile(bench.now, { channel: 'room', name: `${n}`, data: 'x'.repeat(4_000) });
     for (let rounds = 0; rounds < 100; rounds++) {
       const outputs = bench.run();
       for (const output of outputs) {

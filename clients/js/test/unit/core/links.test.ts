@@ -270,7 +270,7 @@ test('a core that is closed takes nothing and says nothing more', () => {
   bench.core.authenticate(bench.now, 'token');
   bench.core.handleFrozen(bench.now);
   bench.core.handleOffline(bench.now);
-  assert.equal(bench.core.volatile(bench.now, 'a', undefined, { data: 1 }), false);
+  assert.equal(bench.core.volatile(bench.now, { channel: 'a', data: 1 }), false);
   assert.deepEqual(bench.outcome(bench.migrate('sse')), { kind: 'stayed', reason: 'the session is closed' });
   assert.deepEqual(bench.run(), []);
   assert.equal(bench.core.deadline(), Infinity);

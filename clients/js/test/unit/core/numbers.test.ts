@@ -123,7 +123,7 @@ test('L15: a poll of an application that is behind is held back unless a reply i
   bench.polled();
   bench.down(link, items(1, subscribed('a', 0), event('a', 1)));
   bench.taken();
-  bench.core.holdBack(1);
+  bench.core.holdBack(bench.now, 1);
   assert.deepEqual(bench.run(), []);
   bench.command(send());
   bench.answer(bench.one('post'), ack(1));
@@ -135,11 +135,11 @@ test('what a slow iterator holds back is not acknowledged until it is taken, and
   const [bench, link] = Bench.up('websocket');
   bench.down(link, items(1, subscribed('a', 0), event('a', 1), event('a', 2)));
   bench.taken();
-  bench.core.holdBack(3);
+  bench.core.holdBack(bench.now, 3);
   bench.run();
   bench.pass(200);
   assert.deepEqual(bench.said(), [{ type: 'ack', upTo: 2 }]);
-  bench.core.holdBack(undefined);
+  bench.core.holdBack(bench.now, Infinity);
   bench.run();
   bench.pass(200);
   assert.deepEqual(bench.said(), [{ type: 'ack', upTo: 3 }]);
@@ -149,7 +149,7 @@ test('what a slow iterator holds back is not acknowledged until it is taken, and
   polling.polled();
   polling.down(poll, items(1, subscribed('a', 0)));
   polling.taken();
-  polling.core.holdBack(1);
+  polling.core.holdBack(polling.now, 1);
   polling.pass(14_999);
   assert.deepEqual(polling.run(), []);
   polling.pass(1);
@@ -160,7 +160,7 @@ test('what is held back of a lost session holds nothing of the new one back', ()
   const [bench, old] = Bench.up('websocket');
   bench.down(old, items(1, subscribed('a', 0)));
   bench.taken();
-  bench.core.holdBack(1);
+  bench.core.holdBack(bench.now, 1);
   bench.ends(old, closed(4100));
   const [link] = bench.opening();
   bench.down(link, welcome(2, false), items(1, reply(9)));
@@ -181,7 +181,7 @@ test('a gateway that sends on and on beyond its windows loses the link, and one 
       for (let offset = 0; offset < 40 * within; offset += each) {
         const events = Array.from({ length: each }, (_, n) => ({ ...event('a', offset + n + 1), bytes: new Uint8Array(size) }));
         bench.taken();
-        bench.core.holdBack(taken ? offset + 2 : 1);
+        bench.core.holdBack(bench.now, taken ? offset + 2 : 1);
         bench.down(link, items(offset + 2, ...events));
         if (offset <= within) assert.ok(bench.open.has(link));
       }

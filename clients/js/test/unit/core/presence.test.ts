@@ -114,7 +114,7 @@ test('a wish that is refused is told, leaves the channel as it is, and is not sa
   bench.taken();
   bench.down(link, items(3, refusal(3, 'too_many_members')));
   assert.deepEqual(bench.taken(), [
-    { hear: 'presenceLost', channel: 'a', error: { code: 'too_many_members', message: '', retryable: false } },
+    { hear: 'presenceLost', item: { channel: 'a' }, error: { code: 'too_many_members', message: '', retryable: false } },
   ]);
   bench.down(link, retry('positions'));
   const [next, hello] = bench.opened();

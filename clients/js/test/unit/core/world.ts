@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict';
 
-import { Core } from '../../../src/core/core.js';
+import { type CoreLike, newCore } from '../../../src/core/core.js';
 import type { Incoming, Outcome, Output, Saved } from '../../../src/core/output.js';
 import { defaultTiming } from '../../../src/core/timing.js';
 import type { DownFrame, Position, TransportName, UpFrame } from '../../../src/protocol.js';
@@ -21,7 +21,7 @@ interface Wire {
   readonly transport: TransportName;
   readonly isDuplex: boolean;
   /** Whose it is: a page that is loaded again hears nothing of the links before. */
-  readonly core: Core;
+  readonly core: CoreLike;
   peer: Peer | undefined;
   /** Both ways, what is said on it vanishes. */
   isSwallowed: boolean;
@@ -42,7 +42,7 @@ export class World {
   readonly random: () => number;
   readonly model = new Model((then) => this.#after(this.upTo(400), then));
   now = 0;
-  core: Core;
+  core: CoreLike;
   /** The events of each channel that the application heard, in order. */
   readonly heard = new Map<string, number[]>();
   /** What the application stored: its place in each channel. */
@@ -74,7 +74,7 @@ export class World {
   }
 
   /** A page is loaded, in place of the one before. */
-  load(): Core {
+  load(): CoreLike {
     this.pages++;
     this.#isBehind = false;
     this.#wires = new Map();
@@ -82,7 +82,7 @@ export class World {
     this.#saved?.commands.forEach((command, index) => {
       if (command.type === 'send' && this.#saved) restored.set(-(this.#saved.low + index), String(command.data));
     });
-    this.core = new Core({
+    this.core = newCore({
       transports: TRANSPORTS.map((name) => ({ name, isDuplex: name === 'websocket' || name === 'webtransport' })),
       negotiates: this.chance(0.8),
       isSecure: this.chance(0.5),
@@ -207,11 +207,11 @@ export class World {
     if (this.#isBehind || !this.isHostile || !this.chance(0.1)) return;
     const { core } = this;
     this.#isBehind = true;
-    core.holdBack(number);
+    core.holdBack(this.now, number);
     this.#after(this.upTo(3_000), () => {
       if (core !== this.core || !this.#isBehind) return;
       this.#isBehind = false;
-      core.holdBack(undefined);
+      core.holdBack(this.now, Infinity);
       this.turn();
     });
   }
@@ -339,7 +339,7 @@ export class World {
     });
   }
 
-  #down(wire: Wire, then: (core: Core) => void, isLast = false): void {
+  #down(wire: Wire, then: (core: CoreLike) => void, isLast = false): void {
     wire.downMs = Math.max(wire.downMs, this.now + this.upTo(40));
     this.#after(wire.downMs - this.now, () => {
       if (!wire.isSwallowed) this.#tell(wire, then, isLast);
@@ -347,7 +347,7 @@ export class World {
   }
 
   /** Links of a page that is gone, and those that were closed, report nothing. */
-  #tell(wire: Wire, then: (core: Core) => void, isLast = false): void {
+  #tell(wire: Wire, then: (core: CoreLike) => void, isLast = false): void {
     if (wire.core !== this.core || this.#wires.get(wire.key) !== wire) return;
     if (isLast) this.#wires.delete(wire.key);
     then(this.core);

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 
 import ts from 'typescript';
 
+import * as core from '../../../src/core.js';
 import * as client from '../../../src/index.js';
 import * as testing from '../../../src/testing.js';
 
@@ -70,7 +71,7 @@ test('the hook for React compiles, and is as short as it says', () => {
 
 test('the reference names every export', () => {
   const reference = readFileSync(GUIDE, 'utf8');
-  const names = [...Object.keys(client), ...Object.keys(testing), 'optimistic', 'bincode', 'webTransport'];
+  const names = [...Object.keys(client), ...Object.keys(core), ...Object.keys(testing), 'optimistic', 'bincode', 'webTransport'];
   assert.deepEqual(
     names.filter((name) => !reference.includes(`\`${name}`) && !reference.includes(`${name}(`)),
     [],

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { json } from '../../../src/codec/json.js';
 import type { CoreLike } from '../../../src/core/core.js';
 import type { Incoming, Output, Saved } from '../../../src/core/output.js';
-import { Driver, type Audience } from '../../../src/driver.js';
+import { driver as drive, type Audience, type Driver } from '../../../src/driver.js';
 import type { Link, Transport } from '../../../src/transports/transport.js';
 import { ManualClock } from '../../../src/testing.js';
 
@@ -43,7 +43,7 @@ function begin(transports: readonly Transport[] = []): { clock: ManualClock; tol
     turned: () => void told.push('turned'),
   };
   const surroundings = { base: new URL('http://test/'), codec: json(), clock, connectMs: 5_000 };
-  return { clock, told, driver: new Driver(surroundings, transports, audience) };
+  return { clock, told, driver: drive(surroundings, transports, audience) };
 }
 
 test('L9: what the next page needs is kept before anything is said; outcomes are told before anything is heard', async () => {
@@ -65,7 +65,7 @@ test('L9: what the next page needs is kept before anything is said; outcomes are
 test('what comes together is one turn', async () => {
   const { clock, told, driver } = begin();
   driver.start(scripted([], [], told));
-  for (let n = 0; n < 3; n++) driver.change((core, nowMs) => core.handleOpened(nowMs, 1));
+  for (let n = 0; n < 3; n++) driver.change('handleOpened', 1);
   await clock.advance(0);
   assert.deepEqual(told, ['opened at 0', 'opened at 0', 'opened at 0', 'settle at 0', 'keep', 'settled', 'turned']);
 });
@@ -77,7 +77,7 @@ test('there is one timer, for the deadline', async () => {
   await clock.advance(0);
   assert.equal(clock.nextInMs, 100);
   deadlines.shift();
-  driver.change(() => {});
+  driver.wake();
   await clock.advance(0);
   assert.equal(clock.nextInMs, 50);
   deadlines.splice(0, 2);
@@ -97,7 +97,7 @@ test('a transport that throws is a link that failed', async () => {
 
 test('what was wanted before there was a core is done once there is one', async () => {
   const { clock, told, driver } = begin();
-  driver.change((core, nowMs) => core.handleOpened(nowMs, 1));
+  driver.change('handleOpened', 1);
   driver.request({ type: 'noop' }, () => {});
   await clock.advance(10);
   assert.deepEqual(told, []);
@@ -124,7 +124,7 @@ test('commands wait while the core has no room, and keep their order', async () 
   await clock.advance(0);
   assert.deepEqual(commands, ['noop']);
   room = 2;
-  driver.change(() => {});
+  driver.wake();
   await clock.advance(0);
   assert.deepEqual(commands, ['noop', 'unsubscribe', 'noop']);
 });

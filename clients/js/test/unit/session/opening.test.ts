@@ -4,8 +4,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { CLIENT } from '../../../src/connect.js';
-import { connect, polling, SessionClosed } from '../../../src/index.js';
+import { CLIENT } from '../../../src/open.js';
+import { connect as connectWith, page } from '../../../src/core.js';
+import { connect, json, polling, SessionClosed } from '../../../src/index.js';
 import type { SessionState, Transport } from '../../../src/index.js';
 import type { UpFrame } from '../../../src/protocol.js';
 import { heard, world } from './world.js';
@@ -214,4 +215,32 @@ test('a transport that is listed twice is used once', async () => {
   open({ transports: counted.flatMap((transport) => [transport, transport]) });
   await clock.advance(4_000);
   assert.deepEqual(opened, ['polling', 'websocket', 'sse']);
+});
+
+test('the core entry opens with what it is handed, and keeps nothing without a page', async () => {
+  const { gateway, clock } = world();
+  const session = connectWith('http://example.com/', { clock, transports: gateway.transports, codec: json() });
+  const sent = session.send('room', 1);
+  await clock.advance(0);
+  await sent;
+  assert.equal(session.explain().kept, 'not kept: no page is handed in');
+});
+
+test('the core entry lives as the page that it is handed', async () => {
+  const { gateway, clock } = world();
+  let isWatched = false;
+  const environment = {
+    watch: () => {
+      isWatched = true;
+      return () => void (isWatched = false);
+    },
+  };
+  const here = page({ environment, keep: 'never' });
+  const session = connectWith('http://example.com/', { clock, transports: gateway.transports, codec: json(), page: here });
+  assert.equal(isWatched, true);
+  assert.equal(session.explain().kept, 'not kept: not wanted');
+  const closed = session.close();
+  await clock.advance(1_000);
+  await closed;
+  assert.equal(isWatched, false);
 });

@@ -105,7 +105,7 @@ test('of two sessions of one name in one page the second is not kept, and says s
   const { clock, open } = world();
   const [first, second, other] = [open({ name: 'twice' }), open({ name: 'twice' }), open({ name: 'another' })];
   await clock.advance(1_000);
-  const notKept = 'not kept: another session of this page has this name';
+  const notKept = 'not kept: its name is taken';
   assert.deepEqual(
     [first, second, other].map((session) => session.explain().kept),
     ['kept in this tab', notKept, 'kept in this tab'],

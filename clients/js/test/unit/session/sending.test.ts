@@ -151,7 +151,7 @@ test('what is of another type than it may be is refused at once, with the rule, 
   const { clock, open } = world();
   const session = open();
   const wrong: readonly (readonly [RegExp, () => unknown])[] = [
-    ...[undefined, null, 5].map((channel) => [/^a channel is 1 to 200 of/, () => session.subscribe(channel as never)] as const),
+    ...[undefined, null, 5].map((channel) => [/^channel is 1 to 200 of/, () => session.subscribe(channel as never)] as const),
     ...[{ last: -1 }, { last: 1.5 }, { last: NaN }, { last: '5' }, {}, 'last', 5, { position: { epoch: 'e', offset: -1 } }].map(
       (from) => [/^from is 'now', \{ last \} or/, () => session.subscribe('room', { from: from as never })] as const,
     ),
@@ -161,7 +161,7 @@ test('what is of another type than it may be is refused at once, with the rule, 
     [/^from is /, () => session.subscribe('room', { from: { last: 1, position: { epoch: 'e', offset: 1 } } })],
     [/^presence is true or false, not "yes"$/, () => session.subscribe('room', { presence: 'yes' as never })],
     [/^token is a text of at most 8192 bytes, not 5$/, () => session.subscribe('room', { token: 5 as never })],
-    [/^a channel is /, () => session.send(undefined as never)],
+    [/^channel is /, () => session.send(undefined as never)],
     [/^name is a text of at most 200 bytes, not 5$/, () => session.send('room', 1, { name: 5 as never })],
     [/^id is a text of at most 64 bytes, not 5$/, () => session.send('room', 1, { id: 5 as never })],
     [/^meta is /, () => session.send('room', 1, { meta: 'x' as never })],

@@ -135,7 +135,7 @@ test('an answer above 4 MiB is read no further', async () => {
   const body = net.at(0).stream();
   for (let mib = 0; mib < 4; mib++) body.enqueue(new Uint8Array(1 << 20).fill(32));
   body.enqueue(Uint8Array.of(32));
-  assert.deepEqual(await ended(), { kind: 'protocol', reason: 'an answer is larger than it may be' });
+  assert.deepEqual(await ended(), { kind: 'protocol', reason: 'an answer is too large' });
 });
 
 test('a request that fails loses the link, and the reason is kept where there is one', async () => {
