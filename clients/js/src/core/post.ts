@@ -7,7 +7,7 @@ import { handleAck, handleWindow, refuse } from './down.js';
 import { fail, stop } from './ending.js';
 import type { Link, Post } from './link.js';
 import { lengthOf } from './outbox.js';
-import { ackDue, budget } from './up.js';
+import { ackDue, budget, comesBackBy } from './up.js';
 
 /** The slowest way up that a post is still given the time for. */
 const UPLOAD_BYTES_PER_MS = 8;
@@ -26,7 +26,7 @@ export function post(c: Conversation, link: Link): void {
   const { inbox, outbox, limits, known, negotiation, volatiles, now } = c;
   const { timing } = c.options;
   const isAckDue = !link.isPolling && ackDue(c, link);
-  if (!known || link.post || now < link.postNotBeforeMs) return;
+  if (!known || link.post || now < link.postNotBeforeMs || comesBackBy(c, link)) return;
   const commands = outbox.hasRun(outbox.taken, limits.commandsAhead);
   const { pings, pong, attaches: attach } = link;
   if (!(commands || isAckDue || pings || attach || pong !== undefined || volatiles.isWaiting)) return;

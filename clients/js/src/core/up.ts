@@ -168,8 +168,18 @@ export function linkDeadline(c: Conversation, link: Link): number {
   return Math.min(...due);
 }
 
+/**
+ * Whether this is the poll by which a session comes back. It does so by one connection: what there is to post waits until that
+ * poll is answered.
+ */
+export function comesBackBy({ attempts }: Conversation, { isPolling, confirmed }: Link): boolean {
+  return attempts > 0 && isPolling && !confirmed;
+}
+
 /** When there is something to post: `-Infinity` for now. */
-function postDue({ outbox, limits, volatiles, ackAtMs }: Conversation, link: Link): number {
+function postDue(c: Conversation, link: Link): number {
+  if (comesBackBy(c, link)) return Infinity;
+  const { outbox, limits, volatiles, ackAtMs } = c;
   const waits =
     link.pings || link.pong !== undefined || link.attaches || volatiles.isWaiting || outbox.hasRun(outbox.taken, limits.commandsAhead);
   return waits ? -Infinity : link.isPolling ? Infinity : ackAtMs;

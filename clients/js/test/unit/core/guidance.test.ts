@@ -296,6 +296,20 @@ test('whoever comes back opens one link in a window, until it is where it was', 
   assert.deepEqual(bench.core.state, { name: 'live', transport: 'websocket' });
 });
 
+test('a link that breaks while a poll goes out beside it is followed by no race', () => {
+  const bench = remembering();
+  const [socket] = bench.opened();
+  bench.down(socket, welcome(1, false, { windowMs: 50_000 }));
+  bench.taken();
+  bench.pass(16_000);
+  bench.run();
+  bench.pass(1_000);
+  assert.deepEqual(opens(bench.run()), ['polling'], 'a heartbeat is late, and no sign comes');
+  bench.ends(socket);
+  bench.pass(1_000);
+  assert.deepEqual(opens(bench.run()), [], 'the poll alone');
+});
+
 test('another network is no gateway that crashed, so better transports are probed at once', () => {
   const bench = remembering();
   loseAfterAMinute(bench, bench.opened()[0], 5_000);
