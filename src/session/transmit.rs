@@ -13,7 +13,7 @@ use throughline_wire::{
 };
 
 use super::{
-    Ending, Goodbye, Link, LinkId, LinkKind, LinkSpec, Now, Parting, Session, Tally,
+    Ending, Goodbye, Link, LinkId, LinkKind, LinkSpec, Now, Parting, Phase, Session, Tally,
     journal::{Numbered, Run},
     link::{Migration, Standing, WelcomeKind},
     pull::slide,
@@ -25,10 +25,6 @@ const FIRST_BATCH_BYTES: usize = 4_096;
 
 /// The most items in one batch: enough to coalesce, few enough to share the lock.
 const BATCH_ITEMS: u64 = 256;
-
-/// A poll that has waited in vain is answered with the reconnect window, and of those that are answered with something
-/// one in so many, by the number of its attach.
-const POLLS_TO_WINDOW: u64 = 16;
 
 /// What [`Session::transmit`] appended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,6 +62,7 @@ impl Session {
         if self.links[index].outbox.goodbye.is_some() {
             return self.transmit_goodbye(now, index, buffer);
         }
+        let is_welcomed = self.links[index].outbox.welcome.is_some();
         self.transmit_outbox(now, index, buffer);
         let mut flow = match self.links[index].standing {
             Standing::Active => self.transmit_items(now, index, budget_bytes, buffer),
@@ -91,10 +88,10 @@ impl Session {
         if flow == Flow::Done && link.standing == Standing::Active && self.may_leave() {
             return self.transmit_leave(now, index, buffer);
         }
+        let is_due = !is_welcomed && self.heartbeat_passed(now);
         let link = &mut self.links[index];
         let is_newest = kind == LinkKind::Answer && link.standing == Standing::Active;
-        let is_in_vain = is_over && !acknowledges;
-        if is_newest && (is_in_vain || (!silent && self.attach.is_multiple_of(POLLS_TO_WINDOW))) {
+        if is_newest && !silent && is_due {
             // Polls are pinged no other way.
             let window_ms = Some(self.config.window.ms());
             link.spec.codec.encode_down(&DownFrame::Ping { nonce: None, window_ms }, buffer);
@@ -115,6 +112,14 @@ impl Session {
         }
         self.remove_link(now, index, Parting::Answered.as_str());
         Output::Message { more: false }
+    }
+
+    /// Whether a heartbeat was due since the last poll was answered. One is due to all sessions together, as often as the
+    /// clock has gone through another heartbeat's length, so that nothing has to be kept of which was the last.
+    fn heartbeat_passed(&self, now: Now) -> bool {
+        let Phase::Established { detached_ms } = self.phase else { return false };
+        let heartbeats = |ms: u64| ms / self.config.heartbeat_ms.max(1);
+        heartbeats(detached_ms) < heartbeats(now.mono_ms)
     }
 
     pub(super) fn transmit_goodbye(&mut self, now: Now, index: usize, buffer: &mut BytesMut) -> Output {

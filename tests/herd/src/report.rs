@@ -110,7 +110,9 @@ Written by `cargo xtask herd`: every figure here is of one run of that command, 
 crashes under its clients, and another takes its place after a while: it has the same keys and knows no session. The
 clients are the Rust client's core, admission and sessions are the gateway's own, on one virtual clock; a trip takes 5 to
 75 ms, and a connection five of them. What is played is in [`tests/herd`](../tests/herd/src/lib.rs). 2,500 sessions a second
-are let in, 250 in 100 ms, and the reconnect window is sized by that: 42 s for 100,000 clients, 0.42 s for 1,000.
+are let in, 250 in 100 ms, and the reconnect window is sized by that: 42 s for 100,000 clients, 0.42 s for 1,000. Each
+client knows it before the crash: heartbeats, which tell it, are not played, nor are clients that stay on polls. For those
+see [Crashes](crash.md).
 
 A client comes back at a random place in that window, and from then on knocks once a window, until it is on the transport it
 was on before ([decision 0032](decisions/0032-coming-back.md)). So however long nobody is there, clients knock about as fast

@@ -2,7 +2,7 @@
 
 import { type End, whyOf } from '../end.js';
 import type { AttemptOutcome, Subscribe } from '../protocol.js';
-import { leastWaitMs, nextWaitMs } from './backoff.js';
+import { LONGEST_MS, leastWaitMs, nextWaitMs } from './backoff.js';
 import { type Conversation, isOver, plan, say, stand, tell } from './conversation.js';
 import { confirm, refuse } from './down.js';
 import type { Link } from './link.js';
@@ -181,7 +181,9 @@ function fallBack(c: Conversation, link: Link): void {
 }
 
 function blameSilence(c: Conversation, link: Link): void {
-  if (link.pingedMs + c.negotiation.pace.patience(c.options.timing) <= c.now) c.negotiation.overdue(link.key);
+  const { negotiation, options, guidance } = c;
+  if (link.pingedMs + negotiation.pace.patience(options.timing) > c.now) return;
+  negotiation.overdue(link.key, Math.min(guidance.windowMs, LONGEST_MS));
 }
 
 /**

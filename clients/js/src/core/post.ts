@@ -60,8 +60,12 @@ export function post(c: Conversation, link: Link): void {
   sendPost(c, link, message, { untilMs: now + patienceMs, ack: acks ? { upTo: taken, bytes } : undefined, commands: !!run, pong, attach });
 }
 
-/** When there is something to post, and may be: `-Infinity` for now. */
-export function postDue({ outbox, limits, volatiles, ackAtMs }: Conversation, link: Link): number {
+/**
+ * When there is something to post, and may be: `-Infinity` for now. A session comes back by one connection: what there is to
+ * say waits until the poll is answered by which it does.
+ */
+export function postDue({ attempts, outbox, limits, volatiles, ackAtMs }: Conversation, link: Link): number {
+  if (attempts > 0 && link.isPolling && !link.confirmed) return Infinity;
   const waits =
     link.pings || link.pong !== undefined || link.attaches || volatiles.isWaiting || outbox.hasRun(outbox.taken, limits.commandsAhead);
   return Math.max(link.postNotBeforeMs, waits ? -Infinity : link.isPolling ? Infinity : ackAtMs);

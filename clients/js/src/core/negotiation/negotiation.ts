@@ -212,9 +212,9 @@ export class Negotiation {
     if (this.#verdict === candidate && outcome !== 'drained') this.#judge(undefined);
   }
 
-  /** Something that was due on the link that carries the session is late, and it did not answer when asked. */
-  overdue(link: number): void {
-    this.#overdue = this.#of(link);
+  /** What was due on the link that carries the session is late. The gateway may be gone: in its window only a poll goes out beside. */
+  overdue(link: number, windowMs: number): void {
+    [this.#overdue, this.#windowMs] = [this.#of(link), windowMs];
   }
 
   /** The gateway says when a transport may be tried again. */

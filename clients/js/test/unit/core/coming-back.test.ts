@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
+import type { Output } from '../../../src/core/output.js';
 import { ack, Bench, closed, commands, event, items, position, refusal, reply, retry, send, subscribe, subscribed, welcome } from './bench.js';
 
 const untilMs = ({ core: { state } }: Bench): number | undefined => (state.name === 'waiting' ? state.retryAtMs : undefined);
@@ -82,6 +83,19 @@ for (const transport of ['websocket', 'polling'] as const) {
     if (transport === 'polling') assert.equal(bench.polled().resume?.positions, undefined, 'a poll that goes on does not');
   });
 }
+
+test('whoever comes back by a poll posts what it has to say once that is answered', () => {
+  const [bench, old] = Bench.up('polling');
+  bench.ends(old);
+  bench.command(send());
+  bench.wait();
+  const posts = (outputs: readonly Output[]): boolean => outputs.some((output) => output.do === 'post');
+  const outputs = bench.run();
+  const opened = outputs.find((output) => output.do === 'open');
+  assert.ok(opened && !posts(outputs), 'one connection is enough to come back');
+  bench.down(opened.link, welcome(1, true));
+  assert.ok(posts(bench.run()));
+});
 
 test('positions that would acknowledge what is not taken wait to be asked for, and so do many', () => {
   for (const [isTaken, messageBytes, isStated] of [[true, 600, true], [false, 600, false], [true, 599, false]] as const) {

@@ -221,25 +221,25 @@ describe('up', () => {
   });
 
   test('a link that is late and then heard is not hedged', () => {
-    bench.negotiation.overdue(bench.on('websocket'));
+    bench.negotiation.overdue(bench.on('websocket'), 0);
     bench.negotiation.heard(0, bench.on('websocket'));
     assert.deepEqual(bench.decided, []);
   });
 
   test('a link is hedged once, and given up where it is still late', () => {
-    bench.negotiation.overdue(bench.on('websocket'));
+    bench.negotiation.overdue(bench.on('websocket'), 0);
     assert.deepEqual(bench.decided, ['carry polling']);
-    bench.negotiation.overdue(bench.on('websocket'));
+    bench.negotiation.overdue(bench.on('websocket'), 0);
     assert.equal(bench.decided[0], 'drop websocket: silent');
   });
 
   test('a link that was slow, while nothing came of the poll, may be hedged again', () => {
-    bench.negotiation.overdue(bench.on('websocket'));
+    bench.negotiation.overdue(bench.on('websocket'), 0);
     void bench.decided;
     bench.negotiation.heard(0, bench.on('websocket'));
     bench.end('polling', 'lost');
     bench.negotiation.heard(0, bench.on('websocket'));
-    bench.negotiation.overdue(bench.on('websocket'));
+    bench.negotiation.overdue(bench.on('websocket'), 0);
     assert.deepEqual(bench.decided, ['carry polling']);
   });
 

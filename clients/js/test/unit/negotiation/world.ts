@@ -157,7 +157,7 @@ export class World {
       case 'overdue':
         // It may have answered after all, where it works again by then.
         if (this.#health[there.transport] === 'works') negotiation.heard(nowMs, link);
-        else if (this.active === link) negotiation.overdue(link);
+        else if (this.active === link) negotiation.overdue(link, 0);
     }
   }
 

@@ -344,9 +344,10 @@ impl Negotiation {
         }
     }
 
-    /// Something that was due on the link that carries the session is late, and it did not answer when asked.
-    pub(crate) fn overdue(&mut self, link: LinkKey) {
-        self.overdue = Some(link);
+    /// Something that was due on the link that carries the session is late, and it did not answer when asked. It may be
+    /// the gateway that is gone: from the poll beside it on, no link is opened within the `window` of the one before.
+    pub(crate) fn overdue(&mut self, link: LinkKey, window: Time) {
+        (self.overdue, self.window) = (Some(link), window);
     }
 
     /// The gateway says when a transport may be tried again.

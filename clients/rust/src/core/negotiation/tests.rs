@@ -129,7 +129,7 @@ impl World {
             Event::Refused => self.end(link, AttemptOutcome::Refused),
             // It answered after all, where it works again by then.
             Event::Overdue if self.health(via) == Health::Works => self.negotiation.heard(self.now, link),
-            Event::Overdue if self.active == Some(link) => self.negotiation.overdue(link),
+            Event::Overdue if self.active == Some(link) => self.negotiation.overdue(link, Time::ZERO),
             Event::Overdue | Event::Attempt => {}
         }
     }

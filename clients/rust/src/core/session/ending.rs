@@ -289,7 +289,7 @@ impl Core {
             self.stand(Standing::Up);
             self.negotiation.fell_back(key);
             if is_late {
-                self.negotiation.overdue(key);
+                self.negotiation.overdue(key, self.guidance.window());
             }
         }
     }

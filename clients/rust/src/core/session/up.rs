@@ -202,6 +202,9 @@ impl Core {
         let due = self.ack_due_by_post(now, key);
         let (ahead, budget) = (self.limits.commands_ahead, self.budget());
         let (taken, bytes) = (self.inbox.taken(), self.inbox.taken_bytes());
+        if self.links.get(&key).is_some_and(|link| self.comes_back_by(link)) {
+            return;
+        }
         let (Some(known), Some(link)) = (self.known.clone(), self.links.get_mut(&key)) else { return };
         if link.is_duplex() || link.posts.in_flight.is_some() || now < link.posts.not_before {
             return;
@@ -260,6 +263,12 @@ impl Core {
             bye: false,
         };
         self.send_post(key, post, message);
+    }
+
+    /// Whether this is the poll by which it comes back. It does so by one connection: what there is to post waits until
+    /// that poll is answered.
+    fn comes_back_by(&self, link: &Link) -> bool {
+        self.attempts > 0 && link.is_polling() && !link.confirmed
     }
 
     fn send_post(&mut self, key: LinkKey, post: Post, message: Vec<UpFrame>) {
@@ -440,7 +449,7 @@ impl Core {
                 continue;
             }
             if self.active == Some(key) && link.pinged.is_some_and(|at| at + patience <= now) {
-                self.negotiation.overdue(key);
+                self.negotiation.overdue(key, self.guidance.window());
             }
             if link.poll.is_some_and(|poll| poll.until <= now) {
                 link.poll = None;
@@ -469,6 +478,7 @@ impl Core {
             _ if !active => None,
             _ if link.is_duplex() => ack,
             Some(post) => Some(post.until),
+            None if self.comes_back_by(link) => None,
             None if posts_wait => Some(link.posts.not_before),
             None => ack.map(|at| at.max(link.posts.not_before)),
         };

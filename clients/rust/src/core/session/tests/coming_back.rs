@@ -10,7 +10,7 @@ use throughline_wire::{
 use super::super::{End, Standing, testing::*};
 use super::{commands, lost, subscribe};
 use crate::{
-    core::{Outcome, Time},
+    core::{Outcome, Output, Time},
     incoming::{Incoming, LostReason},
 };
 
@@ -76,6 +76,23 @@ fn whoever_comes_back_states_its_positions_though_nobody_asked() {
             assert_eq!(bench.polled().resume.unwrap().positions, None, "a poll that goes on does not");
         }
     }
+}
+
+#[test]
+fn whoever_comes_back_by_a_poll_posts_what_it_has_to_say_once_that_is_answered() {
+    let (mut bench, link) = Bench::up(POLLING);
+    bench.core.handle_ended(bench.now, link, lost());
+    bench.command(send());
+    bench.pass(Duration::from_secs(1));
+    let posts = |outputs: &[Output]| outputs.iter().any(|output| matches!(output, Output::Post { .. }));
+    let outputs = bench.run();
+    let opened = outputs.iter().find_map(|output| match output {
+        Output::Open { link, .. } => Some(*link),
+        _ => None,
+    });
+    assert!(opened.is_some() && !posts(&outputs), "one connection is enough to come back");
+    bench.welcome(opened.unwrap(), welcome(1, true));
+    assert!(posts(&bench.run()));
 }
 
 #[test]

@@ -155,6 +155,20 @@ fn whoever_comes_back_opens_one_link_in_a_window_until_it_is_where_it_was() {
 }
 
 #[test]
+fn a_link_that_breaks_while_a_poll_goes_out_beside_it_is_followed_by_no_race() {
+    let mut bench = remembering();
+    let (socket, _) = bench.opened();
+    bench.welcome(socket, Welcome { window_ms: 50_000, ..welcome(1, false) });
+    bench.pass(Duration::from_secs(16));
+    bench.run();
+    bench.pass(Duration::from_secs(1));
+    assert!(opens(&bench.run(), POLLING), "a heartbeat is late, and no sign comes");
+    bench.core.handle_ended(bench.now, socket, lost());
+    bench.pass(Duration::from_secs(1));
+    assert!(!bench.run().iter().any(|output| matches!(output, Output::Open { .. })), "the poll alone");
+}
+
+#[test]
 fn another_network_is_no_gateway_that_crashed_so_better_transports_are_probed_at_once() {
     let mut bench = remembering();
     let (socket, _) = bench.opened();
