@@ -161,7 +161,8 @@ impl Member {
                 log.down(self.client);
                 if **reason == *"drain" {
                     log.told(self.client, *retry_in);
-                } else {
+                } else if tally.rounds() > 0 {
+                    // Before that it was the door's, which lets no more in than it should.
                     log.broken(format!("client {} lost its link: {reason}", self.client));
                 }
             }
