@@ -133,10 +133,10 @@ impl Member {
                 let said = read(event);
                 let mark = said.as_ref().map_or(0, |(_, mark, _)| *mark);
                 // What its publisher counted in an epoch that was over says nothing of this one.
-                let number = said.and_then(|(number, _, counted)| {
+                let number = said.map(|(number, _, counted)| {
                     let is_of_another =
                         counted.is_some_and(|counted| Some(counted) != epoch.map(|epoch| epoch.to_string()));
-                    if is_of_another { Some(event.offset.get()) } else { Some(number) }
+                    if is_of_another { event.offset.get() } else { number }
                 });
                 self.about(&event.channel, |heard| {
                     heard.ledger.event(*epoch, event.offset, number);
