@@ -291,15 +291,16 @@ async fn empty(shared: &Shared, drain: &Drain) {
         }
     }
     if let Some(change) = &drain.change {
-        requests_ended(shared, drain, change).await;
+        requests_ended(shared, drain, change, !now.is_empty()).await;
         change.may_be.cancel();
     }
-    let telling = telling_time(drain.deadline);
+    let begun = Instant::now();
+    let telling = (drain.began + telling_time(drain.deadline)).duration_since(begun);
     let count = in_turn.len();
     for (told, cell) in in_turn.iter().enumerate() {
         // At the rate of the successor's door, or faster where the deadline presses: places are further away then.
         loop {
-            let is_pressed = (told + 1) as f64 <= count as f64 * fraction(drain.began.elapsed(), telling);
+            let is_pressed = (told + 1) as f64 <= count as f64 * fraction(begun.elapsed(), telling);
             let is_its_turn = drain.to_change().is_none() && drain.ahead() <= drain.return_after;
             if is_its_turn || is_pressed {
                 break;
@@ -316,8 +317,8 @@ async fn empty(shared: &Shared, drain: &Drain) {
 
 /// Waits until whoever speaks request by request has been told and has had a moment to hear it, at the latest until the
 /// change is due. What such a client says meanwhile comes here, and is answered by a gateway that knows its session.
-async fn requests_ended(shared: &Shared, drain: &Drain, change: &Change) {
-    let mut heard_by = None;
+async fn requests_ended(shared: &Shared, drain: &Drain, change: &Change, was_told: bool) {
+    let mut heard_by = was_told.then(|| Instant::now() + TRIP);
     loop {
         let now = Instant::now();
         let is_awaited = tell_all(shared, drain, is_by_request) > 0 || are_between_polls(shared);

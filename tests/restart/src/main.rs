@@ -57,7 +57,7 @@ struct Drain {
     #[arg(long, default_value_t = 5_000)]
     sessions: u32,
     /// How many sessions a second either gateway lets in.
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 2_500)]
     rate: u64,
     /// Where the document is written; without it to the standard output.
     #[arg(long)]

@@ -133,10 +133,10 @@ impl Member {
                 let said = read(event);
                 let mark = said.as_ref().map_or(0, |(_, mark, _)| *mark);
                 // What its publisher counted in an epoch that was over says nothing of this one.
-                let number = said.and_then(|(number, _, counted)| {
+                let number = said.map(|(number, _, counted)| {
                     let is_of_another =
                         counted.is_some_and(|counted| Some(counted) != epoch.map(|epoch| epoch.to_string()));
-                    if is_of_another { Some(event.offset.get()) } else { Some(number) }
+                    if is_of_another { event.offset.get() } else { number }
                 });
                 self.about(&event.channel, |heard| {
                     heard.ledger.event(*epoch, event.offset, number);
@@ -161,7 +161,8 @@ impl Member {
                 log.down(self.client);
                 if **reason == *"drain" {
                     log.told(self.client, *retry_in);
-                } else {
+                } else if tally.rounds() > 0 {
+                    // Before that it was the door's, which lets no more in than it should.
                     log.broken(format!("client {} lost its link: {reason}", self.client));
                 }
             }
