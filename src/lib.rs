@@ -50,6 +50,8 @@ pub mod gateway;
 mod hint;
 #[cfg(feature = "gateway")]
 pub mod http;
+#[cfg(feature = "gateway")]
+mod labels;
 #[cfg(feature = "page")]
 mod page;
 #[cfg(feature = "gateway")]

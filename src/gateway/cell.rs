@@ -4,6 +4,8 @@
 //! released. What takes time runs in `lanes`.
 
 mod lanes;
+#[cfg(test)]
+mod tests;
 
 use std::{
     net::{IpAddr, SocketAddr},

@@ -10,8 +10,48 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{metrics::Labels, sessions::SessionState};
-use crate::session::{Session, TRANSPORTS};
+use crate::{
+    labels::Labels,
+    session::{Session, TRANSPORTS},
+};
+
+/// Where a session is in its life, as far as an application is concerned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SessionState {
+    /// It has a link that items flow on.
+    Attached,
+    /// It waits for its client.
+    Detached,
+    /// It has no such link, and its client has not come back with its token yet.
+    Provisional,
+}
+
+impl SessionState {
+    /// Every state.
+    pub const ALL: &[Self] = &[Self::Attached, Self::Detached, Self::Provisional];
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Attached => "attached",
+            Self::Detached => "detached",
+            Self::Provisional => "provisional",
+        }
+    }
+
+    /// The state of this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|state| state.as_str() == word)
+    }
+
+    pub(super) fn of(session: &Session) -> Self {
+        match session.active() {
+            Some(_) => Self::Attached,
+            None if session.is_provisional() => Self::Provisional,
+            None => Self::Detached,
+        }
+    }
+}
 
 /// How many sessions there are of each kind: attached ones by their transport, then the others.
 #[derive(Debug)]
@@ -79,11 +119,15 @@ const KINDS: usize = PROVISIONAL + 1;
 
 /// The place of a session's gauge; past the last for one that counts no more.
 fn kind(session: &Session) -> u8 {
-    let kind = match session.active() {
-        _ if session.is_ended() => KINDS,
-        Some((_, spec)) => TRANSPORTS.iter().position(|name| *name == spec.transport).unwrap_or(KINDS),
-        None if session.is_provisional() => PROVISIONAL,
-        None => DETACHED,
+    if session.is_ended() {
+        return KINDS as u8;
+    }
+    let kind = match (SessionState::of(session), session.active()) {
+        (SessionState::Attached, Some((_, spec))) => {
+            TRANSPORTS.iter().position(|name| *name == spec.transport).unwrap_or(KINDS)
+        }
+        (SessionState::Provisional, _) => PROVISIONAL,
+        _ => DETACHED,
     };
     kind as u8
 }

@@ -11,10 +11,11 @@ use prometheus_client::{
 };
 use tokio::{sync::Notify, time::timeout};
 
-use super::{Handle, metrics::Labels};
+use super::Handle;
 use crate::{
     certificates::{Certificates, Looked},
     files::LOOK,
+    labels::Labels,
 };
 
 /// How the certificate is.

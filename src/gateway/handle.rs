@@ -12,12 +12,10 @@ use super::{
     Identity, Shared, Ticket, TicketError, clock,
     drain::{DrainOrder, DrainProgress},
     limits::Door,
-    sessions::{SessionFilter, SessionState},
 };
 use crate::{
     broker::Recall,
     channel::{NewEvent, NewVolatile},
-    session::{Session, TransportHistory},
 };
 
 /// What an application does with its gateway. Cheap to clone.
@@ -83,38 +81,6 @@ pub struct History {
     pub base: Offset,
     /// Events, oldest first.
     pub events: Vec<Event>,
-}
-
-/// A session, as it was when it was looked at.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SessionInfo {
-    /// Its public name.
-    pub id: SessionId,
-    /// The authenticated user.
-    pub user: Option<Box<str>>,
-    /// The transport that items flow on; `None` while it is detached.
-    pub transport: Option<&'static str>,
-    /// Where it is in its life.
-    pub state: SessionState,
-    /// Whose item numbers these are.
-    pub incarnation: u64,
-    /// How many items are unacknowledged.
-    pub unacknowledged: u64,
-    /// The last command taken.
-    pub received: u64,
-    /// Its channels, with its place in each.
-    pub subscriptions: Vec<(ChannelName, Position)>,
-    /// How it came to be where it is; `None` in a [page](Page) of sessions.
-    pub transports: Option<TransportHistory>,
-}
-
-/// Some sessions, in the order of their ids.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Page {
-    /// The sessions.
-    pub sessions: Vec<SessionInfo>,
-    /// The id to go on after; `None` on the last page.
-    pub next: Option<SessionId>,
 }
 
 impl Handle {
@@ -231,23 +197,6 @@ impl Handle {
     pub async fn presence(&self, channel: &ChannelName) -> Result<Vec<Member>, ErrorCode> {
         let channel = self.shared.broker.open(channel).await?;
         Ok(channel.members().iter().map(|member| Member::clone(member)).collect())
-    }
-
-    /// How many sessions there are.
-    pub fn session_count(&self) -> usize {
-        self.shared.registry.len()
-    }
-
-    /// Up to `limit` sessions whose ids follow `after`.
-    pub fn sessions(&self, after: Option<SessionId>, limit: usize) -> Page {
-        self.sessions_where(&SessionFilter::default(), after, limit)
-    }
-
-    /// One session.
-    pub fn session(&self, id: SessionId) -> Option<SessionInfo> {
-        let cell = self.shared.registry.find(id)?;
-        let transports = |session: &Session| Some(session.transports(clock::now()));
-        Some(cell.look(|session| SessionInfo { transports: transports(session), ..info(session) }))
     }
 
     /// A ticket for an event stream by address, for a user whom the application knows: it opens one session, once, within
@@ -413,18 +362,4 @@ fn is_takable<const N: usize>(names: [&Option<Box<str>>; N], sender: Option<&Sen
     let user = sender.and_then(|sender| sender.user.as_ref());
     names.into_iter().flatten().all(|name| name.len() <= bounds::NAME_BYTES)
         && user.is_none_or(|user| user.len() <= bounds::USER_BYTES)
-}
-
-pub(super) fn info(session: &Session) -> SessionInfo {
-    SessionInfo {
-        id: session.id(),
-        user: session.user().map(Into::into),
-        transport: session.active().map(|(_, spec)| spec.transport),
-        state: SessionState::of(session),
-        incarnation: session.incarnation(),
-        unacknowledged: session.unacknowledged(),
-        received: session.received(),
-        subscriptions: session.subscriptions().map(|(name, place)| (name.clone(), place)).collect(),
-        transports: None,
-    }
 }

@@ -8,8 +8,11 @@ use prometheus_client::{
 };
 use tokio::time::timeout;
 
-use super::{Handle, metrics::Labels};
-use crate::auth::{KeySet, KeySetLook};
+use super::Handle;
+use crate::{
+    auth::{KeySet, KeySetLook},
+    labels::Labels,
+};
 
 /// How the keys are.
 #[derive(Debug, Default)]

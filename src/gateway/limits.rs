@@ -21,9 +21,10 @@ use prometheus_client::{
 };
 use throughline_wire::ErrorCode;
 
-use super::{Shared, clock, machine, metrics::Labels};
+use super::{Shared, clock, machine};
 use crate::{
     http::TrustedProxies,
+    labels::Labels,
     limits::{
         Bucket, Ceilings, Limit, Meter, Place, Pressure, PressureGauge, Rate, Table, Usage, What, network_of,
     },

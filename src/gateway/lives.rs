@@ -27,8 +27,8 @@ use prometheus_client::{
 use throughline_wire::SessionId;
 use tokio::sync::Notify;
 
-use super::metrics::Labels;
 use crate::{
+    labels::Labels,
     session::Life,
     upstream::{Lifecycle, SessionEvent},
 };

@@ -19,12 +19,10 @@ use throughline_wire::{AttemptOutcome, ErrorCode};
 use super::{Shared, census::Census, limits::LimitMetrics, lives::LifeMetrics};
 use crate::{
     admission::{Class, SlotFault, Verdict},
+    labels::Labels,
     limits::Limit,
     session::{Dropped, Ending, Goodbye, OTHER, SlowPolicy, TRANSPORTS, Tally},
 };
-
-/// What tells the series of one metric apart: names, each with a word of a table.
-pub(super) type Labels<const N: usize> = [(&'static str, &'static str); N];
 
 /// The counters that the gateway's parts write to.
 #[derive(Debug)]

@@ -52,10 +52,11 @@ pub use authority::{
 };
 pub use builder::Builder;
 use bytes::Bytes;
+pub use census::SessionState;
 pub use config::GatewayConfig;
 pub use drain::DrainProgress;
 pub use grants::{Action, Grants};
-pub use handle::{Handle, History, MigrateError, Page, Publication, PublishError, Published, SessionInfo};
+pub use handle::{Handle, History, MigrateError, Publication, PublishError, Published};
 use http::{Request, Response};
 use http_body::Body as HttpBody;
 pub use limits::{Door, LimitConfig};
@@ -72,7 +73,7 @@ use tower::Service;
 #[cfg(feature = "webtransport")]
 pub use webtransport::bind_udp;
 
-pub use sessions::{ChannelInfo, OfSessions, SessionFilter, SessionState};
+pub use sessions::{ChannelInfo, OfSessions, Page, SessionFilter, SessionInfo};
 
 use self::{
     drain::Drain, hub::Hub, limits::Limits, lives::Lives, metrics::Metrics, peer::GatewayGate,

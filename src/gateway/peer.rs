@@ -27,7 +27,6 @@ use throughline_wire::{
 };
 use tokio::time::Sleep;
 
-pub(crate) use self::bind::windowed;
 use super::{
     Shared,
     authority::{Denied, Identity},

@@ -8,8 +8,11 @@ use prometheus_client::{
 };
 use tokio::{sync::Notify, time::timeout};
 
-use super::{Handle, metrics::Labels};
-use crate::files::{Contents, LOOK, Watched};
+use super::Handle;
+use crate::{
+    files::{Contents, LOOK, Watched},
+    labels::Labels,
+};
 
 /// What a secret is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

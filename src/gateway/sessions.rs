@@ -7,21 +7,42 @@ use std::sync::Arc;
 
 use throughline_wire::{ChannelName, ErrorCode, Position, SessionId, SubscribeFrom};
 
-use super::{Handle, Page, PublishError, SessionInfo, cell::Cell, handle::info};
+use super::{Handle, PublishError, cell::Cell, census::SessionState, clock};
 use crate::{
     channel::{Channel, NewEvent},
-    session::{Session, user_channel},
+    session::{Session, TransportHistory, user_channel},
 };
 
-/// Where a session is in its life, as far as an application is concerned.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SessionState {
-    /// It has a link that items flow on.
-    Attached,
-    /// It waits for its client.
-    Detached,
-    /// It has no such link, and its client has not come back with its token yet.
-    Provisional,
+/// A session, as it was when it was looked at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SessionInfo {
+    /// Its public name.
+    pub id: SessionId,
+    /// The authenticated user.
+    pub user: Option<Box<str>>,
+    /// The transport that items flow on; `None` while it is detached.
+    pub transport: Option<&'static str>,
+    /// Where it is in its life.
+    pub state: SessionState,
+    /// Whose item numbers these are.
+    pub incarnation: u64,
+    /// How many items are unacknowledged.
+    pub unacknowledged: u64,
+    /// The last command taken.
+    pub received: u64,
+    /// Its channels, with its place in each.
+    pub subscriptions: Vec<(ChannelName, Position)>,
+    /// How it came to be where it is; `None` in a [page](Page) of sessions.
+    pub transports: Option<TransportHistory>,
+}
+
+/// Some sessions, in the order of their ids.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Page {
+    /// The sessions.
+    pub sessions: Vec<SessionInfo>,
+    /// The id to go on after; `None` on the last page.
+    pub next: Option<SessionId>,
 }
 
 /// Which sessions are meant: those that are all of this.
@@ -53,33 +74,6 @@ pub struct ChannelInfo {
     pub head: Position,
 }
 
-impl SessionState {
-    /// Every state.
-    pub const ALL: &[Self] = &[Self::Attached, Self::Detached, Self::Provisional];
-
-    /// The word for it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Attached => "attached",
-            Self::Detached => "detached",
-            Self::Provisional => "provisional",
-        }
-    }
-
-    /// The state of this word.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|state| state.as_str() == word)
-    }
-
-    pub(super) fn of(session: &Session) -> Self {
-        match session.active() {
-            Some(_) => Self::Attached,
-            None if session.is_provisional() => Self::Provisional,
-            None => Self::Detached,
-        }
-    }
-}
-
 impl SessionFilter {
     fn means(&self, session: &Session) -> bool {
         let is_on = |transport: &str| session.active().is_some_and(|(_, spec)| spec.transport == transport);
@@ -92,6 +86,23 @@ impl SessionFilter {
 }
 
 impl Handle {
+    /// How many sessions there are.
+    pub fn session_count(&self) -> usize {
+        self.shared.registry.len()
+    }
+
+    /// Up to `limit` sessions whose ids follow `after`.
+    pub fn sessions(&self, after: Option<SessionId>, limit: usize) -> Page {
+        self.sessions_where(&SessionFilter::default(), after, limit)
+    }
+
+    /// One session.
+    pub fn session(&self, id: SessionId) -> Option<SessionInfo> {
+        let cell = self.shared.registry.find(id)?;
+        let transports = |session: &Session| Some(session.transports(clock::now()));
+        Some(cell.look(|session| SessionInfo { transports: transports(session), ..info(session) }))
+    }
+
     /// Up to `limit` of the sessions that are meant, whose ids follow `after`. Where few are, a page ends after it has looked
     /// at 10,000.
     pub fn sessions_where(&self, filter: &SessionFilter, after: Option<SessionId>, limit: usize) -> Page {
@@ -209,3 +220,17 @@ fn assign(cell: &Arc<Cell>, channel: &Arc<Channel>, from: SubscribeFrom) -> Resu
 
 /// How many sessions one page looks at.
 const LOOKED_AT: usize = 10_000;
+
+fn info(session: &Session) -> SessionInfo {
+    SessionInfo {
+        id: session.id(),
+        user: session.user().map(Into::into),
+        transport: session.active().map(|(_, spec)| spec.transport),
+        state: SessionState::of(session),
+        incarnation: session.incarnation(),
+        unacknowledged: session.unacknowledged(),
+        received: session.received(),
+        subscriptions: session.subscriptions().map(|(name, place)| (name.clone(), place)).collect(),
+        transports: None,
+    }
+}

@@ -23,7 +23,6 @@ use super::{
     authority::{Credentials, Identity},
     clock,
     grants::{Action, Grants},
-    peer::windowed,
 };
 use crate::{
     admission::{Class, Wait},
@@ -106,8 +105,8 @@ impl Shared {
         }
         // Where no credentials get anybody a place any more, none are checked: a ticket would end before it could be used.
         let verdict = self.admission.lock().refuse_unseen(clock::now());
-        if let Some(goodbye) = verdict.and_then(windowed) {
-            return Err(goodbye);
+        if let Some(Wait { delay_ms, spread_ms, .. }) = verdict.and_then(|verdict| verdict.wait(true)) {
+            return Err(Goodbye::Overload { delay_ms, spread_ms, code: ErrorCode::Overloaded });
         }
         let identity = self.authenticate(credentials).await.map_err(|denied| denied.goodbye())?;
         self.make_ticket(&identity, Ticket::LIFE).map_err(|error| {

@@ -13,13 +13,14 @@ use crate::channel::{Channel, NewVolatile};
 pub enum Effect {
     /// This link has something to transmit.
     Wake(LinkId),
-    /// Authorise a subscription and open the channel; then [`Session::subscribe`] or [`Session::refuse`].
+    /// Authorise a subscription and open the channel; then [`Session::subscribe`](super::Session::subscribe) or
+    /// [`Session::refuse`](super::Session::refuse).
     ///
     /// Effects of one session about one channel are to be carried out in order.
     Subscribe(SubscribeRequest),
-    /// Then [`Session::unsubscribe`].
+    /// Then [`Session::unsubscribe`](super::Session::unsubscribe).
     Unsubscribe(UnsubscribeRequest),
-    /// Hand an intent to the application; then [`Session::reply`].
+    /// Hand an intent to the application; then [`Session::reply`](super::Session::reply).
     Send {
         /// The command's number: with the session's id, the intent's stable key.
         command: u64,
@@ -35,9 +36,9 @@ pub enum Effect {
     },
     /// Who takes part in this channel has changed: [mark](Channel::mark_members) it, and wake whoever takes part.
     Announce(Arc<Channel>),
-    /// Find out whether the user may send to this channel; then [`Session::permit`].
+    /// Find out whether the user may send to this channel; then [`Session::permit`](super::Session::permit).
     Permit(ChannelName),
-    /// Check fresh credentials; then nothing, or [`Session::end`].
+    /// Check fresh credentials; then nothing, or [`Session::end`](super::Session::end).
     Authenticate {
         /// The credential.
         token: Token,
@@ -45,7 +46,7 @@ pub enum Effect {
     /// The session's client has shown that it knows the session.
     Established,
     /// The application is to be told of the session's life, in the order of the numbers. Comes only where
-    /// [somebody listens](SessionConfig::reports_life).
+    /// [somebody listens](super::SessionConfig::reports_life).
     Life {
         /// How many there were of this session, this one among them: with the session's id, its stable key.
         number: u32,
@@ -56,7 +57,7 @@ pub enum Effect {
     Refused(ErrorCode),
     /// The client told how its use of a transport went, for whoever counts.
     Tried {
-        /// One of [`TRANSPORTS`], or [`OTHER`].
+        /// One of [`TRANSPORTS`](super::TRANSPORTS), or [`OTHER`](super::OTHER).
         transport: &'static str,
         /// How it ended.
         outcome: AttemptOutcome,

@@ -264,6 +264,15 @@ impl Run {
     }
 }
 
+/// Lets the oldest half of a journal go, and again, until there is room (L13).
+pub(super) fn slide(journal: &mut Journal, slid: &mut u64, is_open: impl Fn(&Journal) -> bool) {
+    while !is_open(journal) {
+        let held = journal.next() - 1 - journal.floor();
+        journal.acknowledge(journal.floor() + held.div_ceil(2));
+        *slid = journal.floor();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use throughline_wire::item::Accepted;

@@ -11,6 +11,7 @@ use throughline_wire::{Batch, ChannelName, Codec, Gap, GapReason, Item, Offset, 
 
 use super::{
     Journal, Session, Tally,
+    journal::slide,
     slow::Kept,
     transmit::{Flow, is_full},
 };
@@ -174,13 +175,4 @@ fn is_open(journal: &Journal, limits: &Limits, bytes: u64) -> bool {
     journal.events() == 0
         || (journal.events() < limits.unacknowledged_items
             && journal.event_bytes() + bytes <= limits.unacknowledged_bytes)
-}
-
-/// Lets the oldest half of a journal go, and again, until there is room (L13).
-pub(super) fn slide(journal: &mut Journal, slid: &mut u64, is_open: impl Fn(&Journal) -> bool) {
-    while !is_open(journal) {
-        let held = journal.next() - 1 - journal.floor();
-        journal.acknowledge(journal.floor() + held.div_ceil(2));
-        *slid = journal.floor();
-    }
 }

@@ -2,7 +2,7 @@
 
 use throughline_wire::GapReason;
 
-/// What happened since it was last [taken](Session::take_tally), for metrics.
+/// What happened since it was last [taken](super::Session::take_tally), for metrics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Tally {
     /// Items put into messages, repetitions included.

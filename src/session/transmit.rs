@@ -14,9 +14,8 @@ use throughline_wire::{
 
 use super::{
     Ending, Goodbye, Link, LinkId, LinkKind, LinkSpec, Now, Parting, Phase, Session, Tally,
-    journal::{Numbered, Run},
+    journal::{Numbered, Run, slide},
     link::{Migration, Standing, WelcomeKind},
-    pull::slide,
 };
 
 /// The first batch of a link, in bytes. Each that follows may be twice as large: on a network that cuts after so many

@@ -393,11 +393,6 @@ fn caller<'a>(
     }
 }
 
-/// What somebody is told who has to wait and can show no slot.
-pub(crate) fn windowed(verdict: Verdict) -> Option<Goodbye> {
-    refusal(verdict, true).map(|refusal| refusal.goodbye)
-}
-
 /// What a caller is told who has to wait.
 fn refusal(verdict: Verdict, plain: bool) -> Option<Refusal> {
     let Wait { delay_ms, spread_ms, slot } = verdict.wait(plain)?;

@@ -11,9 +11,7 @@ use prometheus_client::{
 };
 
 use super::{Event, post::Failure};
-
-/// What tells the series of one metric apart.
-type Labels<const N: usize> = [(&'static str, &'static str); N];
+use crate::labels::Labels;
 
 /// Shared by all clones of a webhook.
 #[derive(Clone, Debug)]

@@ -260,22 +260,19 @@ test('advice counts also where another link was tried beside the one that it cam
 });
 
 test('of two appointments the later counts', () => {
-  for (const [firstMs, secondMs] of [
-    [30_000, 5_000],
-    [5_000, 30_000],
-  ] as const) {
+  for (const firstMs of [30_000, 5_000]) {
     const bench = remembering();
     bench.run();
     bench.pass(250);
     bench.run();
     const [socket, poll] = [bench.link('websocket'), bench.link('polling')];
     bench.down(poll, retry('overload', firstMs));
-    bench.down(socket, retry('overload', secondMs));
+    bench.down(socket, retry('overload', 35_000 - firstMs));
     bench.run();
     bench.pass(29_999);
-    assert.deepEqual(opens(bench.run()), [], `${firstMs} and ${secondMs}`);
+    assert.deepEqual(opens(bench.run()), [], `${firstMs} first`);
     bench.pass(1);
-    assert.equal(opens(bench.run()).length, 1, `${firstMs} and ${secondMs}`);
+    assert.equal(opens(bench.run()).length, 1, `${firstMs} first`);
   }
 });
 

@@ -6,11 +6,12 @@
 //! so that news which comes together goes out in one message.
 //!
 //! The rooms beside this one: [`opening`] links, probes and attempts; [`down`] what frames mean; [`up`] what is said
-//! and when; [`ending`] how links and sessions are lost.
+//! and when, [`post`] what of it goes beside a link; [`ending`] how links and sessions are lost.
 
 mod down;
 mod ending;
 mod opening;
+mod post;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
