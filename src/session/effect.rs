@@ -13,7 +13,7 @@ use crate::channel::{Channel, NewVolatile};
 pub enum Effect {
     /// This link has something to transmit.
     Wake(LinkId),
-    /// Authorise a subscription and open the channel; then [`Session::subscribe`] or [`Session::refuse`].
+    /// Authorise a subscription and open the channel; then [`Session::subscribe`] or [`Session::refuse_subscription`].
     ///
     /// Effects of one session about one channel are to be carried out in order.
     Subscribe(SubscribeRequest),
