@@ -20,12 +20,13 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use throughline_wire::SessionId;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Shared, cell::Cell, clock};
 use crate::{
-    admission::{Admission, Class, Holder, Verdict},
+    admission::{Admission, Class, Holder, Verdict, Wait},
     session::{Goodbye, Leave, LinkKind, LinkSpec},
 };
 
@@ -72,10 +73,19 @@ pub(super) struct Drain {
 struct Change {
     /// When it is at the latest; places begin a moment later.
     due: Instant,
+    /// By when whoever speaks request by request has heard that it is to leave, as far as it was told.
+    heard_by: Mutex<Instant>,
     /// Nobody's next request is waited for any more.
     may_be: CancellationToken,
     /// This process accepts nobody any more.
     is_made: AtomicBool,
+}
+
+impl Change {
+    /// Somebody who speaks request by request is told now, or about to be.
+    fn wait_for_a_trip(&self) {
+        *self.heard_by.lock() = Instant::now() + TRIP;
+    }
 }
 
 impl Shared {
@@ -128,7 +138,7 @@ impl Shared {
             cell.look(|session| session.active().is_some_and(|(_, spec)| spec.transport == transport))
         };
         while self.registry.all().iter().any(is_on_it) {
-            tokio::time::sleep(LOOK).await;
+            pause(self).await;
         }
     }
 
@@ -144,22 +154,36 @@ impl Shared {
         }
     }
 
-    /// Tells a session to leave.
+    /// Tells a session to leave. While its time lies ahead it is told the same again, however often it comes.
     pub(super) fn send_away(&self, drain: &Drain, cell: &Arc<Cell>) {
-        let Some((_, spec)) = cell.look(|session| session.active()) else { return };
-        let holder = Some(Holder::Session(cell.id()));
-        let verdict = self.turn_away(drain, Class::Resume, holder);
-        let Some(wait) = verdict.wait(spec.kind == LinkKind::PlainStream) else { return };
-        let goodbye = Goodbye::Drain { delay_ms: wait.delay_ms, spread_ms: wait.spread_ms };
-        let slot = wait.slot.map(|slot| slot.to_string().into());
+        cell.change(|session| {
+            let Some((_, spec)) = session.active() else { return };
+            let told = session.leaving().and_then(|leave| leave.again(clock::now()));
+            let Some(mut leave) = told.or_else(|| self.appoint(drain, session.id(), spec)) else { return };
+            // The port moves once the last of them has left, and with it the certificate that they know.
+            leave.transports = (drain.change.is_some() && is_by_udp(spec)).then(|| {
+                let offers = self.session.transports.now();
+                offers.iter().filter(|offer| &*offer.name != spec.transport).cloned().collect()
+            });
+            if let Some(change) = drain.change.as_ref().filter(|_| is_by_request(spec)) {
+                change.wait_for_a_trip();
+            }
+            session.leave(leave);
+        });
+    }
+
+    /// What a session is told that leaves: its place at the successor's door.
+    fn appoint(&self, drain: &Drain, session: SessionId, spec: LinkSpec) -> Option<Leave> {
+        let verdict = self.turn_away(drain, Class::Resume, Some(Holder::Session(session)));
+        let Wait { delay_ms, spread_ms, slot } = verdict.wait(spec.kind == LinkKind::PlainStream)?;
         drain.told.fetch_add(1, Ordering::Relaxed);
         self.metrics.count_told(spec.transport);
-        // The port moves once the last of them has left, and with it the certificate that they know.
-        let transports = (drain.change.is_some() && is_by_udp(spec)).then(|| {
-            let offers = self.session.transports.now();
-            offers.iter().filter(|offer| &*offer.name != spec.transport).cloned().collect()
-        });
-        cell.change(|session| session.leave(Leave { goodbye, slot, transports }));
+        Some(Leave {
+            goodbye: Goodbye::Drain { delay_ms, spread_ms },
+            back_at_ms: clock::now().mono_ms + delay_ms,
+            slot: slot.map(|slot| slot.to_string().into()),
+            transports: None,
+        })
     }
 }
 
@@ -183,6 +207,7 @@ impl Drain {
             return_after: order.return_after,
             change: order.is_handed_over.then(|| Change {
                 due: Instant::now() + CHANGE.min(order.deadline / 4),
+                heard_by: Mutex::new(Instant::now()),
                 may_be: CancellationToken::new(),
                 is_made: AtomicBool::new(false),
             }),
@@ -211,12 +236,18 @@ impl Drain {
         self.to_change().is_some_and(|change| Instant::now() < change.due)
     }
 
-    /// How long whoever leaves now stays away at least.
+    /// Whether whoever takes over may have sessions that are not known here.
+    pub(super) fn is_succeeded(&self) -> bool {
+        self.to_change().is_none()
+    }
+
+    /// How long whoever leaves now stays away at least. Where the change did not come, that is until this process has
+    /// ended: until then whoever is back is back too early.
     fn stays_away(&self) -> Duration {
-        match self.to_change() {
-            Some(change) => change.due.duration_since(Instant::now()) + MOMENT,
-            None => self.return_after,
-        }
+        let Some(change) = self.to_change() else { return self.return_after };
+        let now = Instant::now();
+        let until = if now < change.due + MOMENT { change.due } else { self.began + self.deadline };
+        until.saturating_duration_since(now) + MOMENT
     }
 
     /// Waits until nobody's next request is expected here any more, and the listeners may change hands.
@@ -280,22 +311,17 @@ async fn run(shared: Arc<Shared>) {
 
 /// Tells everybody, and waits until all have left.
 async fn empty(shared: &Shared, drain: &Drain) {
-    let attended = || shared.registry.all().into_iter().filter(|cell| cell.look(|s| s.is_attended()));
-    let (now, in_turn): (Vec<_>, Vec<_>) = attended().partition(|cell| {
-        cell.look(|session| session.active()).is_some_and(|(_, spec)| drain.leaves_at_once(spec))
-    });
-    for (count, cell) in now.iter().enumerate() {
-        shared.send_away(drain, cell);
-        if count % TOGETHER == TOGETHER - 1 {
-            tokio::task::yield_now().await;
+    match &drain.change {
+        Some(change) => {
+            requests_ended(shared, drain, change).await;
+            change.may_be.cancel();
         }
+        None => _ = tell_all(shared, drain, |spec| drain.leaves_at_once(spec)).await,
     }
-    if let Some(change) = &drain.change {
-        requests_ended(shared, drain, change, !now.is_empty()).await;
-        change.may_be.cancel();
-    }
+    let mut in_turn = shared.registry.all();
+    in_turn.retain(|cell| cell.look(|session| session.is_attended()));
     let begun = Instant::now();
-    let telling = (drain.began + telling_time(drain.deadline)).duration_since(begun);
+    let telling = (drain.began + telling_time(drain.deadline)).saturating_duration_since(begun);
     let count = in_turn.len();
     for (told, cell) in in_turn.iter().enumerate() {
         // At the rate of the successor's door, or faster where the deadline presses: places are further away then.
@@ -317,58 +343,72 @@ async fn empty(shared: &Shared, drain: &Drain) {
 
 /// Waits until whoever speaks request by request has been told and has had a moment to hear it, at the latest until the
 /// change is due. What such a client says meanwhile comes here, and is answered by a gateway that knows its session.
-async fn requests_ended(shared: &Shared, drain: &Drain, change: &Change, was_told: bool) {
-    let mut heard_by = was_told.then(|| Instant::now() + TRIP);
+async fn requests_ended(shared: &Shared, drain: &Drain, change: &Change) {
     loop {
-        let now = Instant::now();
-        let is_awaited = tell_all(shared, drain, is_by_request) > 0 || are_between_polls(shared);
-        if is_awaited {
-            heard_by = Some(now + TRIP);
+        if tell_all(shared, drain, |spec| drain.leaves_at_once(spec)).await.by_request {
+            change.wait_for_a_trip();
         }
-        if now >= change.due || heard_by.is_none_or(|heard_by| now >= heard_by) {
+        let heard_by = *change.heard_by.lock();
+        if Instant::now() >= heard_by.min(change.due) {
             return;
         }
-        tokio::time::sleep(LOOK).await;
+        pause(shared).await;
     }
 }
 
 /// Waits until nobody has a link, nor is on the way to its next poll; whoever came in while the drain began is told too.
 async fn gone_or_told(shared: &Shared, drain: &Drain) {
-    while tell_all(shared, drain, |_| true) > 0 || !shared.links.is_empty() || are_between_polls(shared) {
-        tokio::time::sleep(LOOK).await;
+    loop {
+        let here = tell_all(shared, drain, |_| true).await;
+        if !here.attached && !here.by_request && shared.links.is_empty() {
+            return;
+        }
+        pause(shared).await;
     }
 }
 
-/// Tells whoever is on such a link and has not been told; gives how many are on one.
-fn tell_all(shared: &Shared, drain: &Drain, is_meant: impl Fn(LinkSpec) -> bool) -> usize {
-    let mut attached = 0;
-    for cell in &shared.registry.all() {
-        let (is_attached, is_attended) = cell.look(|session| {
-            let is_attached = session.active().is_some_and(|(_, spec)| is_meant(spec));
-            (is_attached, session.is_attended())
+/// Who is here yet.
+#[derive(Default)]
+struct Here {
+    /// Somebody has a link.
+    attached: bool,
+    /// Somebody speaks request by request, and has a link or is most likely on the way to the next poll.
+    by_request: bool,
+}
+
+/// Tells whoever is on such a link and has not been told; says who is here. Each session is looked at once: one that comes
+/// to its next poll meanwhile is between two polls or has a link.
+async fn tell_all(shared: &Shared, drain: &Drain, is_meant: impl Fn(LinkSpec) -> bool) -> Here {
+    let mut here = Here::default();
+    let recent_ms = BETWEEN_POLLS.as_millis() as u64;
+    for (count, cell) in (1..).zip(shared.registry.after(None)) {
+        let (spec, is_attended, since_ms) = cell.look(|session| {
+            let spec = session.active().map(|(_, spec)| spec);
+            (spec, session.is_attended(), session.between_polls_since())
         });
-        attached += usize::from(is_attached);
-        if is_attached && is_attended {
-            shared.send_away(drain, cell);
+        let is_between_polls =
+            since_ms.is_some_and(|since_ms| clock::now().mono_ms.saturating_sub(since_ms) < recent_ms);
+        here.attached |= spec.is_some();
+        here.by_request |= is_between_polls || spec.is_some_and(is_by_request);
+        if is_attended && spec.is_some_and(&is_meant) {
+            shared.send_away(drain, &cell);
+        }
+        if count % TOGETHER == 0 {
+            tokio::task::yield_now().await;
         }
     }
-    attached
+    here
 }
 
-/// Whether somebody is most likely on the way to the next poll.
-fn are_between_polls(shared: &Shared) -> bool {
-    let now_ms = clock::now().mono_ms;
-    let is_on_the_way = |cell: &Arc<Cell>| {
-        let since = cell.look(|session| session.between_polls_since());
-        since.is_some_and(|since_ms| now_ms.saturating_sub(since_ms) < BETWEEN_POLLS.as_millis() as u64)
-    };
-    shared.registry.all().iter().any(is_on_the_way)
+/// Waits until it is time to look at all sessions again: the more there are, the longer.
+async fn pause(shared: &Shared) {
+    tokio::time::sleep(LOOK + LOOK_AT_EACH * shared.registry.len() as u32).await;
 }
 
 async fn gone(shared: &Shared) {
     shared.links.wait().await;
     while shared.registry.all().iter().any(|cell| cell.look(|session| session.active().is_some())) {
-        tokio::time::sleep(LOOK).await;
+        pause(shared).await;
     }
 }
 
@@ -394,6 +434,8 @@ fn fraction(elapsed: Duration, of: Duration) -> f64 {
 const TICK: Duration = Duration::from_millis(1);
 /// How often it is looked whether all have left.
 const LOOK: Duration = Duration::from_millis(10);
+/// And how much less often for each session: going through them takes a small part of the time.
+const LOOK_AT_EACH: Duration = Duration::from_micros(1);
 /// How long those are waited for whose last poll was answered: a trip, and what a slow client makes of it.
 const BETWEEN_POLLS: Duration = Duration::from_secs(2);
 /// How long a word may be on its way to a client, while that says something yet.
@@ -402,7 +444,7 @@ const TRIP: Duration = Duration::from_secs(1);
 const CHANGE: Duration = BETWEEN_POLLS.saturating_add(MOMENT);
 /// From then to the first place: nobody comes back to this process for want of a moment.
 const MOMENT: Duration = Duration::from_millis(500);
-/// How many are told before others have a turn.
+/// How many are looked at, and told, before others have a turn.
 const TOGETHER: usize = 256;
 /// How long goodbyes may take once the deadline is over.
 const LAST_WORDS: Duration = Duration::from_millis(500);

@@ -280,10 +280,12 @@ impl Handle {
     }
 
     /// Begins to drain for a successor on the same listeners, which waits for them and for the UDP port. Whoever speaks
-    /// request by request is told first, and WebTransport; the others once the listeners have
-    /// [changed hands](Self::changed_hands), and may come back at once.
+    /// request by request is told first, and WebTransport; the others from the change on, in turn behind those who were
+    /// told first, and each may come back at once.
     ///
-    /// Whoever serves the listeners goes on accepting until [they may](Self::may_change_hands).
+    /// Whoever serves the listeners goes on accepting until [they may change hands](Self::may_change_hands), lets the
+    /// successor accept, and then has to say that they [have](Self::changed_hands): until it does everybody who stays is
+    /// kept here, and is told only where the deadline presses.
     ///
     /// # Panics
     /// Outside a tokio runtime.

@@ -94,7 +94,7 @@ impl Session {
     }
 
     /// A subscription may not be had.
-    pub fn refuse(&mut self, request: &SubscribeRequest, error: ReplyError) {
+    fn refuse(&mut self, request: &SubscribeRequest, error: ReplyError) {
         if !self.still_means(request.incarnation) {
             return;
         }

@@ -385,6 +385,16 @@ struct Fence {
     rebuilt: bool,
 }
 
+impl LinkSpec {
+    /// Whether a session can be opened or taken up by this hello on such a link, as far as that can be told without one.
+    ///
+    /// # Errors
+    /// The goodbye that the link is to be told.
+    pub fn check(self, hello: &Hello) -> Result<(), Goodbye> {
+        attach_number(hello, self, 0).map(drop)
+    }
+}
+
 /// The attach number of a hello: the client's own, or the gateway's for a client that cannot count.
 fn attach_number(hello: &Hello, spec: LinkSpec, highest: u64) -> Result<Option<u64>, Goodbye> {
     match (spec.kind, hello.attach) {

@@ -14,7 +14,7 @@ pub enum Effect {
     /// This link has something to transmit.
     Wake(LinkId),
     /// Authorise a subscription and open the channel; then [`Session::subscribe`](super::Session::subscribe) or
-    /// [`Session::refuse`](super::Session::refuse).
+    /// [`Session::refuse_subscription`](super::Session::refuse_subscription).
     ///
     /// Effects of one session about one channel are to be carried out in order.
     Subscribe(SubscribeRequest),

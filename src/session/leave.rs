@@ -14,6 +14,8 @@ use super::{Goodbye, Now, Output, Phase, Session, link::Standing};
 pub struct Leave {
     /// Why, and when to come back.
     pub goodbye: Goodbye,
+    /// When that is, by the clock that never goes back: [again](Self::again) it is told what is left until then.
+    pub back_at_ms: u64,
     /// What it shows then.
     pub slot: Option<Box<str>>,
     /// By what it is to come back, in order of preference; `None` for what it had.
@@ -56,7 +58,7 @@ impl Session {
     }
 
     /// What it was told to [leave](Self::leave) with, also once it has left.
-    pub(super) fn leaving(&self) -> Option<&Leave> {
+    pub fn leaving(&self) -> Option<&Leave> {
         self.aside.as_ref()?.leave.as_ref()
     }
 
@@ -86,6 +88,13 @@ impl Session {
 }
 
 impl Leave {
+    /// What whoever comes back before its time is told: the same, and what is left of the time. `None` once it has come.
+    pub fn again(&self, now: Now) -> Option<Self> {
+        let left_ms = self.back_at_ms.checked_sub(now.mono_ms).filter(|left_ms| *left_ms > 0)?;
+        let Goodbye::Drain { spread_ms, .. } = self.goodbye else { return None };
+        Some(Self { goodbye: Goodbye::Drain { delay_ms: left_ms, spread_ms }, ..self.clone() })
+    }
+
     pub(super) fn encode(&self, codec: Codec, buffer: &mut BytesMut) {
         let Some(mut retry) = self.goodbye.retry() else { return };
         retry.slot.clone_from(&self.slot);

@@ -28,7 +28,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{inherited::Inherited, secrets::Secrets, sockets::Sockets};
+use self::{inherited::Inherited, secrets::Secrets, sockets::Sockets, succession::Succession};
 use super::{config::Settings, logs};
 use crate::{
     Gateway, Handle,
@@ -109,18 +109,20 @@ async fn serve(settings: &Settings, inherited: Inherited) -> anyhow::Result<()> 
     // Once it has taken over nobody else serves: nothing that it can do without ends it.
     let is_successor = predecessor.is_some();
     succession::take_over(predecessor, &handle).await?;
-    let is_succeeded = match succession::wait_for_successor(settings, &sockets, &handle, &stops) {
+    let mut succession = match succession::wait_for_successor(settings, &sockets, &handle, &stops) {
         Err(error) if is_successor => {
             tracing::error!(%error, "no successor can take over from this process");
-            CancellationToken::new()
+            Succession::default()
         }
         waiting => waiting?,
     };
     if is_supervised {
-        // Whoever connects while this process drains waits for the next one, in the queue that the supervisor keeps.
-        let (retiring, accept) = (handle.retiring(), stops.clients.accept.clone());
+        // Whoever connects while this process drains waits for the next one, in the queue that the supervisor keeps; in a
+        // hand-over once the listeners may change hands.
+        let (handle, accept) = (handle.clone(), stops.clients.accept.clone());
         tokio::spawn(async move {
-            retiring.cancelled().await;
+            handle.retiring().cancelled().await;
+            handle.may_change_hands().await;
             accept.cancel();
         });
     }
@@ -153,25 +155,30 @@ async fn serve(settings: &Settings, inherited: Inherited) -> anyhow::Result<()> 
         let handle = handle.clone();
         tokio::spawn(async move { handle.keep_key_set(key_set).await });
     }
-    tokio::select! {
+    let is_followed = tokio::select! {
         signal = signals.recv() => {
             tracing::info!(signal, "stopping");
             handle.drain(None);
             succession::tell_supervisor(Progress::Stopping);
+            true // by nobody, or by whom its supervisor starts
         }
         // The supervisor's service goes on, by another process.
-        () = is_succeeded.cancelled() => {
+        () = succession.begun() => {
             tracing::info!("stopping: a successor takes over");
             tokio::select! {
-                _ = handle.drained() => {}
-                signal = signals.recv() => tracing::info!(signal, "stopping already: another signal ends it at once"),
+                _ = handle.drained() => succession.is_made().await,
+                signal = signals.recv() => {
+                    tracing::info!(signal, "stopping already: another signal ends it at once");
+                    true
+                }
             }
         }
-    }
+    };
     tokio::select! {
         () = stop_politely(&handle, &stops, listeners) => tracing::info!("stopped"),
         _ = signals.recv() => tracing::warn!("stopped at once: a second signal came"),
     }
+    anyhow::ensure!(is_followed, "no successor took over: nobody serves the listeners");
     Ok(())
 }
 

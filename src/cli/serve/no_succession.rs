@@ -2,8 +2,6 @@
 
 use std::convert::Infallible;
 
-use tokio_util::sync::CancellationToken;
-
 use super::{Progress, Stops, inherited::Inherited, sockets::Sockets};
 use crate::{Handle, cli::config::Settings};
 
@@ -24,14 +22,30 @@ pub(super) async fn take_over(_: Option<Infallible>, _: &Handle) -> anyhow::Resu
     Ok(())
 }
 
-/// For ever.
+/// Nobody comes.
+#[derive(Default)]
+pub(super) struct Succession;
+
+impl Succession {
+    /// Waits for ever.
+    pub(super) async fn begun(&mut self) {
+        std::future::pending().await
+    }
+
+    /// Nobody has.
+    pub(super) async fn is_made(&mut self) -> bool {
+        false
+    }
+}
+
+/// For nobody.
 pub(super) fn wait_for_successor(
     _: &Settings,
     _: &Sockets,
     _: &Handle,
     _: &Stops,
-) -> anyhow::Result<CancellationToken> {
-    Ok(CancellationToken::new())
+) -> anyhow::Result<Succession> {
+    Ok(Succession)
 }
 
 /// Nothing.

@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use sd_notify::NotifyState;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Progress, Stops, handover, inherited::Inherited, sockets::Sockets};
@@ -34,31 +35,69 @@ pub(super) async fn take_over(
     Ok(())
 }
 
-/// Waits beside all else for a process that takes over. What is given back is cancelled once one has begun to.
+/// How far whoever takes over is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Nobody has been ready yet.
+    Waiting,
+    /// A successor is ready; whether it takes over is decided by the end of the drain.
+    Ready,
+    /// It died before the listeners changed hands.
+    Gone,
+    /// It serves.
+    Made,
+}
+
+/// What comes of a successor.
+pub(super) struct Succession(watch::Receiver<Step>);
+
+impl Default for Succession {
+    /// Nobody comes.
+    fn default() -> Self {
+        Self(watch::channel(Step::Waiting).1)
+    }
+}
+
+impl Succession {
+    /// Waits until a successor is ready.
+    pub(super) async fn begun(&mut self) {
+        if self.0.wait_for(|step| *step != Step::Waiting).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// Once the drain has ended: whether a successor has taken over.
+    pub(super) async fn is_made(&mut self) -> bool {
+        self.0.wait_for(|step| *step != Step::Ready).await.is_ok_and(|step| *step == Step::Made)
+    }
+}
+
+/// Waits beside all else for a process that takes over.
 pub(super) fn wait_for_successor(
     settings: &Settings,
     sockets: &Sockets,
     handle: &Handle,
     stops: &Stops,
-) -> anyhow::Result<CancellationToken> {
-    let is_succeeded = CancellationToken::new();
+) -> anyhow::Result<Succession> {
     let path = &settings.handover.socket;
     if path.is_empty() {
-        return Ok(is_succeeded);
+        return Ok(Succession::default());
     }
     let waiting = handover::Handover::bind(path.as_ref(), &sockets.clients, &sockets.admin)
         .with_context(|| format!("cannot wait for a successor at {path}"))?;
-    let (handle, begun) = (handle.clone(), is_succeeded.clone());
+    let (handle, (steps, succession)) = (handle.clone(), watch::channel(Step::Waiting));
     let accepting = [stops.clients.accept.clone(), stops.admin.accept.clone()];
     let webtransport = stops.webtransport.clone();
     tokio::spawn(async move {
         loop {
             let mut successor = waiting.successor().await;
             handle.hand_over();
-            begun.cancel();
+            steps.send_replace(Step::Ready);
+            // One that is gone is not told, as nobody could accept then: what is accepted no more stays so.
             let may_accept = tokio::select! {
-                () = handle.may_change_hands() => true,
+                biased;
                 () = successor.gone() => false,
+                () = handle.may_change_hands() => true,
             };
             if may_accept {
                 accepting.iter().for_each(CancellationToken::cancel);
@@ -66,16 +105,18 @@ pub(super) fn wait_for_successor(
             if may_accept && successor.go_ahead().await.is_ok() {
                 break;
             }
+            steps.send_replace(Step::Gone);
             tracing::error!(
                 "the successor is gone: this process drains on, and another may take over until it ends"
             );
         }
         handle.changed_hands();
+        steps.send_replace(Step::Made);
         // Its UDP port is the last that the successor waits for.
         handle.vacated("webtransport").await;
         webtransport.cancel();
     });
-    Ok(is_succeeded)
+    Ok(Succession(succession))
 }
 
 /// Tells a supervisor that asked to be told (sd_notify(3)). One that follows another says whose process counts now.

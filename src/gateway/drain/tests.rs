@@ -100,6 +100,11 @@ impl Scene {
         })
     }
 
+    /// Waits until the drain has looked at everybody for the first time.
+    async fn begun(&self) {
+        self.handle.retiring().cancelled().await;
+    }
+
     async fn told(&self, count: u64) {
         while self.handle.drain_progress().is_none_or(|drain| drain.told < count) {
             tokio::time::sleep(LOOK).await;
@@ -177,7 +182,7 @@ async fn whoever_is_between_two_polls_is_told_before_the_listeners_change_hands(
     poll.end(LinkEnd::Answered);
     let told = Instant::now();
     let changed = change.await.expect("it waits");
-    assert!(changed + LOOK >= told + TRIP, "what it says until it hears that comes here");
+    assert!(changed >= told + TRIP, "what it says until it hears that comes here");
     assert!(place >= changed + MOMENT, "and itself comes later");
     scene.handle.changed_hands();
     assert!(!scene.handle.is_ready().await);
@@ -185,19 +190,53 @@ async fn whoever_is_between_two_polls_is_told_before_the_listeners_change_hands(
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_comes_too_early_is_told_again() {
+async fn whoever_comes_too_early_is_told_the_same_again() {
     let scene = Scene::new();
     let mut client = scene.between_polls();
     let change = scene.hand_over();
-    scene.told(0).await;
-    let mut places = Vec::new();
-    for _ in 0..2 {
+    scene.begun().await;
+    let mut told = Vec::new();
+    for _ in 0..3 {
         let mut poll = scene.polls(&mut client);
-        places.push(place(&heard(&mut poll)));
+        let heard = heard(&mut poll);
+        told.push((place(&heard), first(&heard, "retry")["slot"].clone()));
         poll.end(LinkEnd::Answered);
+        tokio::time::sleep(TRIP / 2).await;
     }
-    let changed = change.await.expect("it waits");
-    assert!(places.iter().all(|place| *place > changed), "{places:?}");
+    let near = |one: Instant, other: Instant| one.max(other) - one.min(other) <= Duration::from_millis(2);
+    assert!(told.iter().all(|(place, slot)| near(*place, told[0].0) && *slot == told[0].1), "{told:?}");
+    let progress = || scene.handle.drain_progress().expect("it drains");
+    assert_eq!(progress().told, 1, "it has one place, however often it asks");
+    assert!(told[0].0 > change.await.expect("it waits"));
+    scene.handle.changed_hands();
+
+    tokio::time::sleep_until(told[0].0 + LOOK).await;
+    place(&heard(&mut scene.polls(&mut client)));
+    assert_eq!(progress().told, 2, "its place has come, and it gets another");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_listeners_do_not_change_hands_before_a_goodbye_is_heard_that_nobody_looked_at() {
+    let scene = Scene::new();
+    let mut client = scene.between_polls();
+    let change = scene.hand_over();
+    // Before the drain has looked at anybody.
+    let mut poll = scene.polls(&mut client);
+    place(&heard(&mut poll));
+    poll.end(LinkEnd::Answered);
+    let told = Instant::now();
+    assert!(change.await.expect("it waits") >= told + TRIP);
+
+    // On its way out before the drain looks again.
+    let scene = Scene::new();
+    let mut stream = scene.says("sse", Shape::DownStream, &[hello()]);
+    heard(&mut stream);
+    let change = scene.hand_over();
+    scene.begun().await;
+    place(&heard(&mut stream));
+    stream.end(LinkEnd::Closed);
+    let told = Instant::now();
+    assert!(change.await.expect("it waits") >= told + TRIP);
 }
 
 #[tokio::test(start_paused = true)]
@@ -219,10 +258,13 @@ async fn a_post_beside_an_event_stream_that_has_ended_is_heard_and_nothing_of_it
 async fn a_post_for_a_session_of_the_successor_is_sent_to_it() {
     let scene = Scene::new();
     let client = scene.between_polls();
-    let id = throughline_wire::SessionId::parse(client.welcome["session"].as_str().expect("an id"));
+    let id = SessionId::parse(client.welcome["session"].as_str().expect("an id"));
     assert!(scene.handle.disconnect(id.expect("an id")));
     assert_eq!(first(&scene.posts(&client.welcome, &[send(2)]), "error")["code"], "session_ended");
-    scene.handle.drain(None);
+    scene.hand_over().await.expect("nobody is waited for");
+    let answer = scene.posts(&client.welcome, &[send(2)]);
+    assert_eq!(first(&answer, "error")["code"], "session_ended", "the successor has none yet");
+    scene.handle.changed_hands();
     let answer = scene.posts(&client.welcome, &[send(2)]);
     assert_eq!(first(&answer, "retry")["reason"], "drain", "{answer:?}");
 }
@@ -281,7 +323,7 @@ impl tower::Service<Intent> for Slow {
 async fn nobody_is_waited_for_who_closed_a_page_long_ago_nor_longer_than_a_moment() {
     let scene = Scene::new();
     let _client = scene.between_polls();
-    tokio::time::sleep(BETWEEN_POLLS).await;
+    tokio::time::sleep(BETWEEN_POLLS + LOOK).await;
     let began = Instant::now();
     assert_eq!(scene.hand_over().await.expect("it waits"), began);
 
@@ -331,6 +373,27 @@ async fn where_no_successor_comes_everybody_is_told_before_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_no_successor_comes_nobody_comes_back_before_this_process_has_ended() {
+    let scene = Scene::new();
+    let mut client = scene.between_polls();
+    let mut socket = scene.says("websocket", Shape::Duplex, &[hello()]);
+    heard(&mut socket);
+    let began = Instant::now();
+    let deadline = scene.handle.hand_over().deadline;
+    tokio::time::sleep(CHANGE).await;
+    let comes = |client: &mut Client| {
+        let mut poll = scene.polls(client);
+        let place = place(&heard(&mut poll));
+        poll.end(LinkEnd::Answered);
+        place
+    };
+    let soon = comes(&mut client);
+    assert!(soon <= Instant::now() + MOMENT + LOOK, "the change may be under way");
+    tokio::time::sleep_until(soon + LOOK).await;
+    assert!(comes(&mut client) >= began + deadline);
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_the_deadline_presses_those_in_turn_are_told_early_and_keep_their_places() {
     let config = GatewayConfig { admission_rate: 1, ..GatewayConfig::default() };
     let scene = Scene::of(config, |builder| builder);
@@ -374,7 +437,7 @@ async fn newcomers_get_a_place_behind_the_change_and_are_the_successors_to_ask_a
     let mut socket = scene.says("websocket", Shape::Duplex, &[hello()]);
     heard(&mut socket);
     let change = scene.hand_over();
-    scene.told(0).await;
+    scene.begun().await;
     let comes = || heard(&mut scene.says("websocket", Shape::Duplex, &[hello()]));
     let place = place(&comes());
     assert_eq!(asked.load(Ordering::Relaxed), 2);

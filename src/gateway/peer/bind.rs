@@ -146,6 +146,10 @@ impl GatewayPeer {
         };
         let datagrams = request.datagrams && kind == LinkKind::Duplex;
         let spec = LinkSpec { transport: self.transport, codec: self.codec, kind, datagrams };
+        // Before anything is asked for: a hello that no session takes costs nobody a place.
+        if let Err(goodbye) = spec.check(&hello) {
+            return self.close(goodbye);
+        }
         let mut reason = None;
         if let Some(resume) = &hello.resume {
             match self.find(resume, &identity, plain) {

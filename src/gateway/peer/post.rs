@@ -7,7 +7,7 @@ use throughline_wire::{DownFrame, ErrorCode, UpFrame, codec::UpFrames, frame::Se
 
 use super::{GatewayPeer, Last, Stage, error_frame, weight};
 use crate::{
-    gateway::{cell::Cell, clock},
+    gateway::{cell::Cell, clock, drain::Drain},
     session::{Goodbye, LinkId, TokenKeys, Via},
 };
 
@@ -34,7 +34,7 @@ impl GatewayPeer {
                 }
             },
             // It may be the successor's, on a connection of before: the answer is the last on it.
-            Err(ErrorCode::SessionEnded) if self.shared.is_draining() => {
+            Err(ErrorCode::SessionEnded) if self.shared.drain().is_some_and(Drain::is_succeeded) => {
                 return self.close(Goodbye::Drain { delay_ms: 0, spread_ms: 0 });
             }
             Err(code) => {

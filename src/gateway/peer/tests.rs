@@ -111,6 +111,29 @@ async fn a_datagram_is_one_volatile_and_anything_else_in_one_is_nothing() {
     assert!(told(&mut speaker).is_empty());
 }
 
+#[tokio::test]
+async fn a_hello_that_no_session_takes_costs_nobody_a_place() {
+    let keys = TokenKeys::from_random([1; 32]);
+    let token = keys.token(SessionId::from_random([2; 16]), None);
+    let shared = Gateway::builder().session(SessionConfig::new(keys)).build().handle().shared;
+    let gate = GatewayGate { shared };
+    let admitted = || {
+        let metrics = gate.shared.metrics.encode(&gate.shared);
+        metrics.contains("throughline_admissions_total{class=\"resume\",verdict=\"admitted\"} 0")
+    };
+    let token = token.reveal();
+    for attach in ["", r#","attach":0"#] {
+        let resume = format!(r#"{{"token":"{token}","incarnation":1,"after":0,"low":1,"positions":{{}}}}"#);
+        let mut poll = opened_on(&gate, "polling");
+        poll.receive(
+            format!(r#"{{"type":"hello","version":0,"instance":"me"{attach},"resume":{resume}}}"#).as_bytes(),
+        );
+        let told = told(&mut poll);
+        assert!(told[0].contains("protocol_error"), "{told:?}");
+        assert!(admitted());
+    }
+}
+
 /// How often a task was woken.
 #[derive(Default)]
 struct Wakes(AtomicUsize);

@@ -34,16 +34,25 @@ impl Place {
              [handover]\nsocket = {:?}\n",
             folder.join("handover.sock").to_str().unwrap()
         );
-        std::fs::write(folder.join("throughline.toml"), config).unwrap();
-        Self(folder)
+        let place = Self(folder);
+        std::fs::write(place.config(), config).unwrap();
+        place
     }
 
     fn socket(&self) -> PathBuf {
         self.0.join("handover.sock")
     }
 
+    fn config(&self) -> PathBuf {
+        self.0.join("throughline.toml")
+    }
+
     fn serve(&self) -> Serve {
-        Serve::start(&["--config", self.0.join("throughline.toml").to_str().unwrap()])
+        Serve::start(&["--config", self.config().to_str().unwrap()])
+    }
+
+    fn serve_with(&self, setting: &str) -> Serve {
+        Serve::start(&["--config", self.config().to_str().unwrap(), "--set", setting])
     }
 }
 
@@ -217,24 +226,27 @@ fn a_successor_that_dies_before_it_is_ready_changes_nothing() {
     assert_eq!(first.process.wait(), Some(0));
 }
 
-#[test]
-fn a_successor_that_dies_once_it_was_ready_leaves_a_process_that_drains_and_hands_over_to_the_next() {
-    let place = Place::new("widowed");
-    let mut first = place.serve();
-    let mut listener = first.listen(&["news", "--transport", "websocket"]);
-    listener.line("- #1 subscribed");
-    // Somebody who polls no more, just now: the listeners do not change hands at once.
-    let hello = "{\"type\":\"hello\",\"version\":0,\"instance\":\"i\",\"attach\":1}\n";
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let welcomed = runtime.block_on(Ask::frames("/v1/poll", hello).to(first.client_address()));
-    assert!(welcomed.text().contains("welcome"), "{welcomed:?}");
+/// A successor that is ready, and dies of it.
+fn be_ready_and_die(place: &Place, first: &mut Serve) {
     let mut successor = UnixStream::connect(place.socket()).unwrap();
     let mut word = [0; 28];
     successor.read_exact(&mut word).unwrap();
     successor.write_all(b"ready\n").unwrap();
-    first.process.error_line("a successor takes over");
     drop(successor);
-    first.process.error_line("the successor is gone");
+    let both = ["a successor takes over", "the successor is gone"]; // in either order
+    let said = |errors: &[String]| both.iter().all(|what| errors.iter().any(|line| line.contains(what)));
+    while !said(&first.process.errors) {
+        first.process.error_line("");
+    }
+}
+
+#[test]
+fn a_successor_that_dies_once_it_was_ready_leaves_a_process_that_drains_and_hands_over_to_the_next() {
+    let place = Place::new("widowed");
+    let mut first = place.serve_with("drain.deadline_ms=600000");
+    let mut listener = first.listen(&["news", "--transport", "websocket"]);
+    listener.line("- #1 subscribed");
+    be_ready_and_die(&place, &mut first);
     assert_eq!(get(first.client_address(), "/healthz").status, 200, "it accepts yet");
     first.process.signal("TERM");
     first.process.error_line("stopping already");
@@ -251,10 +263,20 @@ fn a_successor_that_dies_once_it_was_ready_leaves_a_process_that_drains_and_hand
 }
 
 #[test]
+fn a_process_that_nobody_followed_after_all_fails() {
+    let place = Place::new("childless");
+    let mut first = place.serve_with("drain.deadline_ms=1000");
+    be_ready_and_die(&place, &mut first);
+    assert_eq!(first.process.wait(), Some(1), "a supervisor is to start another");
+    let errors = &first.process.errors;
+    assert!(errors.iter().any(|line| line.contains("no successor took over")), "{errors:?}");
+}
+
+#[test]
 fn a_successor_that_can_tell_nobody_where_it_listens_serves_all_the_same() {
     let place = Place::new("mute");
     let mut first = place.serve();
-    let config = place.0.join("throughline.toml");
+    let config = place.config();
     let mut command = throughline(&["serve", "--config", config.to_str().unwrap()]);
     let (heard, said) = std::io::pipe().unwrap();
     drop(heard);

@@ -35,7 +35,8 @@ impl World {
         if let (Some(wait), Some((session, _))) = (verdict.wait(false), self.sessions.get_mut(&id)) {
             let goodbye = Goodbye::Drain { delay_ms: wait.delay_ms, spread_ms: wait.spread_ms };
             let slot = wait.slot.map(|slot| slot.to_string().into());
-            session.leave(Leave { goodbye, slot, transports: None });
+            let back_at_ms = now.mono_ms + wait.delay_ms;
+            session.leave(Leave { goodbye, back_at_ms, slot, transports: None });
         }
         self.pump(id);
         self.sessions.remove(&id);
