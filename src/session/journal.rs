@@ -26,8 +26,6 @@ pub(super) struct Journal {
     event_bytes: u64,
     /// What the items cost that are kept whole.
     control_bytes: usize,
-    /// The number of the newest presence.
-    presence: u64,
 }
 
 /// One entry of the journal.
@@ -55,15 +53,7 @@ pub(super) struct Run {
 impl Journal {
     /// An empty journal after item `floor`.
     pub(super) const fn after(floor: u64) -> Self {
-        Self {
-            floor,
-            next: floor + 1,
-            entries: VecDeque::new(),
-            events: 0,
-            event_bytes: 0,
-            control_bytes: 0,
-            presence: 0,
-        }
+        Self { floor, next: floor + 1, entries: VecDeque::new(), events: 0, event_bytes: 0, control_bytes: 0 }
     }
 
     /// The number that the next item will get.
@@ -94,11 +84,6 @@ impl Journal {
     /// How many items that are no events are unacknowledged.
     pub(super) const fn controls(&self) -> u64 {
         self.next - 1 - self.floor - self.events
-    }
-
-    /// Whether there is a presence among the items.
-    pub(super) const fn holds_presence(&self) -> bool {
-        self.presence > self.floor
     }
 
     /// Numbers an event. `offset` follows that of the last run, or begins a new one.
@@ -133,7 +118,6 @@ impl Journal {
     /// Numbers a presence.
     pub(super) fn number_presence(&mut self, told: Arc<Told>) -> &Told {
         let number = self.take_number();
-        self.presence = number;
         self.entries.push_back(Numbered::Presence { number, told });
         match self.entries.back() {
             Some(Numbered::Presence { told, .. }) => told,

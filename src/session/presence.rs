@@ -17,7 +17,7 @@ use std::sync::Arc;
 use throughline_wire::{Batch, ChannelName, Codec, ErrorCode, Json, Member, Positions, SessionId};
 
 use super::{
-    Effect, Ending, Phase, Session,
+    Effect, Ending, Journal, Phase, Session,
     transmit::{Flow, is_full},
 };
 use crate::channel::Channel;
@@ -39,7 +39,9 @@ pub(super) struct Presence {
     places: Vec<Place>,
     /// When it looks again whether there is room to tell it more.
     looks_at: Option<u64>,
-    /// An item that told of presence, and until when it has to be acknowledged if there is little room.
+    /// The number of the last item that told of presence.
+    last: u64,
+    /// One such item, and until when it has to be acknowledged if there is little room.
     awaited: Option<(u64, u64)>,
 }
 
@@ -68,7 +70,12 @@ enum Hold {
 impl Presence {
     pub(super) fn new(session: SessionId, user: Option<Box<str>>, info: Option<Json>, is_here: bool) -> Self {
         let member = Arc::new(Member { session, user, info });
-        Self { member, is_here, places: Vec::new(), looks_at: None, awaited: None }
+        Self { member, is_here, places: Vec::new(), looks_at: None, last: 0, awaited: None }
+    }
+
+    /// Whether it was told something that is not acknowledged.
+    const fn is_unacknowledged(&self, journal: &Journal) -> bool {
+        self.last > journal.floor()
     }
 }
 
@@ -197,6 +204,7 @@ impl Session {
     pub(super) fn keep_presence(&mut self, now_ms: u64, kept: Option<&Positions>) {
         let most = self.config.limits.subscriptions as usize;
         let Some(presence) = &mut self.presence else { return };
+        presence.last = 0;
         // Whoever is rebuilt again and again keeps no more than it may hold.
         let surplus = presence.places.len().saturating_sub(most);
         let mut left = Vec::new();
@@ -220,7 +228,10 @@ impl Session {
     /// When it leaves a place that was not asked for again, looks again for room, or has held some for long.
     pub(super) fn presence_due(&self) -> Option<u64> {
         let presence = self.presence.as_ref()?;
-        let held = presence.awaited.filter(|_| self.journal.holds_presence()).map(|(_, until_ms)| until_ms);
+        let held = presence
+            .awaited
+            .filter(|_| presence.is_unacknowledged(&self.journal))
+            .map(|(_, until_ms)| until_ms);
         presence.places.iter().filter_map(Place::forsaken_until).chain(presence.looks_at).chain(held).min()
     }
 
@@ -231,7 +242,7 @@ impl Session {
         let looks = presence.looks_at.take_if(|at| is_due(*at)).is_some();
         let forsaken = presence.places.iter().filter(|place| place.forsaken_until().is_some_and(is_due));
         let left: Vec<ChannelName> = forsaken.map(|place| place.channel.name().clone()).collect();
-        if let Some((item, until_ms)) = presence.awaited.filter(|_| self.journal.holds_presence())
+        if let Some((item, until_ms)) = presence.awaited.filter(|_| presence.is_unacknowledged(&self.journal))
             && is_due(until_ms)
         {
             let is_scarce =
@@ -286,9 +297,10 @@ impl Session {
                     return Flow::More;
                 }
                 place.last = self.journal.next();
-                if !self.journal.holds_presence() {
+                if presence.last <= self.journal.floor() {
                     presence.awaited = Some((place.last, now_ms + HOLD_MS));
                 }
+                presence.last = place.last;
                 let told = self.journal.number_presence(told).encoded(codec);
                 is_cut |= is_full(batch, told.len(), budget_bytes);
                 if !is_cut {
@@ -304,9 +316,11 @@ impl Session {
 
     /// Gives back what a session costs that takes part nowhere.
     fn forget_presence_of_none(&mut self) {
-        let is_awaited = self.journal.holds_presence();
-        let is_idle =
-            |presence: &Presence| presence.places.is_empty() && presence.member.info.is_none() && !is_awaited;
+        let is_idle = |presence: &Presence| {
+            presence.places.is_empty()
+                && presence.member.info.is_none()
+                && !presence.is_unacknowledged(&self.journal)
+        };
         if self.presence.as_deref().is_some_and(is_idle) {
             self.presence = None;
         }
