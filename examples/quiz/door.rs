@@ -4,7 +4,7 @@
 //! others see is a digest of it, so nobody can be somebody else, and whoever loses their session is known again by the next.
 //! A host's channel is open to the one who made the game, which is how no player learns an answer early.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
@@ -22,8 +22,10 @@ pub(crate) struct Secrets(pub Quiz);
 impl Authenticate for Secrets {
     fn authenticate<'a>(&'a self, credentials: &'a Credentials) -> Pending<'a, Result<Identity, Denied>> {
         let user = credentials.token.as_ref().and_then(|token| user(token.reveal()));
-        if let Some(host) = user.as_deref().filter(|user| user.starts_with("host:")) {
-            self.0.let_in(host, network(credentials.remote.map(|remote| remote.ip())));
+        let host = user.as_deref().filter(|user| user.starts_with("host:"));
+        // Who renews a credential says it on a link that came with the first.
+        if let (Some(host), Some(remote)) = (host, credentials.remote) {
+            self.0.let_in(host, network(remote.ip()));
         }
         let identity = user.map(|user| Identity { user: Some(user.into()), ..Identity::default() });
         Box::pin(std::future::ready(identity.ok_or(Denied::Unauthorized)))
@@ -31,11 +33,10 @@ impl Authenticate for Secrets {
 }
 
 /// What counts as one address: of IPv6 the half that a provider gives to one customer.
-fn network(address: Option<IpAddr>) -> IpAddr {
-    match address.map(|address| address.to_canonical()) {
-        Some(IpAddr::V6(address)) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-        Some(address) => address,
-        None => Ipv4Addr::UNSPECIFIED.into(),
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address => address,
     }
 }
 

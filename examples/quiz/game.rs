@@ -32,7 +32,8 @@ pub(crate) struct Bounds {
     pub players: usize,
     /// How long a game is kept in which nothing happens, in milliseconds. Default: 30 minutes.
     pub idle_ms: u64,
-    /// How long a game is kept that its host does not hear, in milliseconds. Default: 2 minutes.
+    /// How long a game is kept that its host does not hear, in milliseconds, from when that is noticed: after as long
+    /// again at the latest. Default: 2 minutes.
     pub absent_ms: u64,
 }
 
@@ -128,8 +129,16 @@ pub(crate) struct Game {
     banned: Vec<String>,
     /// When something last happened.
     touched: u64,
-    /// When its host was last there.
-    hosted: u64,
+    host: Host,
+}
+
+/// Whether a game's host is there, as far as anybody has looked.
+#[derive(Clone, Copy, Debug)]
+enum Host {
+    /// It was when somebody looked last, then.
+    There(u64),
+    /// It has not been since then, or earlier.
+    Away(u64),
 }
 
 #[derive(Debug)]
@@ -181,7 +190,7 @@ impl Game {
             seats: 0,
             banned: Vec::new(),
             touched: now,
-            hosted: now,
+            host: Host::Away(now),
         }
     }
 
@@ -213,7 +222,7 @@ impl Game {
 
     /// When [`advance`](Self::advance) has something to do; `None` once the game has ended.
     pub(crate) fn deadline(&self) -> Option<u64> {
-        let over = self.idle_at().min(self.abandoned_at());
+        let over = self.idle_at().min(self.looks_at());
         match &self.phase {
             Phase::Ended => None,
             // Answers that were taken in the last millisecond count.
@@ -222,17 +231,28 @@ impl Game {
         }
     }
 
-    /// Its host is there.
-    pub(crate) fn attend(&mut self, now: u64) {
-        self.hosted = now;
+    /// Somebody has looked whether its host is there. The first look that misses it counts, and not the last that met it,
+    /// since hardly anybody looks while nothing happens.
+    pub(crate) fn attend(&mut self, now: u64, is_there: bool) {
+        self.host = match self.host {
+            _ if is_there => Host::There(now),
+            Host::There(_) => Host::Away(now),
+            Host::Away(since) => Host::Away(since),
+        };
     }
 
     const fn idle_at(&self) -> u64 {
         self.touched + self.bounds.idle_ms
     }
 
-    const fn abandoned_at(&self) -> u64 {
-        self.hosted + self.bounds.absent_ms
+    /// When somebody has to look for its host again.
+    const fn looks_at(&self) -> u64 {
+        let (Host::There(at) | Host::Away(at)) = self.host;
+        at + self.bounds.absent_ms
+    }
+
+    const fn is_abandoned(&self, now: u64) -> bool {
+        matches!(self.host, Host::Away(_)) && now >= self.looks_at()
     }
 
     /// Does what the time brings: a question closes, a game ends that is idle or has lost its host.
@@ -244,7 +264,7 @@ impl Game {
             }
             Phase::Ended => Vec::new(),
             _ if now >= self.idle_at() => self.end("idle"),
-            _ if now >= self.abandoned_at() => self.end("abandoned"),
+            _ if self.is_abandoned(now) => self.end("abandoned"),
             _ => Vec::new(),
         }
     }

@@ -10,7 +10,7 @@
 use std::{
     collections::HashMap,
     future::Future,
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -129,8 +129,8 @@ impl Quiz {
         }
         let shared = &self.shared;
         // Before a channel is opened for it: the broker keeps channels for a while, and has room for so many.
-        // Whoever came long before so many others comes again.
-        let address = shared.hosts.lock().get(&user).copied().ok_or(Refusal::Busy)?;
+        // Of whom nothing is known, or no more, all count as of one address.
+        let address = shared.hosts.lock().get(&user).copied().unwrap_or(UNKNOWN);
         drop(self.room(&user, address)?);
         let code = loop {
             let code = code((shared.random)());
@@ -265,9 +265,7 @@ impl Work for GameWork {
 impl GameWork {
     fn advance(&mut self, now: u64) -> Vec<Effect> {
         // Its page hears the host's channel, also while it has no link for a moment.
-        if self.host_channel.listeners() > 0 {
-            self.game.attend(now);
-        }
+        self.game.attend(now, self.host_channel.listeners() > 0);
         self.game.advance(now)
     }
 
@@ -391,3 +389,6 @@ fn code(mut random: u64) -> String {
     };
     (0..4).map(|_| letter()).collect()
 }
+
+/// Where hosts came from of whom nothing is known.
+const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);

@@ -140,6 +140,12 @@ impl Gateway {
         let hashes = certificates.watch_hashes();
         offer(&self.handle.shared, Some(webtransport(url, &hashes.borrow())));
     }
+
+    /// Takes the promise back: it will not be served.
+    #[cfg(feature = "cli")]
+    pub(crate) fn withdraw_webtransport(&self) {
+        offer(&self.handle.shared, None);
+    }
 }
 
 /// Which pages may connect to this socket. It may be reached from afar although the HTTP side, behind a proxy perhaps, is

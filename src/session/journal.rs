@@ -177,6 +177,14 @@ impl Journal {
         newest.unwrap_or(0)
     }
 
+    /// The number of the oldest presence that is not acknowledged.
+    pub(super) fn first_presence(&self) -> Option<u64> {
+        self.entries.iter().find_map(|entry| match entry {
+            Numbered::Presence { number, .. } => Some(*number),
+            _ => None,
+        })
+    }
+
     /// The items that exist nowhere else, oldest first, taken out: what a rebuilt session still has to say.
     pub(super) fn into_controls(self) -> impl Iterator<Item = Item> {
         self.entries.into_iter().filter_map(|entry| match entry {

@@ -250,7 +250,7 @@ impl Session {
             if is_scarce && item > self.journal.floor() {
                 return self.end(Ending::Unacknowledged);
             }
-            presence.awaited = Some((self.journal.next() - 1, now_ms + HOLD_MS));
+            presence.awaited = self.journal.first_presence().map(|item| (item, now_ms + HOLD_MS));
         }
         for name in left {
             self.leave_presence(&name);

@@ -51,6 +51,43 @@ fn what_the_files_set_holds_together() {
     assert!(number(&socket, "Backlog") <= number(&system, "net.core.somaxconn"), "more does not count");
 }
 
+/// Past the start limit of the service systemd closes the sockets, and past the trigger limit of the socket, which is 20 starts
+/// in 2 s where nothing else is said. A start that waits for `RestartSec` is one that clients do not hasten.
+#[test]
+fn a_gateway_that_cannot_start_takes_no_socket_with_it() {
+    let (service, socket) = (keys("throughline.service"), keys("throughline.socket"));
+    assert_eq!(number(&service, "StartLimitIntervalSec"), 0);
+    assert!(number(&service, "RestartSec") >= 1);
+    assert_eq!(service["Restart"], "on-failure");
+    let at_once: Vec<_> = service.keys().filter(|key| key.starts_with("RestartPrevent")).collect();
+    assert!(at_once.is_empty(), "clients start it again, and without a pause: {at_once:?}");
+    assert!(!socket.keys().any(|key| key.starts_with("TriggerLimit")), "{socket:?}");
+}
+
+#[test]
+fn the_unit_s_configuration_has_room_for_the_sessions_that_it_promises() {
+    let service = keys("throughline.service");
+    let settings: toml::Table = configuration("throughline.service").parse().expect("TOML");
+    let connections = settings["http"]["connections"].as_integer().expect("a number");
+    assert!(connections >= 2 * 100_000, "event streams have two connections, polls at times");
+    assert!(connections as u64 <= number(&service, "LimitNOFILE") * 90 / 100, "a start does not warn");
+    let document = read("docs/operations.md");
+    let row = document.lines().find(|line| line.starts_with("| resident, by transport |")).expect("the row");
+    let costs = |transport: &str| {
+        let (before, _) = row.split_once(&format!(" GB of {transport}")).expect("its number");
+        before.rsplit(' ').next().and_then(|number| number.parse::<f64>().ok()).expect("a number") * 1e9
+    };
+    let memory = settings["limits"]["memory_bytes"].as_integer().expect("a number") as f64;
+    let room = memory * 0.9 - (256 << 20) as f64;
+    for transport in ["idle WebSockets", "polls", "event streams"] {
+        assert!(costs(transport) < room, "{transport}: {} of {room}", costs(transport));
+    }
+    let offers_webtransport = settings["webtransport"]["enabled"].as_bool() != Some(false);
+    assert!(!offers_webtransport || costs("WebTransport") < room);
+    let most = service["MemoryMax"].strip_suffix('G').and_then(|most| most.parse::<f64>().ok());
+    assert!(memory < most.expect("gigabytes") * 1e9, "what sockets hold is beside it");
+}
+
 /// The configuration that the comment at the head of a file asks for.
 fn configuration(file: &str) -> String {
     let text = read(root().join("deploy").join(file));
@@ -92,7 +129,7 @@ fn the_gateway_s_part_of_each_file_is_a_configuration() {
     }
 }
 
-/// Without systemd there is nobody to ask.
+/// Without systemd there is nobody to ask, in continuous integration too: nothing else here needs it.
 #[test]
 fn systemd_takes_the_units() {
     let folder = Folder::new("units");

@@ -223,7 +223,7 @@ fn a_question_closes_when_the_one_who_has_not_answered_is_asked_to_leave() {
 fn an_idle_game_ends_and_takes_nothing_more() {
     let mut game = lobby(&["ann"]);
     let idle = START + Bounds::default().idle_ms;
-    game.attend(idle);
+    game.attend(idle, true);
     assert!(game.advance(idle - 1).is_empty());
     let effects = game.advance(idle);
     assert!(matches!(told(&effects, Audience::All)[..], [News::Ended { .. }]), "{effects:?}");
@@ -231,16 +231,39 @@ fn an_idle_game_ends_and_takes_nothing_more() {
     assert_eq!(game.handle(idle, Who::Host, Wish::Start), Err(Refusal::GameEnded));
 }
 
+/// Somebody looks for the host when the game has asked for it; why the game has ended, if it has.
+fn look(game: &mut Game, is_there: bool) -> Option<String> {
+    let now = game.deadline().unwrap();
+    game.attend(now, is_there);
+    let effects = game.advance(now);
+    told(&effects, Audience::All).first().map(|news| match news {
+        News::Ended { reason, .. } => reason.clone(),
+        other => panic!("{other:?}"),
+    })
+}
+
 #[test]
-fn a_game_without_its_host_ends_and_one_with_it_goes_on() {
+fn a_game_to_which_no_host_comes_ends_and_one_with_its_host_goes_on() {
+    let mut game = lobby(&["ann"]);
+    assert_eq!(game.deadline(), Some(START + Bounds::default().absent_ms));
+    assert_eq!(look(&mut game, false).as_deref(), Some("abandoned"));
+    let mut game = lobby(&["ann"]);
+    for _ in 0..3 {
+        assert_eq!(look(&mut game, true), None);
+    }
+}
+
+#[test]
+fn a_host_who_leaves_has_two_minutes_from_the_first_look_that_misses_it() {
     let mut game = lobby(&["ann"]);
     let absent = Bounds::default().absent_ms;
-    assert_eq!(game.deadline(), Some(START + absent));
-    game.attend(START + absent);
-    assert!(game.advance(START + absent).is_empty());
-    let effects = game.advance(game.deadline().unwrap());
-    let [News::Ended { reason, .. }] = told(&effects, Audience::All)[..] else { panic!("{effects:?}") };
-    assert_eq!(reason, "abandoned");
+    assert_eq!(look(&mut game, true), None);
+    assert_eq!(look(&mut game, false), None, "it may have left just now");
+    let missed = START + 2 * absent;
+    game.attend(missed + 1_000, false);
+    assert_eq!(game.deadline(), Some(missed + absent), "a further look changes nothing");
+    assert_eq!(look(&mut game, true), None, "it is back");
+    assert_eq!((look(&mut game, false), look(&mut game, false).as_deref()), (None, Some("abandoned")));
 }
 
 #[test]

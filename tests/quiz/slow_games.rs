@@ -159,6 +159,20 @@ async fn a_host_has_as_many_games_as_it_may_and_leaves_the_rest_to_others() {
     }
 }
 
+#[tokio::test]
+async fn a_host_who_came_before_many_others_makes_a_game_as_they_do() {
+    let config = QuizConfig { games: 1, ..QuizConfig::default() };
+    let server = Server::start("127.0.0.1:0", config, Record::default()).await.unwrap();
+    let mut hosts = Vec::new();
+    for number in 0..4 * config.games + 1 {
+        let host = connect(&server, &format!("host.who-has-the-number-{number}")).await;
+        let refused = say(&host, "quiz", "dance", json!({})).await.unwrap_err();
+        assert_eq!(code_of(&refused), ("malformed", false), "it is here");
+        hosts.push(host);
+    }
+    say(&hosts[0], "quiz", "create", json!({ "seconds": 20, "questions": 1 })).await.unwrap();
+}
+
 async fn one_game_and_no_more(config: QuizConfig) {
     let broker = Arc::new(Memory::new(MemoryConfig::default(), server::now, server::random));
     let server = Server::start_on("127.0.0.1:0", config, Record::default(), broker.clone()).await.unwrap();

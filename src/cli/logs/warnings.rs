@@ -2,7 +2,8 @@
 //!
 //! A page of a foreign origin, a webhook that is down, a flood of connections: each writes a warning whenever it happens,
 //! and whoever makes it happen a thousand times a second fills a disk. A kind is a place in the code, so whoever writes a
-//! new warning need not think of this, and what dependencies say is bounded too. Metrics count every one.
+//! new warning need not think of this, and what dependencies say is bounded too. Those that say it by the `log` crate share the
+//! bridge's one place and name their own in the line. Metrics count every one.
 //!
 //! There is no clock in here. Somebody calls [`next_minute`](Warnings::next_minute).
 
@@ -21,8 +22,17 @@ use tracing_subscriber::{Layer, layer::Context};
 pub(in crate::cli) struct Warnings {
     /// So many of a kind; 0 is no bound.
     most: u64,
-    /// No more than the code has places.
-    kinds: Arc<Mutex<HashMap<Identifier, Kind>>>,
+    /// No more than the code has places, and [`PLACES`].
+    kinds: Arc<Mutex<HashMap<Place, Kind>>>,
+}
+
+/// Where a warning is in the code.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Place {
+    callsite: Identifier,
+    /// Where it is by its own word, if it came through the `log` crate.
+    target: String,
+    line: u64,
 }
 
 #[derive(Debug, Default)]
@@ -55,8 +65,13 @@ impl Warnings {
     }
 
     fn is_one_more(&self, event: &Event<'_>) -> bool {
+        let mut place = Place { callsite: event.metadata().callsite(), target: String::new(), line: 0 };
+        event.record(&mut place);
         let mut kinds = self.kinds.lock();
-        let kind = kinds.entry(event.metadata().callsite()).or_default();
+        if kinds.len() >= PLACES && !kinds.contains_key(&place) {
+            (place.target, place.line) = (String::new(), 0); // a target may be any text
+        }
+        let kind = kinds.entry(place).or_default();
         if kind.said < self.most {
             kind.said += 1;
             return true;
@@ -78,6 +93,23 @@ impl<S: Subscriber> Layer<S> for Warnings {
     }
 }
 
+/// Takes out of an event what the `log` crate's bridge says of its place.
+impl Visit for Place {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "log.target" {
+            value.clone_into(&mut self.target);
+        }
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        if field.name() == "log.line" {
+            self.line = value;
+        }
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
+}
+
 /// Takes the message out of an event.
 struct Message<'a>(&'a mut String);
 
@@ -90,6 +122,8 @@ impl Visit for Message<'_> {
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
+/// How many places are told apart in a minute, before those of the `log` crate are one. The code has fewer.
+const PLACES: usize = 1_024;
 
 #[cfg(test)]
 mod tests {
@@ -148,6 +182,26 @@ mod tests {
         let lines: Vec<String> = page.text().lines().map(str::to_owned).collect();
         assert_eq!(count(&lines, "a page was refused page="), 3, "{lines:?}");
         assert_eq!(count(&lines, "left_out="), 2, "{lines:?}");
+    }
+
+    #[test]
+    fn each_place_that_says_it_by_the_log_crate_is_a_kind_and_their_number_is_bounded() {
+        let _ = tracing_log::LogTracer::init(); // it may be there already
+        let lines = written(|warnings| {
+            for n in 0..10 {
+                log::warn!("a key is no key {n}");
+                log::warn!("a name is no name {n}");
+                log::error!(target: "elsewhere", "a name is no name at all {n}");
+            }
+            assert_eq!(warnings.kinds.lock().len(), 3);
+            for n in 0..10_000 {
+                log::warn!(target: &n.to_string(), "somebody's own target");
+            }
+            assert!(warnings.kinds.lock().len() <= super::PLACES + 1);
+        });
+        for (part, times) in [("no key", 3), ("no name 0", 1), ("no name", 6), ("at all", 3)] {
+            assert_eq!(count(&lines, part), times, "{part}");
+        }
     }
 
     #[test]

@@ -246,14 +246,15 @@ async fn serve_udp_later(
     url: Option<String>,
     stop: CancellationToken,
 ) {
-    let socket = match stop.run_until_cancelled(Sockets::await_udp(address)).await {
-        Some(Ok(socket)) => socket,
-        Some(Err(error)) => return tracing::error!(%error, "WebTransport cannot be served"),
-        None => return,
-    };
-    match gateway.serve_webtransport(socket, &certificates, url.as_deref(), stop) {
+    let Some(socket) = stop.run_until_cancelled(Sockets::await_udp(address)).await else { return };
+    let serving =
+        socket.and_then(|socket| gateway.serve_webtransport(socket, &certificates, url.as_deref(), stop));
+    match serving {
         Ok(serving) => serving.await,
-        Err(error) => tracing::error!(%error, "WebTransport cannot be served"),
+        Err(error) => {
+            tracing::error!(%error, "WebTransport cannot be served");
+            gateway.withdraw_webtransport();
+        }
     }
 }
 
@@ -318,3 +319,26 @@ const fn ms(milliseconds: u64) -> Duration {
 
 /// How long connections may take to end, all of them, once everything is said.
 const LINGER: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_promise_of_webtransport_that_cannot_be_kept_is_taken_back() {
+        let gateway = Gateway::builder().build();
+        let offers = || {
+            let offers = gateway.handle().shared.session.transports.now();
+            offers.iter().map(|offer| offer.name.to_string()).collect::<Vec<_>>()
+        };
+        let before = offers();
+        let certificates = Certificates::development(["localhost"], SystemTime::now()).unwrap();
+        gateway.promise_webtransport(&certificates, None);
+        assert_eq!(offers().len(), before.len() + 1);
+        // It is nobody's: of a network for documents.
+        let address = "192.0.2.1:7080".parse().unwrap();
+        let stop = CancellationToken::new();
+        serve_udp_later(gateway.clone(), certificates, address, None, stop).await;
+        assert_eq!(offers(), before);
+    }
+}

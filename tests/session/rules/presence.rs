@@ -483,6 +483,27 @@ fn p9_whoever_acknowledges_within_a_minute_goes_on_however_little_room_there_is(
 }
 
 #[test]
+fn p9_of_what_is_held_for_long_the_oldest_presence_counts_and_nothing_else() {
+    let (mut world, link) = one_with(|config| config.presence_bytes = 600);
+    world.say(link, commands(2, [take_part("a")])).unwrap();
+    assert_eq!(world.items(link)[1], "4 presence a state 1 of 1");
+    world.wait(30_000);
+    world.say(link, commands(3, [take_part("b")])).unwrap();
+    assert_eq!(world.items(link)[1], "6 presence b state 1 of 1");
+    world.ack(link, 4);
+    world.say(link, commands(4, [subscribe("c")])).unwrap();
+    assert_eq!(world.items(link), ["7 subscribed c e1:0"]);
+    world.wait(30_000);
+    world.say(link, commands(5, [take_part("a")])).unwrap();
+    assert_eq!(world.items(link)[1], "9 presence a state 1 of 1");
+    world.ack(link, 6);
+    world.wait(60_000);
+    assert_eq!(world.ended, None, "7 is no presence, and 9 is told for less than two looks");
+    world.wait(60_000);
+    assert_eq!(world.ended, Some(Ending::Unacknowledged));
+}
+
+#[test]
 fn an_event_stream_by_address_takes_no_part_whatever_is_posted_beside_it() {
     let (mut world, first) = one();
     let plain = world.open_beside(event_source());
