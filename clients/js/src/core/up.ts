@@ -5,7 +5,7 @@ import { type Conversation, say } from './conversation.js';
 import type { Link } from './link.js';
 import { greeting } from './opening.js';
 import { lengthOf } from './outbox.js';
-import { post, postDue } from './post.js';
+import { comesBackBy, post, postDue } from './post.js';
 
 /** Room that a message leaves for what is around its frames. */
 const FRAMING_BYTES = 128;
@@ -104,7 +104,7 @@ function pollDue(c: Conversation, link: Link): number {
     // longer, or an answer that takes its time to arrive would never do so; in the end longer than a poll is held, so that
     // a link whose polls all go astray is given up.
     const lateMs = negotiation.pace.late(timing) * 2 ** link.hedgedPolls;
-    const reply = link.attached ? Math.max(outbox.unrepliedSinceMs, poll.sinceMs, heardMs) + lateMs : Infinity;
+    const reply = link.attached && !comesBackBy(c, link) ? Math.max(outbox.unrepliedSinceMs, poll.sinceMs, heardMs) + lateMs : Infinity;
     return Math.min(reply, hedgesAgainAt(c, link, poll.sinceMs));
   }
   if (link.retrying) return pollNotBeforeMs;

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 
 import type { Output } from '../../../src/core/output.js';
 import type { TransportName } from '../../../src/protocol.js';
-import { Bench, ping, pong, WALL_MS, welcome } from './bench.js';
+import { ack, Bench, ping, pong, send, WALL_MS, welcome } from './bench.js';
 
 /** A client of a gateway with which a WebSocket was proven before. */
 const remembering = (): Bench =>
@@ -90,4 +90,35 @@ test('another network is no gateway that crashed, so better transports are probe
   assert.deepEqual(opens(bench.run()), []);
   bench.core.handleNetworkChanged(bench.now);
   assert.deepEqual(opens(bench.run()), ['websocket']);
+});
+
+/** A client of a poll that comes back by one, with a command that was taken and has no reply. */
+function comingBackByAPoll(): [Bench, number] {
+  const [bench, old] = Bench.up('polling');
+  bench.taken();
+  bench.command(send());
+  bench.answer(bench.one('post'), ack(1));
+  bench.ends(old);
+  bench.wait();
+  return [bench, bench.opened()[0]];
+}
+
+test('whoever comes back by a poll hedges it for no reply, and posts no credentials beside it', () => {
+  const [bench, poll] = comingBackByAPoll();
+  bench.pass(9_000);
+  assert.deepEqual(bench.run(), []);
+  bench.core.authenticate(bench.now, 'fresh');
+  assert.deepEqual(bench.run(), []);
+  bench.down(poll, welcome(1, true, { received: 1 }));
+  const { auth, client } = bench.polled();
+  assert.deepEqual([auth, client], ['fresh', undefined], 'the next hello says them');
+  bench.pass(750);
+  bench.polled();
+});
+
+test('until a link has shown that it is followed each of its polls asks for a welcome', () => {
+  const [bench] = comingBackByAPoll();
+  bench.core.handleNetworkChanged(bench.now);
+  const { client, resume } = bench.polled();
+  assert.ok(client && resume);
 });

@@ -288,7 +288,7 @@ impl Core {
             if link.is_duplex() {
                 let message = vec![UpFrame::Auth { token }];
                 self.outputs.push_back(Output::Transmit { link: key, message });
-            } else {
+            } else if !self.comes_back_by(link) {
                 self.auth_by_post(now, key);
             }
         }

@@ -145,7 +145,7 @@ impl Core {
             // A parked poll may be dead while posts get through: another costs little, and fences nothing but it. Each
             // waits longer, or an answer that takes its time to arrive would never do so; in the end longer than a poll
             // is held, so that a link whose polls all go astray is given up.
-            let since = self.outbox.unreplied_since()?;
+            let since = self.outbox.unreplied_since().filter(|_| !self.comes_back_by(link))?;
             let late = self.negotiation.pace.late(timing) * (1 << link.hedged_polls.min(10));
             return link.is_attached().then(|| since.max(poll.since).max(link.heard) + late);
         }
@@ -163,7 +163,7 @@ impl Core {
     pub(super) fn poll_again(&mut self, now: Time, key: LinkKey) {
         self.attach += 1;
         let attach = self.attach;
-        let first = self.links.get(&key).is_some_and(|link| link.attach.is_none());
+        let first = self.links.get(&key).is_some_and(|link| !link.confirmed);
         let (hello, mut stated) = self.hello(Some(attach), first);
         let mut message = vec![hello];
         self.say_with_hello(now, Some(attach), &mut stated, &mut message);
