@@ -24,6 +24,7 @@ export function handleAlive(c: Conversation, link: Link): void {
   link.heardMs = c.now;
   link.wakes = 0;
   link.pingedMs = Infinity;
+  link.moved = false;
   // The answer of a poll has begun, and may be large.
   const graceMs = 4 * c.negotiation.pace.silence(c.options.timing.pollGraceMs);
   // Before a session stands, one that trickles must not keep better links from opening it.
@@ -94,7 +95,7 @@ function handleFrame(c: Conversation, link: Link, frame: DownFrame): void {
       break;
     case 'pong':
       handleWindow(c, frame.windowMs);
-      if (link.askedMs < Infinity) c.negotiation.pace.measure(c.now - link.askedMs);
+      if (Math.abs(link.askedMs) < Infinity) c.negotiation.pace.measure(c.now - link.askedMs);
       link.askedMs = Infinity;
       break;
     case 'volatile':

@@ -5,7 +5,7 @@ import type { AttemptOutcome, Subscribe } from '../protocol.js';
 import { LONGEST_MS, leastWaitMs, nextWaitMs } from './backoff.js';
 import { type Conversation, isOver, plan, say, stand, tell } from './conversation.js';
 import { confirm, refuse } from './down.js';
-import type { Link } from './link.js';
+import { forgetAsked, type Link } from './link.js';
 import { dropLink, dropProbes, NO_LINK, REBUILT, UNPROVEN } from './opening.js';
 import { handlePosted, postAlone } from './post.js';
 import { askForLife, LATE_POLLS, pollAgain } from './up.js';
@@ -180,10 +180,11 @@ function fallBack(c: Conversation, link: Link): void {
   blameSilence(c, link);
 }
 
+/** A link that was asked for a sign of life, and gave none, is late. On another network it says nothing of the gateway. */
 function blameSilence(c: Conversation, link: Link): void {
   const { negotiation, options, guidance } = c;
   if (link.pingedMs + negotiation.pace.patience(options.timing) > c.now) return;
-  negotiation.overdue(link.key, Math.min(guidance.windowMs, LONGEST_MS));
+  negotiation.overdue(link.key, link.moved ? 0 : Math.min(guidance.windowMs, LONGEST_MS));
 }
 
 /**
@@ -279,7 +280,8 @@ function wake(c: Conversation, lateMs: number): void {
     }
     if (link.wakes++ && (link.poll ?? link.pingedMs < Infinity)) continue;
     link.untilMs += lateMs;
-    link.pingedMs = link.askedMs = Infinity;
+    link.pingedMs = Infinity;
+    forgetAsked(link);
     if (link.post) link.post.untilMs += lateMs;
     if (link.poll) {
       link.poll.sinceMs += lateMs;

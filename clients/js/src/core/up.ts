@@ -78,7 +78,8 @@ export function askForLife(c: Conversation): void {
     if (link.poll) pollAgain(c, link);
     return;
   }
-  link.pingedMs = link.askedMs = c.now;
+  link.pingedMs = c.now;
+  link.askedMs = Math.min(link.askedMs, c.now);
   if (link.isDuplex) say(c, link, [{ type: 'ping' }]);
   else link.pings = true;
 }
@@ -123,12 +124,16 @@ function pollDue(c: Conversation, link: Link): number {
  * from before, and has died with the link that fell silent. A poll that is given up takes it along, so the next has another:
  * soon for as many as a browser keeps, then later and later.
  */
-function hedgesAgainAt({ links, negotiation, options, guidance }: Conversation, link: Link, sinceMs: number): number {
-  const isHedge = link.attached && !link.confirmed && [...links.values()].some((other) => other !== link && other.confirmed);
-  if (!isHedge) return Infinity;
-  const waitMs = Math.max(negotiation.pace.silence(options.timing.joinFirstMs / 2), guidance.windowMs);
+function hedgesAgainAt(c: Conversation, link: Link, sinceMs: number): number {
+  const silent = hedgedBy(c, link);
+  if (!silent) return Infinity;
+  const waitMs = Math.max(c.negotiation.pace.silence(c.options.timing.joinFirstMs / 2), silent.moved ? 0 : c.guidance.windowMs);
   return Math.max(sinceMs, link.heardMs) + waitMs * 2 ** Math.max(link.hedgedPolls - KEPT_CONNECTIONS, 0);
 }
+
+/** The link that fell silent, where this is a poll beside it. */
+const hedgedBy = ({ links }: Conversation, link: Link): Link | undefined =>
+  link.attached && !link.confirmed ? [...links.values()].find((other) => other !== link && other.confirmed) : undefined;
 
 /** Sends a poll, with the next attach number, and with more behind what it says by itself. */
 export function pollAgain(c: Conversation, link: Link, ...more: UpFrame[]): void {

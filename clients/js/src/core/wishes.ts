@@ -4,6 +4,7 @@ import type { Command, TransportName, VolatileUp } from '../protocol.js';
 import { nextWaitMs } from './backoff.js';
 import { type Conversation, isOver, plan, say, stand, stay, tell, wallMs } from './conversation.js';
 import { CLOSED, dropAll } from './ending.js';
+import { forgetAsked } from './link.js';
 import { NO_LINK } from './opening.js';
 import { lengthOf, sizeOf } from './outbox.js';
 import { comesBackBy, postAlone } from './post.js';
@@ -63,6 +64,10 @@ export function authenticate(c: Conversation, token: string | undefined): void {
 export function networkChanged(c: Conversation): void {
   c.paused = undefined;
   c.negotiation.networkChanged();
+  for (const link of c.links.values()) {
+    link.moved = true;
+    forgetAsked(link);
+  }
   if (c.standing === 'waiting' && !c.advised) {
     c.untilMs = Math.min(c.untilMs, c.now + nextWaitMs(c.guidance, 1, 0, c.options.random));
   }

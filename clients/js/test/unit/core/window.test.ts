@@ -154,3 +154,21 @@ test('until a link has shown that it is followed each of its polls asks for a we
   const { client, resume } = bench.polled();
   assert.ok(client && resume);
 });
+
+test('a link that is silent on another network is hedged without a window, and with one once it has shown that it lives', () => {
+  for (const lives of [false, true]) {
+    const bench = rememberingOfThree();
+    const [socket] = bench.opened();
+    bench.down(socket, welcome(1, false, { windowMs: 50_000 }));
+    bench.taken();
+    bench.run();
+    bench.core.handleNetworkChanged(bench.now);
+    if (lives) bench.down(socket, pong);
+    bench.pass(lives ? 16_250 : 500);
+    assert.deepEqual(opens(bench.run()), ['polling']);
+    bench.pass(125);
+    assert.equal(bench.all('poll').length, lives ? 0 : 1, 'and said again');
+    bench.down(bench.link('polling'), welcome(1, true));
+    assert.deepEqual(opens(bench.run()), lives ? [] : ['sse']);
+  }
+});

@@ -265,6 +265,9 @@ impl Core {
     /// The network is another one.
     pub(crate) fn network_changed(&mut self, now: Time) {
         self.negotiation.network_changed();
+        for link in self.links.values_mut() {
+            (link.moved, link.asked) = (true, link.asked.map(|_| None));
+        }
         if let Standing::Waiting { until } = self.standing
             && !self.advised
         {

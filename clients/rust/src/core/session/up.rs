@@ -107,7 +107,8 @@ impl Core {
             }
             return;
         }
-        (link.pinged, link.asked) = (Some(now), Some(now));
+        link.pinged = Some(now);
+        link.asked.get_or_insert(Some(now));
         if link.is_duplex() {
             let message = vec![UpFrame::Ping { nonce: None }];
             self.outputs.push_back(Output::Transmit { link: key, message });
@@ -223,15 +224,11 @@ impl Core {
             }
             return;
         }
-        let patience = self.negotiation.pace.patience(&self.config.timing);
         for key in self.links.keys().copied().collect::<Vec<_>>() {
             let Some(link) = self.links.get_mut(&key) else { continue };
             if link.until <= now {
                 self.fail(now, key, "silent");
                 continue;
-            }
-            if self.active == Some(key) && link.pinged.is_some_and(|at| at + patience <= now) {
-                self.negotiation.overdue(key, self.guidance.window());
             }
             if link.poll.is_some_and(|poll| poll.until <= now) {
                 link.poll = None;
@@ -243,6 +240,9 @@ impl Core {
             }
             if let Some(post) = link.posts.in_flight.filter(|post| post.until <= now) {
                 self.handle_post(now, key, post.id, Err("no answer".into()));
+            }
+            if self.active == Some(key) {
+                self.blame_silence(now, key);
             }
         }
     }

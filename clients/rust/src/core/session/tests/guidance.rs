@@ -227,6 +227,29 @@ fn another_network_is_no_gateway_that_crashed_so_better_transports_are_probed_at
 }
 
 #[test]
+fn a_link_that_is_silent_on_another_network_is_hedged_without_a_window_and_with_one_once_it_has_shown_that_it_lives()
+ {
+    for lives in [false, true] {
+        let mut bench = remembering_of(&[WEBSOCKET, SSE, POLLING]);
+        let (socket, _) = bench.opened();
+        bench.welcome(socket, Welcome { window_ms: 50_000, ..welcome(1, false) });
+        bench.run();
+        bench.core.network_changed(bench.now);
+        bench.run();
+        if lives {
+            bench.down(socket, [DownFrame::Pong { nonce: None, window_ms: None }]);
+            bench.pass(Duration::from_millis(15_750));
+            bench.run();
+        }
+        bench.pass(Duration::from_millis(500));
+        assert!(opens(&bench.run(), POLLING));
+        let poll = link(&bench, POLLING);
+        bench.welcome(poll, welcome(1, true));
+        assert_eq!(opens(&bench.run(), SSE), !lives);
+    }
+}
+
+#[test]
 fn a_probe_that_is_sent_away_waits_as_long_as_it_was_told_and_is_remembered_all_the_same() {
     let mut bench = remembering();
     bench.run();
