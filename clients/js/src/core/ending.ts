@@ -45,6 +45,7 @@ export function handleEnded(c: Conversation, link: Link, end: End): void {
     return;
   }
   if (outcome !== 'drained') c.negotiation.ended(c.now, link.key, outcome, reason);
+  if (end.kind === 'refused' && (end.status === 401 || end.status === 403)) lacksCookies(c, link);
   // The advice that followed a fatal error has been taken by now, if there was any.
   if (link.fault) return comeBack(c, link, link.fault);
   if (end.kind === 'protocol') return protocolError(c, link, reason);
@@ -63,6 +64,15 @@ function closed(c: Conversation, link: Link, code: number, reason: string): void
   if (code >= 4100 && code < 4200) loseSession(c, link, 'gone');
   if (code === 4300 && isNewest) loseSession(c, link, 'superseded');
   comeBack(c, link, reason);
+}
+
+/**
+ * Whether a refusal is of a poll that went without cookies. Then it says nothing of the session, however final: the link is lost,
+ * and cookies go along from now on.
+ */
+export function lacksCookies(c: Conversation, { isBare }: Link): boolean {
+  c.keepsCookies ||= !!isBare;
+  return !!isBare;
 }
 
 /** The gateway says that this client breaks the protocol: once more on another transport, then never again. */

@@ -21,7 +21,12 @@ export function speak(c: Conversation): void {
   const link = c.active;
   if (!link) return;
   if (link.isPolling) {
-    if (pollDue(c, link) <= c.now) pollAgain(c, link);
+    if (pollDue(c, link) <= c.now) {
+      // A hedge that is said again goes the other way, unless it is by its cookies that the gateway knows whose it is.
+      const isAgain = link.poll ? hedgedBy(c, link) : link.latePolls;
+      if (isAgain) link.isBare = !link.isBare && !c.keepsCookies && (c.auth !== undefined || c.known?.user === undefined);
+      pollAgain(c, link);
+    }
   } else if (doubtAt(c, link) <= c.now) {
     // Something is due and nothing is heard.
     link.doubts++;
@@ -152,8 +157,6 @@ export function pollAgain(c: Conversation, link: Link, ...more: UpFrame[]): void
   // One that is late is hedged by another at once, which may take longer: the network may have become slower.
   const graceMs = negotiation.pace.silence(timing.pollGraceMs) * 4 ** Math.min(link.latePolls, LATE_POLLS);
   if (link.poll) link.hedgedPolls++;
-  // One that is said again goes the other way, unless it is by its cookies that the gateway knows whose it is.
-  if ((link.poll ?? link.latePolls) && !more.length) link.isBare = !link.isBare && (c.auth !== undefined || c.known?.user === undefined);
   link.retrying = false;
   link.acked = after;
   link.polledMs = now;
