@@ -74,6 +74,8 @@ export interface Conversation {
   slot?: string | undefined;
   standing: Standing;
   untilMs: number;
+  /** Whether a poll without cookies was refused for good. */
+  keepsCookies?: boolean;
   /** Why the session has no link, for a person. */
   reason: string;
   /** No link is wanted: there is no network, or the page is put aside. */

@@ -3,7 +3,7 @@
 import type { DownFrame, ErrorFrame, Item, Reply, ReplyError, Retry, VolatileDown, Welcome } from '../protocol.js';
 import { appointmentMs } from './backoff.js';
 import { type Conversation, plan, say, stand, tell } from './conversation.js';
-import { attachAfresh, bears, comeBack, linkFailed, loseSession, mismatch, needCredentials, protocolError, refused, stop } from './ending.js';
+import { attachAfresh, bears, comeBack, lacksCookies, linkFailed, loseSession, mismatch, needCredentials, protocolError, refused, stop } from './ending.js';
 import type { Link } from './link.js';
 import { dropLink, hasMoved, prove, REPLACED, UNPROVEN } from './opening.js';
 import type { Outbox } from './outbox.js';
@@ -24,6 +24,7 @@ export function handleAlive(c: Conversation, link: Link): void {
   link.heardMs = c.now;
   link.wakes = 0;
   link.pingedMs = Infinity;
+  link.moved = false;
   // The answer of a poll has begun, and may be large.
   const graceMs = 4 * c.negotiation.pace.silence(c.options.timing.pollGraceMs);
   // Before a session stands, one that trickles must not keep better links from opening it.
@@ -94,7 +95,7 @@ function handleFrame(c: Conversation, link: Link, frame: DownFrame): void {
       break;
     case 'pong':
       handleWindow(c, frame.windowMs);
-      if (link.askedMs < Infinity) c.negotiation.pace.measure(c.now - link.askedMs);
+      if (Math.abs(link.askedMs) < Infinity) c.negotiation.pace.measure(c.now - link.askedMs);
       link.askedMs = Infinity;
       break;
     case 'volatile':
@@ -161,6 +162,7 @@ function handleWelcome(c: Conversation, link: Link, welcome: Welcome): void {
   }
   if (welcome.limits) c.limits = welcome.limits;
   const isLost = stated.resume && !welcome.resumed;
+  if (isLost && welcome.reason === 'user_mismatch' && lacksCookies(c, link)) return comeBack(c, link, welcome.reason);
   const isRebuilt = !isLost && !!known && known.incarnation !== incarnation;
   // N4: another incarnation ends older links.
   if (isRebuilt) dropOthers(c, link);
@@ -319,6 +321,7 @@ function handleRetry(c: Conversation, link: Link, { delayMs, spreadMs, reason, s
   if (transports) c.negotiation.asked(transports);
   // What is sent away for a while has not failed.
   if (!bears(c, link)) return linkFailed(c, link, final ? 'refused' : 'drained', reason, waitMs);
+  if ((final || reason === 'unauthorized') && lacksCookies(c, link)) return comeBack(c, link, reason);
   if (reason === 'unauthorized') return needCredentials(c);
   if (final) return stop(c, reason);
   if (reason === 'protocol_error') return refused(c, link, reason, waitMs);

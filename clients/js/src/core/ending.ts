@@ -5,7 +5,7 @@ import type { AttemptOutcome, Subscribe } from '../protocol.js';
 import { LONGEST_MS, leastWaitMs, nextWaitMs } from './backoff.js';
 import { type Conversation, isOver, plan, say, stand, tell } from './conversation.js';
 import { confirm, refuse } from './down.js';
-import type { Link } from './link.js';
+import { forgetAsked, type Link } from './link.js';
 import { dropLink, dropProbes, NO_LINK, REBUILT, UNPROVEN } from './opening.js';
 import { handlePosted, postAlone } from './post.js';
 import { askForLife, LATE_POLLS, pollAgain } from './up.js';
@@ -45,6 +45,7 @@ export function handleEnded(c: Conversation, link: Link, end: End): void {
     return;
   }
   if (outcome !== 'drained') c.negotiation.ended(c.now, link.key, outcome, reason);
+  if (end.kind === 'refused' && (end.status === 401 || end.status === 403)) lacksCookies(c, link);
   // The advice that followed a fatal error has been taken by now, if there was any.
   if (link.fault) return comeBack(c, link, link.fault);
   if (end.kind === 'protocol') return protocolError(c, link, reason);
@@ -63,6 +64,15 @@ function closed(c: Conversation, link: Link, code: number, reason: string): void
   if (code >= 4100 && code < 4200) loseSession(c, link, 'gone');
   if (code === 4300 && isNewest) loseSession(c, link, 'superseded');
   comeBack(c, link, reason);
+}
+
+/**
+ * Whether a refusal is of a poll that went without cookies. Then it says nothing of the session, however final: the link is lost,
+ * and cookies go along from now on.
+ */
+export function lacksCookies(c: Conversation, { isBare }: Link): boolean {
+  c.keepsCookies ||= !!isBare;
+  return !!isBare;
 }
 
 /** The gateway says that this client breaks the protocol: once more on another transport, then never again. */
@@ -180,10 +190,11 @@ function fallBack(c: Conversation, link: Link): void {
   blameSilence(c, link);
 }
 
+/** A link that was asked for a sign of life, and gave none, is late. On another network it says nothing of the gateway. */
 function blameSilence(c: Conversation, link: Link): void {
   const { negotiation, options, guidance } = c;
   if (link.pingedMs + negotiation.pace.patience(options.timing) > c.now) return;
-  negotiation.overdue(link.key, Math.min(guidance.windowMs, LONGEST_MS));
+  negotiation.overdue(link.key, link.moved ? 0 : Math.min(guidance.windowMs, LONGEST_MS));
 }
 
 /**
@@ -279,7 +290,8 @@ function wake(c: Conversation, lateMs: number): void {
     }
     if (link.wakes++ && (link.poll ?? link.pingedMs < Infinity)) continue;
     link.untilMs += lateMs;
-    link.pingedMs = link.askedMs = Infinity;
+    link.pingedMs = Infinity;
+    forgetAsked(link);
     if (link.post) link.post.untilMs += lateMs;
     if (link.poll) {
       link.poll.sinceMs += lateMs;

@@ -70,8 +70,10 @@ export interface Link {
   fault?: string | undefined;
   /** When it was asked for a sign of life, unless one came since. */
   pingedMs: number;
-  /** The same, until the very answer comes: that measures the round trip. */
+  /** When the first of the pings was said that have no answer: that measures the round trip. `-Infinity` where it would not. */
   askedMs: number;
+  /** Whether it has to show that it lives on another network than before. */
+  moved?: boolean;
   /** How often the page woke late since something was heard. */
   wakes: number;
   /** How often in a row it was asked while the same command had no reply. */
@@ -108,6 +110,11 @@ export interface Link {
 
 /** A hello that names no session. */
 export const nothingStated = (): Stated => ({ resume: false, incarnation: 0, after: 0, low: 1, positions: undefined, commands: 0 });
+
+/** Pings that have no answer measure nothing any more. */
+export function forgetAsked(link: Link): void {
+  if (link.askedMs < Infinity) link.askedMs = -Infinity;
+}
 
 export function newLink(key: number, transport: TransportName, isDuplex: boolean, nowMs: number): Link {
   return {

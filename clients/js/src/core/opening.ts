@@ -169,7 +169,8 @@ export function prove(c: Conversation, link: Link, nonce: number): void {
   link.ackedBytes = c.inbox.bytes;
   if (link.isDuplex) {
     c.followed = link.attach = ++c.attach;
-    link.pingedMs = link.askedMs = c.now;
+    link.pingedMs = c.now;
+    link.askedMs = Math.min(link.askedMs, c.now);
     say(c, link, [{ type: 'pong', nonce }, { type: 'attach', number: link.attach, after: link.acked }, { type: 'ping' }]);
   } else {
     link.pong = nonce;

@@ -61,11 +61,15 @@ export function post(c: Conversation, link: Link): void {
 }
 
 /**
- * When there is something to post, and may be: `-Infinity` for now. A session comes back by one connection: what there is to
- * say waits until the poll is answered by which it does.
+ * Whether this is the poll by which it comes back. It does so by one connection: what there is to post waits until that poll is
+ * answered, and no other goes out beside it.
  */
-export function postDue({ attempts, outbox, limits, volatiles, ackAtMs }: Conversation, link: Link): number {
-  if (attempts > 0 && link.isPolling && !link.confirmed) return Infinity;
+export const comesBackBy = ({ attempts }: Conversation, { isPolling, confirmed }: Link): boolean => attempts > 0 && isPolling && !confirmed;
+
+/** When there is something to post, and may be: `-Infinity` for now. */
+export function postDue(c: Conversation, link: Link): number {
+  const { outbox, limits, volatiles, ackAtMs } = c;
+  if (comesBackBy(c, link)) return Infinity;
   const waits =
     link.pings || link.pong !== undefined || link.attaches || volatiles.isWaiting || outbox.hasRun(outbox.taken, limits.commandsAhead);
   return Math.max(link.postNotBeforeMs, waits ? -Infinity : link.isPolling ? Infinity : ackAtMs);

@@ -5,7 +5,7 @@ import { type Conversation, say } from './conversation.js';
 import type { Link } from './link.js';
 import { greeting } from './opening.js';
 import { lengthOf } from './outbox.js';
-import { post, postDue } from './post.js';
+import { comesBackBy, post, postDue } from './post.js';
 
 /** Room that a message leaves for what is around its frames. */
 const FRAMING_BYTES = 128;
@@ -21,7 +21,12 @@ export function speak(c: Conversation): void {
   const link = c.active;
   if (!link) return;
   if (link.isPolling) {
-    if (pollDue(c, link) <= c.now) pollAgain(c, link);
+    if (pollDue(c, link) <= c.now) {
+      // A hedge that is said again goes the other way, unless it is by its cookies that the gateway knows whose it is.
+      const isAgain = link.poll ? hedgedBy(c, link) : link.latePolls;
+      if (isAgain) link.isBare = !link.isBare && !c.keepsCookies && (c.auth !== undefined || c.known?.user === undefined);
+      pollAgain(c, link);
+    }
   } else if (doubtAt(c, link) <= c.now) {
     // Something is due and nothing is heard.
     link.doubts++;
@@ -78,7 +83,8 @@ export function askForLife(c: Conversation): void {
     if (link.poll) pollAgain(c, link);
     return;
   }
-  link.pingedMs = link.askedMs = c.now;
+  link.pingedMs = c.now;
+  link.askedMs = Math.min(link.askedMs, c.now);
   if (link.isDuplex) say(c, link, [{ type: 'ping' }]);
   else link.pings = true;
 }
@@ -104,7 +110,7 @@ function pollDue(c: Conversation, link: Link): number {
     // longer, or an answer that takes its time to arrive would never do so; in the end longer than a poll is held, so that
     // a link whose polls all go astray is given up.
     const lateMs = negotiation.pace.late(timing) * 2 ** link.hedgedPolls;
-    const reply = link.attached ? Math.max(outbox.unrepliedSinceMs, poll.sinceMs, heardMs) + lateMs : Infinity;
+    const reply = link.attached && !comesBackBy(c, link) ? Math.max(outbox.unrepliedSinceMs, poll.sinceMs, heardMs) + lateMs : Infinity;
     return Math.min(reply, hedgesAgainAt(c, link, poll.sinceMs));
   }
   if (link.retrying) return pollNotBeforeMs;
@@ -123,12 +129,16 @@ function pollDue(c: Conversation, link: Link): number {
  * from before, and has died with the link that fell silent. A poll that is given up takes it along, so the next has another:
  * soon for as many as a browser keeps, then later and later.
  */
-function hedgesAgainAt({ links, negotiation, options, guidance }: Conversation, link: Link, sinceMs: number): number {
-  const isHedge = link.attached && !link.confirmed && [...links.values()].some((other) => other !== link && other.confirmed);
-  if (!isHedge) return Infinity;
-  const waitMs = Math.max(negotiation.pace.silence(options.timing.joinFirstMs / 2), guidance.windowMs);
+function hedgesAgainAt(c: Conversation, link: Link, sinceMs: number): number {
+  const silent = hedgedBy(c, link);
+  if (!silent) return Infinity;
+  const waitMs = Math.max(c.negotiation.pace.silence(c.options.timing.joinFirstMs / 2), silent.moved ? 0 : c.guidance.windowMs);
   return Math.max(sinceMs, link.heardMs) + waitMs * 2 ** Math.max(link.hedgedPolls - KEPT_CONNECTIONS, 0);
 }
+
+/** The link that fell silent, where this is a poll beside it. */
+const hedgedBy = ({ links }: Conversation, link: Link): Link | undefined =>
+  link.attached && !link.confirmed ? [...links.values()].find((other) => other !== link && other.confirmed) : undefined;
 
 /** Sends a poll, with the next attach number, and with more behind what it says by itself. */
 export function pollAgain(c: Conversation, link: Link, ...more: UpFrame[]): void {
@@ -147,8 +157,6 @@ export function pollAgain(c: Conversation, link: Link, ...more: UpFrame[]): void
   // One that is late is hedged by another at once, which may take longer: the network may have become slower.
   const graceMs = negotiation.pace.silence(timing.pollGraceMs) * 4 ** Math.min(link.latePolls, LATE_POLLS);
   if (link.poll) link.hedgedPolls++;
-  // One that is said again goes the other way, unless it is by its cookies that the gateway knows whose it is.
-  if ((link.poll ?? link.latePolls) && !more.length) link.isBare = !link.isBare && (c.auth !== undefined || c.known?.user === undefined);
   link.retrying = false;
   link.acked = after;
   link.polledMs = now;

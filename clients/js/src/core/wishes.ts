@@ -4,9 +4,10 @@ import type { Command, TransportName, VolatileUp } from '../protocol.js';
 import { nextWaitMs } from './backoff.js';
 import { type Conversation, isOver, plan, say, stand, stay, tell, wallMs } from './conversation.js';
 import { CLOSED, dropAll } from './ending.js';
+import { forgetAsked } from './link.js';
 import { NO_LINK } from './opening.js';
 import { lengthOf, sizeOf } from './outbox.js';
-import { postAlone } from './post.js';
+import { comesBackBy, postAlone } from './post.js';
 import { askForLife, budget, pollAgain } from './up.js';
 
 /** What a message holds around the one thing that it is about: names, numbers, an acknowledgement, a pong. */
@@ -56,13 +57,17 @@ export function authenticate(c: Conversation, token: string | undefined): void {
   if (c.standing === 'unauthorized') stand(c, 'waiting', c.now);
   else if (!link || token === undefined) return;
   else if (link.isDuplex) say(c, link, [{ type: 'auth', token }]);
-  else postAlone(c, link, { type: 'auth', token });
+  else if (!comesBackBy(c, link)) postAlone(c, link, { type: 'auth', token });
 }
 
 /** The network is another one, or the page is back: what stands is asked for a sign, a wait is cut short. */
 export function networkChanged(c: Conversation): void {
   c.paused = undefined;
   c.negotiation.networkChanged();
+  for (const link of c.links.values()) {
+    link.moved = true;
+    forgetAsked(link);
+  }
   if (c.standing === 'waiting' && !c.advised) {
     c.untilMs = Math.min(c.untilMs, c.now + nextWaitMs(c.guidance, 1, 0, c.options.random));
   }

@@ -93,8 +93,11 @@ pub(crate) struct Link {
     pub(crate) useful: bool,
     /// When it was asked for a sign of life, unless one came since.
     pub(crate) pinged: Option<Time>,
-    /// The same, until the very answer comes: that measures the round trip.
-    pub(crate) asked: Option<Time>,
+    /// When the first of the pings was said that have no answer: that measures the round trip. `Some(None)` where the
+    /// network is another one since.
+    pub(crate) asked: Option<Option<Time>>,
+    /// Whether it has to show that it lives on another network than before.
+    pub(crate) moved: bool,
     /// How often in a row it was asked while the same command had no reply.
     pub(crate) doubts: u32,
     pub(crate) poll: Option<Poll>,
@@ -139,6 +142,7 @@ impl Link {
             useful: false,
             pinged: None,
             asked: None,
+            moved: false,
             doubts: 0,
             poll: None,
             poll_not_before: Time::ZERO,

@@ -366,8 +366,10 @@ export class Negotiation {
 
   /** The next transport to probe, and when: the better ones, best first, each a little after the one before; what failed lately last. */
   #nextProbe(): { readonly transport: TransportName; readonly atMs: number } | undefined {
-    if (!this.#raises()) return undefined;
-    const better = this.#candidates.order().slice(0, this.#active && this.#rank(this.#active));
+    const active = this.#active;
+    // While its link is gone, the poll beside it is all that goes on.
+    if (!this.#raises() || (active && !this.#uses.includes(active))) return undefined;
+    const better = this.#candidates.order().slice(0, active && this.#rank(active));
     const busyMs = this.#uses.map((used) => busyUntil(used, this.#timing));
     const [next] = better
       .filter((candidate) => !this.#uses.some((used) => used.candidate === candidate))

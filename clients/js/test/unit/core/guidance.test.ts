@@ -171,6 +171,53 @@ test('a hedge that is said again goes on other connections, unless the gateway k
   assert.deepEqual(ways({}, { user: 'ann' }), [false, false, false, false], 'a cookie, then');
 });
 
+test('what is said again for another reason than silence takes its cookies along', () => {
+  const [bench, poll] = Bench.up('polling');
+  bench.taken();
+  bench.run();
+  const isBare = (): boolean => bench.one('poll').isBare;
+  bench.core.handleNetworkChanged(bench.now);
+  assert.equal(isBare(), false, 'another network');
+  bench.core.handleHidden(bench.now, true);
+  assert.equal(isBare(), false, 'a page that is hidden');
+  bench.core.handleHidden(bench.now, false);
+  bench.down(poll, pong);
+  bench.command(send());
+  bench.answer(bench.one('post'), ack(1));
+  bench.pass(750);
+  assert.equal(isBare(), false, 'a reply that takes its time');
+});
+
+test('what is refused for good without cookies is a lost link, and they go along from then on', () => {
+  const refusals: ((bench: Bench, poll: number) => void)[] = [
+    (bench, poll) => bench.down(poll, { type: 'error', code: 'unauthorized', message: '', fatal: true }, retry('unauthorized', 0, true)),
+    (bench, poll) => bench.down(poll, retry('forbidden', 0, true)),
+    (bench, poll) => bench.down(poll, welcome(2, false, { reason: 'user_mismatch' })),
+    (bench, poll) => bench.ends(poll, { kind: 'refused', status: 401 }),
+    (bench, poll) => bench.ends(poll, { kind: 'refused', status: 403 }),
+  ];
+  for (const [index, refuse] of refusals.entries()) {
+    const [bench, socket] = onWebSocket({ auth: 'token' }, { user: 'ann' });
+    const hedges = (): boolean[] => {
+      bench.pass(15_750);
+      bench.run();
+      return [500, 125].map((waitMs) => {
+        bench.pass(waitMs);
+        return bench.one('poll').isBare;
+      });
+    };
+    assert.deepEqual(hedges(), [false, true]);
+    refuse(bench, bench.link('polling'));
+    const [link, { resume }] = bench.opened();
+    assert.deepEqual([bench.open.has(socket), resume?.token, bench.heard('lost')], [false, 'token 1', []], `${index}`);
+    bench.down(link, welcome(1, true));
+    bench.migrate('websocket');
+    bench.down(bench.opened()[0], welcome(1, true), ping(8), pong);
+    bench.run();
+    assert.deepEqual(hedges(), [false, false], `${index}`);
+  }
+});
+
 test('a hedge that fails too ends both, and the session comes back', () => {
   const [bench, socket] = onWebSocket();
   bench.pass(15_750);

@@ -136,6 +136,32 @@ test('on a network that seems slow the round trip is measured again with each he
   assert.deepEqual(bench.said(), [{ type: 'pong' }], 'it was the page that was slow');
 });
 
+test('a pong is measured from the first ping that it may answer, and on another network not at all', () => {
+  const bench = (): [Bench, number] => {
+    const [bench, link] = Bench.up('websocket');
+    bench.command(send());
+    bench.run();
+    bench.pass(750);
+    assert.deepEqual(bench.said(), [{ type: 'ping' }]);
+    bench.pass(400);
+    return [bench, link];
+  };
+  const [slow, link] = bench();
+  slow.down(link, items(1));
+  slow.pass(1_500);
+  assert.deepEqual(slow.said(), [{ type: 'ping' }]);
+  slow.pass(100);
+  slow.down(link, pong, ping());
+  assert.deepEqual(slow.said(), [{ type: 'pong' }, { type: 'ping' }], 'it took two seconds, and not a tenth of one');
+
+  const [moved, other] = bench();
+  moved.core.handleNetworkChanged(moved.now);
+  assert.deepEqual(moved.said(), [{ type: 'ping' }]);
+  moved.pass(90);
+  moved.down(other, pong, ping());
+  assert.deepEqual(moved.said(), [{ type: 'pong' }], 'who knows');
+});
+
 test('a reply that is missing while nothing is heard makes the link doubted', () => {
   const [bench, link] = Bench.up('websocket');
   bench.command(send());

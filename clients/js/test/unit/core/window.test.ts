@@ -5,11 +5,15 @@ import { test } from 'node:test';
 
 import type { Output } from '../../../src/core/output.js';
 import type { TransportName } from '../../../src/protocol.js';
-import { Bench, ping, pong, WALL_MS, welcome } from './bench.js';
+import { ack, Bench, ping, pong, send, WALL_MS, welcome } from './bench.js';
 
 /** A client of a gateway with which a WebSocket was proven before. */
 const remembering = (): Bench =>
   new Bench(['websocket', 'polling'], { negotiates: true, verdict: { transport: 'websocket', atMs: WALL_MS - 1_000_000 } });
+
+/** The same, of a client of three transports, of which this one was proven. */
+const rememberingOfThree = (transport: TransportName = 'websocket'): Bench =>
+  new Bench(['websocket', 'sse', 'polling'], { negotiates: true, verdict: { transport, atMs: WALL_MS - 1_000_000 } });
 
 const opens = (outputs: readonly Output[]): TransportName[] => outputs.flatMap((output) => (output.do === 'open' ? [output.transport] : []));
 
@@ -44,7 +48,7 @@ function loseAfterAMinute(bench: Bench, link: number, windowMs: number): void {
 }
 
 test('whoever comes back opens one link in a window, until it is where it was', () => {
-  const bench = new Bench(['websocket', 'sse', 'polling'], { negotiates: true, verdict: { transport: 'websocket', atMs: WALL_MS - 1_000_000 } });
+  const bench = rememberingOfThree();
   loseAfterAMinute(bench, bench.opened()[0], 50_000);
   const begun: [TransportName, number][] = [];
   let poll: number | undefined;
@@ -68,17 +72,45 @@ test('whoever comes back opens one link in a window, until it is where it was', 
 });
 
 test('a link that breaks while a poll goes out beside it is followed by no race', () => {
-  const bench = remembering();
+  const bench = rememberingOfThree();
   const [socket] = bench.opened();
   bench.down(socket, welcome(1, false, { windowMs: 50_000 }));
   bench.taken();
-  bench.pass(16_000);
-  bench.run();
-  bench.pass(1_000);
+  // For long enough that nobody blames it.
+  for (let n = 0; n < 4; n++) {
+    bench.pass(10_000);
+    bench.down(socket, ping());
+    bench.run();
+  }
+  bench.pass(16_250);
   assert.deepEqual(opens(bench.run()), ['polling'], 'a heartbeat is late, and no sign comes');
+  const poll = bench.link('polling');
   bench.ends(socket);
-  bench.pass(1_000);
   assert.deepEqual(opens(bench.run()), [], 'the poll alone');
+  bench.pass(1_000);
+  bench.down(poll, welcome(1, true));
+  bench.taken();
+  bench.pass(48_999);
+  assert.deepEqual(opens(bench.run()), [], 'in the window');
+  bench.pass(1);
+  assert.deepEqual(opens(bench.run()), ['websocket'], 'after it');
+});
+
+test('while a poll beside a link that broke has no answer nothing else is opened', () => {
+  const bench = rememberingOfThree('sse');
+  const [stream] = bench.opened();
+  bench.down(stream, welcome(1, false));
+  bench.taken();
+  let hedgedMs = Infinity;
+  for (; bench.now < hedgedMs + 9_750; bench.pass(250)) {
+    if (bench.now === 10_000) bench.down(stream, ping());
+    for (const { link, transport } of bench.all('open')) {
+      assert.equal(hedgedMs, Infinity, transport);
+      // A WebSocket is blocked here, and would be due again.
+      bench.ends(transport === 'websocket' ? link : stream);
+      if (transport === 'polling') hedgedMs = bench.now;
+    }
+  }
 });
 
 test('another network is no gateway that crashed, so better transports are probed at once', () => {
@@ -90,4 +122,53 @@ test('another network is no gateway that crashed, so better transports are probe
   assert.deepEqual(opens(bench.run()), []);
   bench.core.handleNetworkChanged(bench.now);
   assert.deepEqual(opens(bench.run()), ['websocket']);
+});
+
+/** A client of a poll that comes back by one, with a command that was taken and has no reply. */
+function comingBackByAPoll(): [Bench, number] {
+  const [bench, old] = Bench.up('polling');
+  bench.taken();
+  bench.command(send());
+  bench.answer(bench.one('post'), ack(1));
+  bench.ends(old);
+  bench.wait();
+  return [bench, bench.opened()[0]];
+}
+
+test('whoever comes back by a poll hedges it for no reply, and posts no credentials beside it', () => {
+  const [bench, poll] = comingBackByAPoll();
+  bench.pass(9_000);
+  assert.deepEqual(bench.run(), []);
+  bench.core.authenticate(bench.now, 'fresh');
+  assert.deepEqual(bench.run(), []);
+  bench.down(poll, welcome(1, true, { received: 1 }));
+  const { auth, client } = bench.polled();
+  assert.deepEqual([auth, client], ['fresh', undefined], 'the next hello says them');
+  bench.pass(750);
+  bench.polled();
+});
+
+test('until a link has shown that it is followed each of its polls asks for a welcome', () => {
+  const [bench] = comingBackByAPoll();
+  bench.core.handleNetworkChanged(bench.now);
+  const { client, resume } = bench.polled();
+  assert.ok(client && resume);
+});
+
+test('a link that is silent on another network is hedged without a window, and with one once it has shown that it lives', () => {
+  for (const lives of [false, true]) {
+    const bench = rememberingOfThree();
+    const [socket] = bench.opened();
+    bench.down(socket, welcome(1, false, { windowMs: 50_000 }));
+    bench.taken();
+    bench.run();
+    bench.core.handleNetworkChanged(bench.now);
+    if (lives) bench.down(socket, pong);
+    bench.pass(lives ? 16_250 : 500);
+    assert.deepEqual(opens(bench.run()), ['polling']);
+    bench.pass(125);
+    assert.equal(bench.all('poll').length, lives ? 0 : 1, 'and said again');
+    bench.down(bench.link('polling'), welcome(1, true));
+    assert.deepEqual(opens(bench.run()), lives ? [] : ['sse']);
+  }
 });

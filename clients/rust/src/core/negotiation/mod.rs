@@ -543,6 +543,8 @@ impl Negotiation {
         }
         let order = self.candidates.order();
         let better = match self.mode {
+            // While its link is gone, the poll beside it is all that goes on.
+            Mode::Up { link } if !self.uses.contains_key(&link) => 0,
             Mode::Up { link } => order.len().min(self.rank_of(link)),
             // The token of the session, which an event stream has to state, is not there yet.
             _ => order.len(),

@@ -46,7 +46,7 @@ impl Core {
         let patience = 4 * self.negotiation.pace.silence(self.config.timing.poll_grace);
         let Some(link) = self.links.get_mut(&key) else { return };
         link.heard = now;
-        link.pinged = None;
+        (link.pinged, link.moved) = (None, false);
         if let Some(poll) = &mut link.poll {
             // Its answer has begun, and may be large.
             poll.until = poll.until.max(now + patience);
@@ -116,7 +116,7 @@ impl Core {
             }
             DownFrame::Pong { window_ms, .. } => {
                 self.handle_window(window_ms);
-                if let Some(asked) = self.links.get_mut(&key).and_then(|link| link.asked.take()) {
+                if let Some(Some(asked)) = self.links.get_mut(&key).and_then(|link| link.asked.take()) {
                     self.negotiation.pace.measure(now.saturating_sub(asked));
                 }
             }
@@ -154,7 +154,7 @@ impl Core {
                 let timing = &self.config.timing;
                 // Times stretch: then the round trip is worth another look.
                 if link.asked.is_none() && self.negotiation.pace.patience(timing) > timing.pong {
-                    link.asked = Some(now);
+                    link.asked = Some(Some(now));
                     message.push(UpFrame::Ping { nonce: None });
                 }
                 self.outputs.push_back(Output::Transmit { link: key, message });

@@ -281,16 +281,22 @@ impl Core {
     /// An older link carries the session again: what the newer one was told counts for nothing (L5).
     fn fall_back(&mut self, now: Time, key: LinkKey) {
         let taken = self.outbox.taken();
-        let patience = self.negotiation.pace.patience(&self.config.timing);
         if let Some(link) = self.links.get_mut(&key) {
             link.said = taken;
-            let is_late = link.pinged.is_some_and(|at| at + patience <= now);
             self.active = Some(key);
             self.stand(Standing::Up);
             self.negotiation.fell_back(key);
-            if is_late {
-                self.negotiation.overdue(key, self.guidance.window());
-            }
+            self.blame_silence(now, key);
+        }
+    }
+
+    /// A link that was asked for a sign of life, and gave none, is late. On another network it says nothing of the gateway.
+    pub(super) fn blame_silence(&mut self, now: Time, key: LinkKey) {
+        let patience = self.negotiation.pace.patience(&self.config.timing);
+        let Some(link) = self.links.get(&key) else { return };
+        if link.pinged.is_some_and(|at| at + patience <= now) {
+            let window = if link.moved { Time::ZERO } else { self.guidance.window() };
+            self.negotiation.overdue(key, window);
         }
     }
 

@@ -265,6 +265,9 @@ impl Core {
     /// The network is another one.
     pub(crate) fn network_changed(&mut self, now: Time) {
         self.negotiation.network_changed();
+        for link in self.links.values_mut() {
+            (link.moved, link.asked) = (true, link.asked.map(|_| None));
+        }
         if let Standing::Waiting { until } = self.standing
             && !self.advised
         {
@@ -288,7 +291,7 @@ impl Core {
             if link.is_duplex() {
                 let message = vec![UpFrame::Auth { token }];
                 self.outputs.push_back(Output::Transmit { link: key, message });
-            } else {
+            } else if !self.comes_back_by(link) {
                 self.auth_by_post(now, key);
             }
         }

@@ -243,7 +243,8 @@ impl Core {
             self.attach += 1;
             self.followed = self.attach;
             link.attach = Some(self.attach);
-            (link.pinged, link.asked) = (Some(now), Some(now));
+            link.pinged = Some(now);
+            link.asked.get_or_insert(Some(now));
             let attach = UpFrame::Attach { number: self.attach, after };
             let message = vec![UpFrame::Pong { nonce }, attach, UpFrame::Ping { nonce: None }];
             self.outputs.push_back(Output::Transmit { link: key, message });

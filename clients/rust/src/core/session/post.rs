@@ -90,7 +90,7 @@ impl Core {
     }
 
     /// Whether this is the poll by which it comes back. It does so by one connection: what there is to post waits until
-    /// that poll is answered.
+    /// that poll is answered, and no other goes out beside it.
     pub(super) fn comes_back_by(&self, link: &Link) -> bool {
         self.attempts > 0 && link.is_polling() && !link.confirmed
     }

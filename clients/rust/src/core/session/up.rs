@@ -107,7 +107,8 @@ impl Core {
             }
             return;
         }
-        (link.pinged, link.asked) = (Some(now), Some(now));
+        link.pinged = Some(now);
+        link.asked.get_or_insert(Some(now));
         if link.is_duplex() {
             let message = vec![UpFrame::Ping { nonce: None }];
             self.outputs.push_back(Output::Transmit { link: key, message });
@@ -145,7 +146,7 @@ impl Core {
             // A parked poll may be dead while posts get through: another costs little, and fences nothing but it. Each
             // waits longer, or an answer that takes its time to arrive would never do so; in the end longer than a poll
             // is held, so that a link whose polls all go astray is given up.
-            let since = self.outbox.unreplied_since()?;
+            let since = self.outbox.unreplied_since().filter(|_| !self.comes_back_by(link))?;
             let late = self.negotiation.pace.late(timing) * (1 << link.hedged_polls.min(10));
             return link.is_attached().then(|| since.max(poll.since).max(link.heard) + late);
         }
@@ -163,7 +164,7 @@ impl Core {
     pub(super) fn poll_again(&mut self, now: Time, key: LinkKey) {
         self.attach += 1;
         let attach = self.attach;
-        let first = self.links.get(&key).is_some_and(|link| link.attach.is_none());
+        let first = self.links.get(&key).is_some_and(|link| !link.confirmed);
         let (hello, mut stated) = self.hello(Some(attach), first);
         let mut message = vec![hello];
         self.say_with_hello(now, Some(attach), &mut stated, &mut message);
@@ -223,15 +224,11 @@ impl Core {
             }
             return;
         }
-        let patience = self.negotiation.pace.patience(&self.config.timing);
         for key in self.links.keys().copied().collect::<Vec<_>>() {
             let Some(link) = self.links.get_mut(&key) else { continue };
             if link.until <= now {
                 self.fail(now, key, "silent");
                 continue;
-            }
-            if self.active == Some(key) && link.pinged.is_some_and(|at| at + patience <= now) {
-                self.negotiation.overdue(key, self.guidance.window());
             }
             if link.poll.is_some_and(|poll| poll.until <= now) {
                 link.poll = None;
@@ -243,6 +240,9 @@ impl Core {
             }
             if let Some(post) = link.posts.in_flight.filter(|post| post.until <= now) {
                 self.handle_post(now, key, post.id, Err("no answer".into()));
+            }
+            if self.active == Some(key) {
+                self.blame_silence(now, key);
             }
         }
     }

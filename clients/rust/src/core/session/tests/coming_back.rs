@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use throughline_wire::{
-    Command, DownFrame, ErrorCode, RetryReason, SubscribeFrom,
+    Command, DownFrame, ErrorCode, RetryReason, SubscribeFrom, Token,
     frame::{Backoff, ErrorFrame, Limits, Welcome},
 };
 
 use super::super::{End, Standing, testing::*};
 use super::{commands, lost, subscribe};
 use crate::{
-    core::{Outcome, Output, Time},
+    core::{Outcome, Output, Time, names::LinkKey},
     incoming::{Incoming, LostReason},
 };
 
@@ -93,6 +93,40 @@ fn whoever_comes_back_by_a_poll_posts_what_it_has_to_say_once_that_is_answered()
     assert!(opened.is_some() && !posts(&outputs), "one connection is enough to come back");
     bench.welcome(opened.unwrap(), welcome(1, true));
     assert!(posts(&bench.run()));
+}
+
+/// A client of a poll that comes back by one, with a command that was taken and has no reply.
+fn coming_back_by_a_poll() -> (Bench, LinkKey) {
+    let (mut bench, link) = Bench::up(POLLING);
+    bench.command(send());
+    let (_, post, _) = bench.posted();
+    bench.core.handle_post(bench.now, link, post, Ok(vec![DownFrame::Ack { up_to: 1 }]));
+    bench.core.handle_ended(bench.now, link, lost());
+    bench.pass(Duration::from_secs(1));
+    let (link, _) = bench.opened();
+    (bench, link)
+}
+
+#[test]
+fn whoever_comes_back_by_a_poll_hedges_it_for_no_reply_and_posts_no_credentials_beside_it() {
+    let (mut bench, link) = coming_back_by_a_poll();
+    bench.pass(Duration::from_secs(9));
+    assert!(bench.run().is_empty());
+    bench.core.authenticate(bench.now, Token::new("fresh"));
+    assert!(bench.run().is_empty());
+    bench.welcome(link, Welcome { received: 1, ..welcome(1, true) });
+    let next = bench.polled();
+    assert_eq!((next.auth, next.client), (Some(Token::new("fresh")), None), "the next hello says them");
+    bench.pass(Duration::from_millis(750));
+    bench.polled();
+}
+
+#[test]
+fn until_a_link_has_shown_that_it_is_followed_each_of_its_polls_asks_for_a_welcome() {
+    let (mut bench, _) = coming_back_by_a_poll();
+    bench.core.network_changed(bench.now);
+    let again = bench.polled();
+    assert!(again.client.is_some() && again.resume.is_some(), "{again:?}");
 }
 
 #[test]

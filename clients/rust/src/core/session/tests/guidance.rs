@@ -21,9 +21,14 @@ fn remembering() -> Bench {
 
 /// The same, of a client of these transports.
 fn remembering_of(transports: &[Via]) -> Bench {
+    with_proven(Transport::WebSocket, transports)
+}
+
+/// The same, where another was proven.
+fn with_proven(proven: Transport, transports: &[Via]) -> Bench {
     let mut config = Config::new("http://gateway");
     config.transports = transports.to_vec();
-    let verdict = Verdict::new(Transport::WebSocket, None, Duration::from_secs(999_000));
+    let verdict = Verdict::new(proven, None, Duration::from_secs(999_000));
     config.verdicts.remember("http://gateway", Some(verdict));
     Bench::with(config)
 }
@@ -156,16 +161,53 @@ fn whoever_comes_back_opens_one_link_in_a_window_until_it_is_where_it_was() {
 
 #[test]
 fn a_link_that_breaks_while_a_poll_goes_out_beside_it_is_followed_by_no_race() {
-    let mut bench = remembering();
+    let mut bench = remembering_of(&[WEBSOCKET, SSE, POLLING]);
     let (socket, _) = bench.opened();
     bench.welcome(socket, Welcome { window_ms: 50_000, ..welcome(1, false) });
+    // For long enough that nobody blames it.
+    for _ in 0..4 {
+        bench.pass(Duration::from_secs(10));
+        bench.down(socket, [DownFrame::Ping { nonce: None, window_ms: None }]);
+        bench.run();
+    }
     bench.pass(Duration::from_secs(16));
     bench.run();
     bench.pass(Duration::from_secs(1));
     assert!(opens(&bench.run(), POLLING), "a heartbeat is late, and no sign comes");
+    let (begun, poll) = (bench.now, link(&bench, POLLING));
     bench.core.handle_ended(bench.now, socket, lost());
+    let is_open = |output: &Output| matches!(output, Output::Open { .. });
+    assert!(!bench.run().iter().any(is_open), "the poll alone");
     bench.pass(Duration::from_secs(1));
-    assert!(!bench.run().iter().any(|output| matches!(output, Output::Open { .. })), "the poll alone");
+    bench.welcome(poll, welcome(1, true));
+    while bench.now < begun + Duration::from_millis(49_900) {
+        assert!(!bench.run().iter().any(is_open), "in the window, at {:?}", bench.now);
+        bench.pass(Duration::from_millis(100));
+        bench.core.handle_sign_of_life(bench.now, poll);
+    }
+    bench.pass(Duration::from_millis(100));
+    assert!(opens(&bench.run(), WEBSOCKET), "after it");
+}
+
+#[test]
+fn while_a_poll_beside_a_link_that_broke_has_no_answer_nothing_else_is_opened() {
+    let mut bench = with_proven(Transport::Sse, &[WEBSOCKET, SSE, POLLING]);
+    let (stream, _) = bench.opened();
+    bench.welcome(stream, welcome(1, false));
+    let mut hedged: Option<Duration> = None;
+    while hedged.is_none_or(|at| bench.now < at + Duration::from_millis(9_750)) {
+        if bench.now == Duration::from_secs(10) {
+            bench.down(stream, [DownFrame::Ping { nonce: None, window_ms: None }]);
+        }
+        for output in bench.run() {
+            let Output::Open { link, via, .. } = output else { continue };
+            assert_eq!(hedged, None, "{via}");
+            // A WebSocket is blocked here, and would be due again.
+            bench.core.handle_ended(bench.now, if via == WEBSOCKET { link } else { stream }, lost());
+            hedged = (via == POLLING).then_some(bench.now);
+        }
+        bench.pass(Duration::from_millis(250));
+    }
 }
 
 #[test]
@@ -182,6 +224,29 @@ fn another_network_is_no_gateway_that_crashed_so_better_transports_are_probed_at
     assert!(!opens(&bench.run(), WEBSOCKET));
     bench.core.network_changed(bench.now);
     assert!(opens(&bench.run(), WEBSOCKET));
+}
+
+#[test]
+fn a_link_that_is_silent_on_another_network_is_hedged_without_a_window_and_with_one_once_it_has_shown_that_it_lives()
+ {
+    for lives in [false, true] {
+        let mut bench = remembering_of(&[WEBSOCKET, SSE, POLLING]);
+        let (socket, _) = bench.opened();
+        bench.welcome(socket, Welcome { window_ms: 50_000, ..welcome(1, false) });
+        bench.run();
+        bench.core.network_changed(bench.now);
+        bench.run();
+        if lives {
+            bench.down(socket, [DownFrame::Pong { nonce: None, window_ms: None }]);
+            bench.pass(Duration::from_millis(15_750));
+            bench.run();
+        }
+        bench.pass(Duration::from_millis(500));
+        assert!(opens(&bench.run(), POLLING));
+        let poll = link(&bench, POLLING);
+        bench.welcome(poll, welcome(1, true));
+        assert_eq!(opens(&bench.run(), SSE), !lives);
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use throughline_wire::{Command, DownFrame, RetryReason, SubscribeFrom, UpFrame};
 use super::super::{End, Standing, testing::*};
 use super::{commands, lost};
 use crate::{
-    core::{Outcome, Output, Time},
+    core::{Outcome, Output, Time, negotiation::pace::Pace},
     error::MigrateError,
     incoming::{Incoming, LinkChange, LostReason},
 };
@@ -141,6 +141,37 @@ fn on_a_network_that_seems_slow_the_round_trip_is_measured_again_with_each_heart
     bench.pass(Duration::from_millis(50));
     bench.down(link, [answer(), heartbeat()]);
     assert_eq!(bench.said(), [pong], "it was the client that was slow");
+}
+
+#[test]
+fn a_pong_is_measured_from_the_first_ping_that_it_may_answer_and_on_another_network_not_at_all() {
+    let asked = || {
+        let (mut bench, link) = Bench::up(WEBSOCKET);
+        bench.command(send());
+        bench.run();
+        bench.pass(Duration::from_millis(750));
+        assert_eq!(bench.said(), [UpFrame::Ping { nonce: None }]);
+        bench.pass(Duration::from_millis(400));
+        (bench, link)
+    };
+    let measured = |bench: &Bench| bench.core.negotiation.pace.silence(Time::ZERO) / 3;
+    let pong = || DownFrame::Pong { nonce: None, window_ms: None };
+    let (mut bench, link) = asked();
+    bench.down(link, [items(1, [])]);
+    bench.run();
+    bench.pass(Duration::from_millis(1_500));
+    assert_eq!(bench.said(), [UpFrame::Ping { nonce: None }]);
+    bench.core.negotiation.pace = Pace::default(); // the welcome came at once
+    bench.pass(Duration::from_millis(100));
+    bench.down(link, [pong()]);
+    assert!(measured(&bench) > Time::from_secs(1), "it took two seconds, and not a tenth of one");
+
+    let (mut bench, link) = asked();
+    bench.core.network_changed(bench.now);
+    assert_eq!(bench.said(), [UpFrame::Ping { nonce: None }]);
+    bench.pass(Duration::from_millis(90));
+    bench.down(link, [pong(), pong()]);
+    assert_eq!(measured(&bench), Time::ZERO, "who knows");
 }
 
 #[test]
