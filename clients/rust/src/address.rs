@@ -63,8 +63,10 @@ impl Address {
             Transport::Sse => "events",
             Transport::WebTransport => "webtransport",
         });
-        let wrong = |what| OfferError { transport, reference: without_credentials(reference).into(), what };
-        let url = self.base.join(reference).map_err(|_| wrong("is no address"))?;
+        let parsed = self.base.join(reference);
+        let shown = without_credentials(reference, parsed.is_ok());
+        let wrong = |what| OfferError { transport, reference: shown.into(), what };
+        let url = parsed.map_err(|_| wrong("is no address"))?;
         // What is relative has the scheme of the address: the transport's own stands for it, at the same port.
         let secure = match (transport, url.scheme()) {
             (Transport::WebTransport, "http" | "https") => true,
@@ -91,9 +93,10 @@ pub(crate) struct OfferError {
     what: &'static str,
 }
 
-/// A reference as it may be shown: what stands before an `@` may be a secret, however the rest is read.
-fn without_credentials(reference: &str) -> &str {
-    let end = reference.find(['?', '#']).unwrap_or(reference.len());
+/// A reference as it may be shown: what stands before an `@` may be a secret, however the rest is read. Of one that is no
+/// address, nobody knows where a query begins.
+fn without_credentials(reference: &str, is_address: bool) -> &str {
+    let end = reference.find(['?', '#']).filter(|_| is_address).unwrap_or(reference.len());
     reference[..end].rfind('@').map_or(reference, |at| &reference[at + 1..])
 }
 
@@ -267,6 +270,7 @@ mod tests {
             ("http://me:secret@h/x?a=b", "\"h/x?a=b\" that was offered for polling holds credentials"),
             ("//me:secret@h/x", "\"h/x\" that was offered for polling holds credentials"),
             ("http://me:se@cret@[", "\"[\" that was offered for polling is no address"),
+            ("http://me:se?cr#et@[", "\"[\" that was offered for polling is no address"),
         ] {
             let error = resolve("http://h", Transport::Polling, reference);
             assert!(error.ends_with(what), "{reference}: {error}");

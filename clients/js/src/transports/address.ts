@@ -12,7 +12,10 @@ type Schemes = readonly [secure: string, plain: string];
  */
 export function addressOf({ base, offer }: Pick<Opening, 'base' | 'offer'>, path: string, schemes: Schemes): URL {
   const [secure, plain] = schemes;
-  const url = new URL(offer?.url ?? path, new URL('v1/', base));
+  const reference = offer?.url ?? path;
+  const url = parsed(reference, new URL('v1/', base));
+  // A browser's own message may quote it whole.
+  if (!url) throw new Error(`${withoutCredentials(reference)} is no address`);
   const { protocol, port } = url;
   if (protocol === 'http:') url.protocol = plain;
   if (protocol === 'https:') url.protocol = secure;
@@ -23,5 +26,16 @@ export function addressOf({ base, offer }: Pick<Opening, 'base' | 'offer'>, path
   return url;
 }
 
-/** An address as it may be shown: what stands before an `@` may be a secret, however the rest is read. */
-export const withoutCredentials = (url: string): string => url.replace(/^[^?#]*@/, '');
+/**
+ * An address as it may be shown: what stands before an `@` may be a secret, however the rest is read. Of what is no address,
+ * nobody knows where a query begins.
+ */
+export const withoutCredentials = (url: string): string => url.replace(parsed(url, 'http://a') ? /^[^?#]*@/ : /^.*@/s, '');
+
+function parsed(reference: string, base: URL | string): URL | undefined {
+  try {
+    return new URL(reference, base);
+  } catch {
+    return undefined;
+  }
+}

@@ -364,12 +364,10 @@ export class Negotiation {
     return opening.joinsFailed && hasFailed ? -Infinity : opening.quietSinceMs + opening.joinMs;
   }
 
-  /** The next transport to probe, and when: the better ones, best first, each a little after the one before; what failed lately last. */
+  /** The next transport to probe, and when: the better ones, best first, each a little after the one before; what failed lately last. None beside a poll whose silent link is gone. */
   #nextProbe(): { readonly transport: TransportName; readonly atMs: number } | undefined {
-    const active = this.#active;
-    // While its link is gone, the poll beside it is all that goes on.
-    if (!this.#raises() || (active && !this.#uses.includes(active))) return undefined;
-    const better = this.#candidates.order().slice(0, active && this.#rank(active));
+    if (!this.#raises() || (this.#active && !this.#uses.includes(this.#active))) return undefined;
+    const better = this.#candidates.order().slice(0, this.#active && this.#rank(this.#active));
     const busyMs = this.#uses.map((used) => busyUntil(used, this.#timing));
     const [next] = better
       .filter((candidate) => !this.#uses.some((used) => used.candidate === candidate))

@@ -47,4 +47,8 @@ test('an offer with credentials is refused and shows none of them', () => {
     assert.equal(withoutCredentials(url), 'a.example/x');
   }
   assert.equal(withoutCredentials('/v1/poll?to=a@b'), '/v1/poll?to=a@b');
+  for (const url of ['http://me:se@cret@[', 'http://me:se?cr#et@[']) {
+    assert.throws(() => at('http://a.example/', url, 'http'), { message: '[ is no address' });
+    assert.equal(withoutCredentials(url), '[');
+  }
 });
