@@ -98,7 +98,7 @@ export function nonsense(clock: ManualClock, seed: number): Nonsense {
   /** Most links begin as they should, or nothing that follows would be looked at. */
   const frames = (isFirst = false): readonly DownFrame[] => {
     const said = Array.from({ length: 1 + Math.floor(random() * 3) }, () => pick(frameKinds)());
-    if (isFirst && random() < 0.9) said.unshift(welcome(), items(next, 3));
+    if (isFirst && random() < 0.9) said.unshift(welcome(), items(next, 3), items(next, 5));
     return codec.decode(said.map((frame) => JSON.stringify(frame)).join('\n')).frames;
   };
 
