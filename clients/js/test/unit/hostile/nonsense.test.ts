@@ -7,7 +7,7 @@ import { connect } from '../../../src/index.js';
 import { ManualClock } from '../../../src/testing.js';
 import { CHANNELS, nonsense } from './nonsense.js';
 
-const SEEDS = 200;
+const SEEDS = 800;
 const MINUTE_MS = 60_000;
 
 test('whatever a gateway says in a minute, nothing is thrown, and close ends all that waits', async () => {
