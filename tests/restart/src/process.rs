@@ -4,6 +4,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Stdio,
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -45,7 +46,9 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new(programs: &Programs, rate: u64, application: &str, hands_over: bool) -> Result<Self> {
-        let name = format!("throughline-restart-{}-{}", std::process::id(), crate::log::wall_ms());
+        static PLACES: AtomicU32 = AtomicU32::new(0); // several scenes may be played in one process
+        let number = PLACES.fetch_add(1, Ordering::Relaxed);
+        let name = format!("throughline-restart-{}-{}-{number}", std::process::id(), crate::log::wall_ms());
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir(&folder).with_context(|| folder.display().to_string())?;
         let place = Self {

@@ -30,7 +30,7 @@ export function addressOf({ base, offer }: Pick<Opening, 'base' | 'offer'>, path
  * An address as it may be shown: what stands before an `@` may be a secret, however the rest is read. Of what is no address,
  * nobody knows where a query begins.
  */
-export const withoutCredentials = (url: string): string => url.replace(parsed(url, 'http://a') ? /^[^?#]*@/ : /^.*@/s, '');
+export const withoutCredentials = (url: string): string => url.replace(parsed(url, 'ws://a') ? /^[^?#]*@/ : /^.*@/s, '');
 
 function parsed(reference: string, base: URL | string): URL | undefined {
   try {
