@@ -15,10 +15,14 @@ export interface Opening {
   quietSinceMs: number;
 }
 
-/** The lead where somebody comes back: what the gateway asked for or the session last ran on, then a poll, then everything else, one per attempt. */
+/**
+ * The lead where somebody comes back: what the gateway asked for or the session last ran on, and a poll, in turn: an event stream
+ * costs two connections, and gets through nowhere that a poll does not. Without either of the two it is the list, one per attempt.
+ */
 export function nextInTurn(candidates: Candidates, negotiates: boolean, carried: Candidate | undefined, rotation: number): Candidate | undefined {
-  const first = negotiates ? [carried?.failures ? undefined : carried, candidates.polling()] : [carried];
-  const turns = new Set([...first, ...candidates.order()]);
+  const polling = negotiates ? candidates.polling() : undefined;
+  const first = negotiates && carried?.failures ? undefined : carried;
+  const turns = new Set([first, polling, ...(first && polling ? [] : candidates.order())]);
   turns.delete(undefined);
   return [...turns][rotation % turns.size];
 }

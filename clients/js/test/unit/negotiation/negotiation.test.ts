@@ -299,6 +299,25 @@ describe('a session that comes back', () => {
     assert.deepEqual(negotiation.decide(now + 1_000, alive), { do: 'carry', transport: 'polling' });
   });
 
+  test('takes turns of what it ran on and a poll while nobody listens', () => {
+    const world = new World(['refused', 'works', 'works']);
+    world.pass(60_000);
+    assert.equal(world.on, 'websocket');
+    const { negotiation, nowMs } = world;
+    negotiation.ended(nowMs, world.active ?? -1, 'lost', 'cut');
+    const leads = [100, 101, 102, 103, 104].map((link) => {
+      negotiation.rest();
+      negotiation.attempt(nowMs, true, 0);
+      const decision = negotiation.decide(nowMs, alive);
+      assert.ok(decision?.do === 'carry');
+      negotiation.began(nowMs, link, decision.transport, true, false);
+      negotiation.ended(nowMs, link, 'refused', 'nobody listens');
+      negotiation.turn();
+      return decision.transport;
+    });
+    assert.deepEqual(leads, ['websocket', 'polling', 'websocket', 'polling', 'websocket']);
+  });
+
   test('waits with the poll for as long as the gateway spreads its clients', () => {
     const negotiation = new Negotiation(options());
     negotiation.attempt(0, true, 4_000);

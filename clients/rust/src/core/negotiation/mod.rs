@@ -183,13 +183,15 @@ impl Negotiation {
     }
 
     /// The lead of a round: what the gateway asked for as it sent us away, or what the session last ran on, unless it is
-    /// failing; then a poll, then everything else, one per attempt.
+    /// failing, and a poll, in turn: an event stream costs two connections, and gets through nowhere that a poll does not.
+    /// Without either of the two it is the list, one per attempt.
     fn next_in_turn(&self, order: &[Via]) -> Option<Via> {
         let polling = self.candidates.polling().filter(|_| self.negotiates);
         let first = if self.is_asked { order.first().copied() } else { self.carried };
         let first = first.filter(|via| !self.negotiates || !self.candidates.is_failing(*via));
         let mut turns: Vec<Via> = Vec::new();
-        for via in first.into_iter().chain(polling).chain(order.iter().copied()) {
+        let rest = if first.is_some() && polling.is_some() { &[] } else { order };
+        for via in first.into_iter().chain(polling).chain(rest.iter().copied()) {
             if !turns.contains(&via) {
                 turns.push(via);
             }

@@ -295,6 +295,26 @@ fn a_transport_that_is_proven_and_falls_silent_soon_is_left_alone_longer_each_ti
 }
 
 #[test]
+fn while_nobody_listens_what_it_ran_on_and_a_poll_take_turns() {
+    let mut world = World::new([Health::Refused, Health::Works, Health::Works]);
+    world.pass(Time::from_secs(60));
+    assert_eq!(world.on(), Some(WEBSOCKET));
+    let (now, lost) = (world.now, world.active.expect("a link"));
+    let negotiation = &mut world.negotiation;
+    negotiation.ended(now, lost, AttemptOutcome::Lost, "cut");
+    let leads = (100..105).map(|n| {
+        negotiation.rest();
+        negotiation.attempt(now, true, Time::ZERO);
+        let Some(Decision::Carry(via)) = negotiation.decide(now, |_| true) else { panic!("it comes back") };
+        negotiation.began(now, LinkKey(n), via, true, false);
+        negotiation.ended(now, LinkKey(n), AttemptOutcome::Refused, "nobody listens");
+        negotiation.turn();
+        via
+    });
+    assert_eq!(leads.collect::<Vec<_>>(), [WEBSOCKET, POLLING, WEBSOCKET, POLLING, WEBSOCKET]);
+}
+
+#[test]
 fn what_the_gateway_asks_for_is_where_the_session_goes_and_stays() {
     let mut world = World::new([Health::Works; 3]);
     world.pass(Time::from_secs(1));
