@@ -149,9 +149,11 @@ test('a badge says which transport the page is on, and why', LIMIT, async () => 
   const player = await comes('Ann');
   await player.page.locator('#badge[data-state="live"]').waitFor();
   await player.page.locator('#badge summary').click();
-  const transport = await player.page.locator('#badge').getAttribute('data-transport');
-  const why = await player.page.locator('#badge [data-why]').textContent();
-  assert.match(why, new RegExp(`^${transport}, because .+`));
+  // It is written once the browser says that it is open, and anew with each move.
+  await player.page.waitForFunction(() => {
+    const badge = document.getElementById('badge');
+    return new RegExp(`^${badge.dataset.transport}, because .+`).test(badge.querySelector('[data-why]').textContent);
+  });
   await player.isWellLaidOut('9-badge');
   await player.leaves();
 });
