@@ -9,6 +9,7 @@
 //! `tests/herd` plays the same crash with 100,000 clients far away, on a virtual clock.
 
 pub mod application;
+mod cells;
 pub mod crash;
 pub mod dial;
 pub mod drain;

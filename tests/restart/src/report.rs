@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use crate::{
+    cells::{applied, losses, outcomes, shares},
     crash::{CEILINGS, Crash},
     dial::By,
-    figures::percent,
 };
 
 /// The document.
@@ -60,8 +60,10 @@ const ROWS: &[(&str, Cell)] = &[
         let polls = run.figures.beside.get(&By::Polling).unwrap_or(&0);
         format!("**{}**; {polls}", run.figures.races())
     }),
-    ("back: half, 99 of 100, all", |run| shares(run, &run.figures.back)),
-    ("on the transport that it wants: half, 99 of 100, all", |run| shares(run, &run.figures.wanted)),
+    ("back: half, 99 of 100, all", |run| shares(&run.figures.back, run.plan.sessions, seconds)),
+    ("on the transport that it wants: half, 99 of 100, all", |run| {
+        shares(&run.figures.wanted, run.plan.sessions, seconds)
+    }),
     ("back on it at once, or moved up later", |run| {
         format!("{}, {}", run.figures.straight, run.figures.upgrades.iter().sum::<u32>())
     }),
@@ -69,16 +71,9 @@ const ROWS: &[(&str, Cell)] = &[
     ("**gaps told, of each channel of each session**", |run| {
         format!("**{}** of {}", run.account.epochs, run.gaps_due())
     }),
-    ("**events lost in silence, doubled, reordered, wrong**", |run| {
-        let account = run.account;
-        format!("**{}, {}, {}, {}**", account.lost, account.doubled, account.reordered, account.wrong)
-    }),
-    ("sent to the application: accepted, refused, of unknown outcome", |run| {
-        run.sent.outcomes.map(|count| count.to_string()).join(", ")
-    }),
-    ("**applied twice, accepted and not applied**; delivered again", |run| {
-        format!("**{}, {}**; {}", run.sent.twice, run.sent.lost, run.sent.again)
-    }),
+    ("**events lost in silence, doubled, reordered, wrong**", |run| losses(&run.account)),
+    ("sent to the application: accepted, refused, of unknown outcome", |run| outcomes(&run.sent)),
+    ("**applied twice, accepted and not applied**; delivered again", |run| applied(&run.sent)),
     ("processor seconds until all were back: gateway, clients", |run| {
         format!("{:.1}, {:.1}", run.processor[0], run.processor[1])
     }),
@@ -87,12 +82,6 @@ const ROWS: &[(&str, Cell)] = &[
 
 fn title(run: &Crash) -> String {
     format!("nobody there for {} s", run.plan.pause.as_secs_f64())
-}
-
-fn shares(run: &Crash, times: &[u64]) -> String {
-    let share =
-        |share| percent(times, run.plan.sessions as usize, share).map_or_else(|| "never".to_owned(), seconds);
-    [50, 99, 100].map(share).join(", ")
 }
 
 fn seconds(ms: u64) -> String {

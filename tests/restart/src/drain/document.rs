@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Drain;
-use crate::figures::percent;
+use crate::cells::{applied, losses, outcomes, shares};
 
 /// The document.
 pub fn document(run: &Drain, machine: &str) -> String {
@@ -36,29 +36,18 @@ const ROWS: &[(&str, Cell)] = &[
         let attempts = run.returns.attempts;
         format!("{attempts}, {:.2}", attempts as f64 / f64::from(run.plan.sessions))
     }),
-    ("away: half, 99 of 100, all at most", |run| shares(run, &run.returns.away)),
-    ("back after their time: half, 99 of 100, all at most", |run| shares(run, &run.returns.late)),
+    ("away: half, 99 of 100, all at most", |run| shares(&run.returns.away, run.plan.sessions, seconds)),
+    ("back after their time: half, 99 of 100, all at most", |run| {
+        shares(&run.returns.late, run.plan.sessions, seconds)
+    }),
     ("on WebTransport again in the end", |run| run.returns.by_webtransport.to_string()),
     ("**gaps told, of each channel of each session**", |run| {
         format!("**{}** of {}", run.account.epochs, run.gaps_due())
     }),
-    ("**events lost in silence, doubled, reordered, wrong**", |run| {
-        let account = run.account;
-        format!("**{}, {}, {}, {}**", account.lost, account.doubled, account.reordered, account.wrong)
-    }),
-    ("sent to the application: accepted, refused, of unknown outcome", |run| {
-        run.sent.outcomes.map(|count| count.to_string()).join(", ")
-    }),
-    ("**applied twice, accepted and not applied**; delivered again", |run| {
-        format!("**{}, {}**; {}", run.sent.twice, run.sent.lost, run.sent.again)
-    }),
+    ("**events lost in silence, doubled, reordered, wrong**", |run| losses(&run.account)),
+    ("sent to the application: accepted, refused, of unknown outcome", |run| outcomes(&run.sent)),
+    ("**applied twice, accepted and not applied**; delivered again", |run| applied(&run.sent)),
 ];
-
-fn shares(run: &Drain, times: &[u64]) -> String {
-    let share =
-        |share| percent(times, run.plan.sessions as usize, share).map_or_else(|| "never".to_owned(), seconds);
-    [50, 99, 100].map(share).join(", ")
-}
 
 fn seconds(ms: u64) -> String {
     format!("{:.2} s", ms as f64 / 1_000.0)
