@@ -13,7 +13,7 @@ mod tests;
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -63,8 +63,9 @@ pub(super) struct Drain {
     told: AtomicU64,
     /// The places at the successor's door.
     places: Mutex<Admission>,
-    /// Whether all had left when it ended.
-    is_empty: AtomicBool,
+    /// Once it has ended: whether all had left.
+    outcome: OnceLock<bool>,
+    /// Wakes whoever waits for the outcome, once it is also said in the log: the process may end by that.
     over: CancellationToken,
 }
 
@@ -127,7 +128,7 @@ impl Shared {
             spread: drain.spread,
             elapsed: drain.began.elapsed(),
             deadline: drain.deadline,
-            is_over: drain.over.is_cancelled(),
+            is_over: drain.outcome.get().is_some(),
         }
     }
 
@@ -215,7 +216,7 @@ impl Drain {
             sessions,
             told: AtomicU64::new(0),
             places: Mutex::new(Admission::new(rate, 1)),
-            is_empty: AtomicBool::new(false),
+            outcome: OnceLock::new(),
             over: CancellationToken::new(),
         }
     }
@@ -272,7 +273,7 @@ impl Drain {
     /// Waits until it has ended; says whether all had left.
     pub(super) async fn ended(&self) -> bool {
         self.over.cancelled().await;
-        self.is_empty.load(Ordering::Acquire)
+        self.outcome.get().is_some_and(|is_empty| *is_empty)
     }
 }
 
@@ -299,8 +300,7 @@ async fn run(shared: Arc<Shared>) {
         change.may_be.cancel();
     }
     shared.end_lives().await;
-    let is_empty = ended.is_ok();
-    drain.is_empty.store(is_empty, Ordering::Release);
+    let _ = drain.outcome.set(ended.is_ok()); // nobody else sets it
     tracing::info!(
         told = drain.told.load(Ordering::Relaxed),
         took_ms = drain.began.elapsed().as_millis() as u64,

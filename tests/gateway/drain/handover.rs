@@ -231,8 +231,11 @@ fn be_ready_and_die(place: &Place, first: &mut Serve) {
     let mut successor = UnixStream::connect(place.socket()).unwrap();
     let mut word = [0; 28];
     successor.read_exact(&mut word).unwrap();
+    // The process hears of both at once: it may not hand over in between.
+    first.process.signal("STOP");
     successor.write_all(b"ready\n").unwrap();
     drop(successor);
+    first.process.signal("CONT");
     let both = ["a successor takes over", "the successor is gone"]; // in either order
     let said = |errors: &[String]| both.iter().all(|what| errors.iter().any(|line| line.contains(what)));
     while !said(&first.process.errors) {
