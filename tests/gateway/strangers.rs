@@ -4,6 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
     time::timeout,
 };
 
@@ -194,4 +195,46 @@ async fn a_body_that_trickles_is_cut_and_its_client_told() {
     assert_eq!(gateway.metric("throughline_limited_total{limit=\"body_time\"}"), 3);
     assert_eq!(gateway.handle.session_count(), 0);
     panics::assert_none();
+}
+
+#[tokio::test]
+async fn an_answer_that_did_not_wait_for_the_body_is_the_last_of_its_connection_and_says_so() {
+    let gateway = Running::start().await;
+    let awaited =
+        |path| Ask::new("POST", path).header("content-type", "text/plain").header("content-length", "9");
+    let early = [
+        (gateway.clients, awaited("/v1/poll").header("origin", "http://evil.example"), 403),
+        (gateway.clients, awaited("/nowhere"), 404),
+        (gateway.clients, Ask::new("POST", "/v1/poll").header("content-length", "99999999"), 415),
+        (gateway.admin, awaited("/nowhere"), 404),
+    ];
+    for (address, ask, status) in early {
+        let mut stream = ask.clone().open(address).await;
+        let mut answer = String::new();
+        timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("an end in time").expect("text");
+        let answer = answer.to_ascii_lowercase();
+        assert!(answer.starts_with(&format!("http/1.1 {status} ")), "{ask:?} {answer}");
+        assert!(answer.contains("connection: close\r\n"), "{ask:?} {answer}");
+    }
+    // One that did, and one to which there is none, are not: the next request has its answer on the same connection.
+    let hello = frames(&[hello()]);
+    let chunked = format!("{:x}\r\n{hello}\r\n0\r\n\r\n", hello.len());
+    let said = |path, body: &str| {
+        let head =
+            format!("POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: text/plain\r\n", gateway.clients);
+        if body.ends_with("0\r\n\r\n") {
+            format!("{head}transfer-encoding: chunked\r\n\r\n{body}")
+        } else {
+            format!("{head}content-length: {}\r\n\r\n{body}", body.len())
+        }
+    };
+    let last = format!("GET /healthz HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", gateway.clients);
+    for first in [said("/v1/poll", &hello), said("/v1/poll", &chunked), said("/nowhere", "")] {
+        let mut stream = TcpStream::connect(gateway.clients).await.expect("a listener");
+        stream.write_all(format!("{first}{last}").as_bytes()).await.expect("a connection");
+        let mut answers = String::new();
+        timeout(PATIENCE, stream.read_to_string(&mut answers)).await.expect("an end in time").expect("text");
+        let closes = answers.to_ascii_lowercase().matches("connection: close").count();
+        assert_eq!((answers.matches("HTTP/1.1 ").count(), closes), (2, 1), "{first} {answers}");
+    }
 }

@@ -2,18 +2,18 @@
 //!
 //! hyper has one time limit for the head of a request and the silence before it. They are not the same: an idle
 //! connection should outlive those of the balancers in front (60 s is common; one that is cut first answers 502),
-//! a head that trickles should not. So the connection itself watches: `Phase` says where it is, and reading
+//! a head that trickles should not. So the connection itself watches: [`Phase`] says where it is, and reading
 //! fails when that has lasted too long.
+//!
+//! A request that is answered before its body was read is the last of its connection, and the answer says so: a proxy that
+//! keeps connections would send the next one into the close, and answer 502.
 
 use std::{
     convert::Infallible,
     future::Future,
     io,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -29,7 +29,10 @@ use tokio::{
 };
 use tower::{Service, ServiceExt as _};
 
-use super::{Body, ListenerConfig, Remote, Seat, Stop, note_write_timeout};
+use super::{
+    Body, ListenerConfig, Remote, RequestBody, Seat, Stop, note_write_timeout,
+    phase::{BODY, GIVEN_AWAY, HEAD, IDLE, Phase, phase_of},
+};
 use crate::limits::Limit;
 
 /// Speaks on one connection.
@@ -41,7 +44,7 @@ pub(super) async fn speak<S, T>(
     stop: Stop,
     seat: Seat,
 ) where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -52,14 +55,14 @@ pub(super) async fn speak<S, T>(
         Watched { stream, phase: Arc::clone(&phase), config, seen: 0, due, alarm: None, _seat: seat };
     let Stop { retire, all, .. } = stop;
     let service = service_fn(move |mut request: Request<Incoming>| {
-        phase.enter(BUSY);
         request.extensions_mut().insert(remote);
+        let request = request.map(|incoming| RequestBody::of(incoming, Arc::clone(&phase)));
         let (phase, retire) = (Arc::clone(&phase), retire.clone());
         // Not an async block, which would keep the answer's future twice.
         service.clone().oneshot(request).map_ok(move |mut response| {
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 phase.enter(GIVEN_AWAY);
-            } else if retire.is_cancelled() {
+            } else if retire.is_cancelled() || phase_of(phase.look()) == BODY {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             response.map(|body| Answering { body, phase })
@@ -83,31 +86,6 @@ pub(super) async fn speak<S, T>(
 /// How much of a connection's requests and answers is buffered.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// Where a connection is, with a count that rises with every change.
-#[derive(Debug, Default)]
-struct Phase(AtomicU64);
-
-/// Between requests.
-const IDLE: u64 = 0;
-/// Within the head of a request.
-const HEAD: u64 = 1;
-/// A request is being answered; what that may take is the transport's to say.
-const BUSY: u64 = 2;
-/// It speaks another protocol now.
-const GIVEN_AWAY: u64 = 3;
-
-impl Phase {
-    fn enter(&self, phase: u64) {
-        let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
-            (now & 3 != GIVEN_AWAY).then_some(((now >> 2) + 1) << 2 | phase)
-        });
-    }
-
-    fn now(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
-    }
-}
-
 /// A connection that fails to read once its phase has lasted too long.
 struct Watched<T> {
     stream: T,
@@ -126,16 +104,16 @@ struct Watched<T> {
 impl<T> Watched<T> {
     /// Whether the present phase has lasted too long.
     fn is_over(&mut self, context: &mut Context<'_>) -> bool {
-        let now = self.phase.now();
+        let now = self.phase.look();
         if now != self.seen {
             self.seen = now;
-            let limit = match now & 3 {
+            let limit = match phase_of(now) {
                 IDLE => Some(self.config.keep_alive),
                 HEAD => Some(self.config.header_timeout),
                 _ => None,
             };
             self.due = limit.map(|limit| Instant::now() + limit);
-            if now & 3 == GIVEN_AWAY {
+            if phase_of(now) == GIVEN_AWAY {
                 self.alarm = None;
             }
         }
@@ -172,12 +150,12 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
             Poll::Pending if self.is_over(context) => {
                 // Before the first request its head is what is waited for.
-                let is_idle = self.seen & 3 == IDLE && self.seen > 0;
+                let is_idle = phase_of(self.seen) == IDLE && self.seen > 0;
                 self.config.door.cut(if is_idle { Limit::IdleTime } else { Limit::HeaderTime });
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
             Poll::Ready(Ok(())) => {
-                if buffer.filled().len() > before && self.phase.now() & 3 == IDLE {
+                if buffer.filled().len() > before && phase_of(self.phase.look()) == IDLE {
                     self.phase.enter(HEAD);
                 }
                 Poll::Ready(Ok(()))

@@ -30,7 +30,7 @@ use tokio::{
 };
 use tower::{Service, ServiceExt as _};
 
-use super::{Body, ListenerConfig, Remote, Seat, Stop, note_write_timeout};
+use super::{Body, ListenerConfig, Remote, RequestBody, Seat, Stop, note_write_timeout};
 use crate::{http::Busy, limits::Limit};
 
 /// Speaks on one connection.
@@ -42,7 +42,7 @@ pub(super) async fn speak<S, T>(
     stop: Stop,
     _seat: Seat,
 ) where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -60,7 +60,7 @@ pub(super) async fn speak<S, T>(
             request.extensions_mut().insert(Busy::new(Arc::clone(&open)));
             let answering = move |body| Answering { body, open, owes: false };
             // Not an async block, which would keep the answer's future twice.
-            service.clone().oneshot(request).map_ok(|response| response.map(answering))
+            service.clone().oneshot(request.map(RequestBody::from)).map_ok(|response| response.map(answering))
         })
     };
     let connection = http2::Builder::new(TokioExecutor::new())

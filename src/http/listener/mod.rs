@@ -6,6 +6,7 @@
 mod http1;
 #[cfg(feature = "tls")]
 mod http2;
+mod phase;
 #[cfg(feature = "tls")]
 mod tls;
 
@@ -13,7 +14,6 @@ use std::{convert::Infallible, future::Future, io, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use throughline_wire::Codec;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -24,6 +24,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
 
+pub use self::phase::RequestBody;
 #[cfg(feature = "tls")]
 pub use self::tls::{Tls, TlsConfig, serve_tls};
 use super::{Body, Remote};
@@ -108,7 +109,7 @@ pub async fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
 /// Serves connections until `stop`; then lets requests that are under way end.
 pub async fn serve<S>(listener: TcpListener, service: S, config: ListenerConfig, stop: impl Into<Stop>)
 where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
     let stop = stop.into();

@@ -3,7 +3,6 @@
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -13,7 +12,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tower::Service;
 
-use super::{Body, Client, IN_THE_CLEAR, ListenerConfig, Stop, accept, http1, http2};
+use super::{Body, Client, IN_THE_CLEAR, ListenerConfig, RequestBody, Stop, accept, http1, http2};
 use crate::{
     certificates::{CertificateError, Certificates},
     gateway::Door,
@@ -100,7 +99,7 @@ pub async fn serve_tls<S>(
     config: ListenerConfig,
     stop: impl Into<Stop>,
 ) where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
     let stop = stop.into();
@@ -110,7 +109,7 @@ pub async fn serve_tls<S>(
 
 async fn secure<S>(client: Client, tls: Tls, service: S, config: ListenerConfig, stop: Stop)
 where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
     let Client { stream, remote, seat } = client;
