@@ -13,6 +13,7 @@
 mod bench;
 mod cargo;
 mod client;
+mod failures;
 mod faults;
 mod gate;
 mod herd;

@@ -9,11 +9,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::failures::Failures;
+
 /// The steps of one run so far.
 pub(crate) struct Steps {
     begun: Instant,
     done: Vec<Step>,
     tests: Counts,
+    failures: Failures,
 }
 
 struct Step {
@@ -30,7 +33,7 @@ enum Outcome {
 
 impl Steps {
     pub(crate) fn begin() -> Self {
-        Self { begun: now(), done: Vec::new(), tests: Counts::default() }
+        Self { begun: now(), done: Vec::new(), tests: Counts::default(), failures: Failures::default() }
     }
 
     /// Runs a check that is written in Rust.
@@ -49,13 +52,14 @@ impl Steps {
 
     /// Runs a program that closes with a test runner's counts; exiting with zero and counting nothing is a failure.
     pub(crate) fn tests(&mut self, name: &str, command: &mut Command) -> Result<()> {
-        let mut counts = Counts::default();
+        let (mut counts, mut failures) = (Counts::default(), Failures::default());
         let result = self.check(name, || {
             let exited_well;
-            (exited_well, counts) = count(command, &mut std::io::stdout().lock())?;
+            (exited_well, counts) = count(command, &mut failures, &mut std::io::stdout().lock())?;
             counts.verdict(exited_well).with_context(|| shown(command))
         });
         self.tests.add(counts);
+        self.failures.add(failures);
         result
     }
 
@@ -64,8 +68,9 @@ impl Steps {
         self.done.push(Step { name: name.to_owned(), took: Duration::ZERO, outcome: Outcome::Skipped(why) });
     }
 
-    /// Prints what ran, how long it took and how it went, and hands the outcome back.
+    /// Prints what failed tests said, what ran, how long it took and how it went, and hands the outcome back.
     pub(crate) fn finish(&mut self, outcome: Result<()>) -> Result<()> {
+        self.failures.print();
         println!();
         for step in &self.done {
             let took = format!("{:7.1} s", step.took.as_secs_f64());
@@ -172,8 +177,8 @@ impl Counts {
     }
 }
 
-/// Runs a program, passes on what it prints, and reads the counts from it.
-fn count(command: &mut Command, out: &mut impl Write) -> Result<(bool, Counts)> {
+/// Runs a program, passes on what it prints, and reads the counts and what failed from it.
+fn count(command: &mut Command, failures: &mut Failures, out: &mut impl Write) -> Result<(bool, Counts)> {
     let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| shown(command))?;
     let printed = child.stdout.take().context("the program's output is piped")?;
     let mut counts = Counts::default();
@@ -181,7 +186,9 @@ fn count(command: &mut Command, out: &mut impl Write) -> Result<(bool, Counts)> 
         let line = line?;
         out.write_all(&line)?;
         out.write_all(b"\n")?;
-        counts.read(&String::from_utf8_lossy(&line));
+        let line = String::from_utf8_lossy(&line);
+        counts.read(&line);
+        failures.read(&line);
     }
     Ok((child.wait()?.success(), counts))
 }
@@ -243,8 +250,9 @@ mod tests {
             ("true", false),
         ] {
             let mut echoed = Vec::new();
+            let mut command = Command::new("sh");
             let (exited_well, counts) =
-                count(Command::new("sh").args(["-c", script]), &mut echoed).expect("sh runs");
+                count(command.args(["-c", script]), &mut Failures::default(), &mut echoed).expect("sh runs");
             assert_eq!(counts.verdict(exited_well).is_ok(), passes, "{script}");
             assert_eq!(echoed.is_empty(), script == "true", "what it prints is passed on");
         }
