@@ -119,7 +119,7 @@ async fn a_page_on_loopback_may_connect_while_the_gateway_is_there_too() {
 async fn a_head_that_trickles_is_cut() {
     let gateway = Running::start().await;
     for address in [gateway.clients, gateway.admin] {
-        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let mut stream = TcpStream::connect(address).await.unwrap();
         let (mut read, mut write) = stream.split();
         let trickle = async {
             let mut every = tokio::time::interval(Duration::from_millis(20));
@@ -151,7 +151,7 @@ async fn a_head_that_trickles_is_cut() {
 #[tokio::test]
 async fn a_connection_that_says_nothing_is_cut() {
     let gateway = Running::start().await;
-    let mut stream = tokio::net::TcpStream::connect(gateway.clients).await.unwrap();
+    let mut stream = TcpStream::connect(gateway.clients).await.unwrap();
     let mut rest = Vec::new();
     timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("it is cut").unwrap();
 }
