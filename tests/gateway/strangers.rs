@@ -205,7 +205,7 @@ async fn an_answer_that_did_not_wait_for_the_body_is_the_last_of_its_connection_
     let early = [
         (gateway.clients, awaited("/v1/poll").header("origin", "http://evil.example"), 403),
         (gateway.clients, awaited("/nowhere"), 404),
-        (gateway.clients, Ask::new("POST", "/v1/poll").header("content-length", "99999999"), 415),
+        (gateway.clients, Ask::new("POST", "/v1/poll").header("content-length", "99999999"), 413),
         (gateway.admin, awaited("/nowhere"), 404),
     ];
     for (address, ask, status) in early {
