@@ -125,6 +125,25 @@ test('another network is no gateway that crashed, so better transports are probe
   assert.deepEqual(opens(bench.run()), ['websocket']);
 });
 
+test('a link that is cut when it was idle is not blamed', () => {
+  for (const [idleMs, leads] of [[5_000, 'websocket'], [4_999, 'polling']] as const) {
+    const bench = remembering();
+    let [socket] = bench.opened();
+    bench.down(socket, welcome(1, false));
+    for (let n = 0; n < 10; n++) {
+      bench.run();
+      bench.pass(1);
+      bench.down(socket, ping());
+      bench.pass(idleMs);
+      bench.ends(socket);
+      [socket] = bench.opened();
+      assert.equal(bench.open.get(socket), leads, `idle for ${idleMs} ms`);
+      if (leads === 'polling') break;
+      bench.down(socket, welcome(1, true));
+    }
+  }
+});
+
 /** A client of a poll that comes back by one, with a command that was taken and has no reply. */
 function comingBackByAPoll(): [Bench, number] {
   const [bench, old] = Bench.up('polling');

@@ -71,6 +71,8 @@ struct Use {
     at: Time,
     /// How long its handshake took.
     handshake: Time,
+    /// When something was last heard on it.
+    heard: Time,
 }
 
 /// How a round of opening goes.
@@ -214,7 +216,7 @@ impl Negotiation {
     pub(crate) fn began(&mut self, now: Time, link: LinkKey, via: Via, carries: bool, greeted: bool) {
         let reached = if greeted { Reached::Greeted } else { Reached::Begun };
         self.rises_at = now + self.window;
-        let began = Use { via, carries, since: now, reached, at: now, handshake: Time::ZERO };
+        let began = Use { via, carries, since: now, reached, at: now, handshake: Time::ZERO, heard: now };
         self.uses.insert(link, began);
     }
 
@@ -246,6 +248,9 @@ impl Negotiation {
 
     /// Something was heard on a link.
     pub(crate) fn heard(&mut self, now: Time, link: LinkKey) {
+        if let Some(used) = self.uses.get_mut(&link) {
+            used.heard = now;
+        }
         self.overdue = self.overdue.filter(|overdue| *overdue != link);
         // It was slow, and nothing came of the poll beside it: it may be hedged again.
         let is_hedging = self.uses.iter().any(|(other, used)| *other != link && used.carries);
@@ -332,8 +337,11 @@ impl Negotiation {
             // A gateway that stops is no fault of the transport; a probe that it sends away must wait all the same.
             O::Drained => !was_up && !used.carries,
             O::Silent if was_up => true,
-            // What broke after a long life is not to blame, nor what failed while nothing else worked.
-            _ if was_up => took < self.timing.settled,
+            // What broke after a long life is not to blame, nor what failed while nothing else worked; nor what had been idle
+            // for as long as it would be left alone: somebody on the way cuts idle connections of every kind.
+            _ if was_up => {
+                took < self.timing.settled && now.saturating_sub(used.heard) < self.timing.reprobe
+            }
             _ => !used.carries,
         };
         if !blamed || used.via.transport == Transport::Polling {
