@@ -157,7 +157,7 @@ function comingBackByAPoll(): [Bench, number] {
 
 test('whoever comes back by a poll hedges it for no reply, and posts no credentials beside it', () => {
   const [bench, poll] = comingBackByAPoll();
-  bench.pass(9_000);
+  bench.pass(999);
   assert.deepEqual(bench.run(), []);
   bench.core.authenticate(bench.now, 'fresh');
   assert.deepEqual(bench.run(), []);
@@ -166,6 +166,45 @@ test('whoever comes back by a poll hedges it for no reply, and posts no credenti
   assert.deepEqual([auth, client], ['fresh', undefined], 'the next hello says them');
   bench.pass(750);
   bench.polled();
+});
+
+test('a poll by which it comes back is said once more where nothing is heard of it', () => {
+  for (const [windowMs, silenceMs] of [[0, 1_000], [5_000, 5_000]] as const) {
+    const [bench, old] = Bench.up('polling');
+    bench.taken();
+    bench.run();
+    bench.down(old, { type: 'ping', windowMs }, { type: 'retry', delayMs: 0, spreadMs: 0, reason: 'drain', slot: 'here' });
+    const [link, first] = bench.opened();
+    assert.equal(first.slot, 'here');
+    bench.pass(silenceMs - 1);
+    assert.deepEqual(bench.run(), []);
+    bench.pass(1);
+    const { message, isBare } = bench.one('poll');
+    assert.deepEqual(message, [{ ...first, attach: (first.attach ?? 0) + 1 }], 'with its appointment');
+    assert.ok(isBare, 'and on another connection');
+    bench.pass(9_999);
+    assert.deepEqual(bench.run(), [], 'once');
+    bench.down(link, welcome(1, true));
+    assert.equal(bench.polled().slot, undefined, 'and it is there');
+  }
+});
+
+test('a poll by which a page comes back that was put aside is said once more too', () => {
+  const [bench] = Bench.up('polling');
+  bench.core.handleFrozen(bench.now);
+  bench.core.handleNetworkChanged(bench.now);
+  bench.opened();
+  bench.pass(1_000);
+  bench.polled();
+  bench.pass(9_999);
+  assert.deepEqual(bench.run(), []);
+});
+
+test('a poll that opens a session is said once', () => {
+  const bench = new Bench(['polling']);
+  bench.opened();
+  bench.pass(9_999);
+  assert.deepEqual(bench.run(), []);
 });
 
 test('until a link has shown that it is followed each of its polls asks for a welcome', () => {
