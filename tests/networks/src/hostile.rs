@@ -92,6 +92,8 @@ pub struct Turn {
     silences_flows: bool,
     /// How long an idle session is left alone after it, before something is published.
     pub quiet: Duration,
+    /// The heartbeat of the gateway, and how long it holds a poll.
+    pub heartbeat: Duration,
 }
 
 impl Turn {
@@ -128,6 +130,7 @@ pub fn in_mid_session() -> Vec<Turn> {
         strike,
         silences_flows: false,
         quiet: Duration::ZERO,
+        heartbeat: HEARTBEAT,
     };
     let switch = |on, before: &Hostile| Turn {
         silences_flows: true,
@@ -147,8 +150,12 @@ pub fn in_mid_session() -> Vec<Turn> {
         cutting.tcp.idle_cut = Some(after);
         Turn { quiet: 4 * after, ..turn(name, on, before, cutting, None) }
     };
-    let (thirty, ten) =
-        ("idle connections cut after 6 s (30 s, scaled)", "idle connections cut after 2 s (10 s, scaled)");
+    let thirty = "idle connections cut after 6 s (30 s, scaled)";
+    // What the client makes of it depends on times of its own, which are not scaled.
+    let ten = |on, before: &Hostile| Turn {
+        heartbeat: UNSCALED_HEARTBEAT,
+        ..idle("idle connections cut after 10 s", on, before, Duration::from_secs(10))
+    };
     let seconds = Duration::from_secs;
     let silenced = Hostile::new("", Dropped, Upgrades::Silenced);
     let unanswered = Hostile::new("", Dropped, Upgrades::Unanswered).holding_streams();
@@ -181,7 +188,12 @@ pub fn in_mid_session() -> Vec<Turn> {
         idle(thirty, WebSocket, &no_udp, seconds(6)),
         idle(thirty, Sse, &no_upgrade, seconds(6)),
         idle(thirty, Polling, &only_post, seconds(6)),
-        idle(ten, WebSocket, &no_udp, seconds(2)),
-        idle(ten, Polling, &only_post, seconds(2)),
+        ten(WebSocket, &no_udp),
+        ten(Polling, &only_post),
     ]
 }
+
+/// The heartbeat, and the hold of a poll: 15 s and 25 s unless configured, scaled so that a run has its end.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(3);
+/// The same where it must not be.
+pub(crate) const UNSCALED_HEARTBEAT: Duration = Duration::from_secs(15);

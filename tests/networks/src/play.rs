@@ -198,8 +198,8 @@ async fn cold(client: Client<'_>, options: &Options, hostile: &Hostile) -> Resul
 
 /// Each session has a network of its own; they share the gateway.
 async fn mid(client: Client<'_>, options: &Options, turn: &Turn, is_busy: bool) -> Result<Vec<MidSession>> {
-    let heartbeat = format!("session.heartbeat_ms={}", HEARTBEAT.as_millis());
-    let hold = format!("session.poll_hold_ms={}", HEARTBEAT.as_millis());
+    let heartbeat = format!("session.heartbeat_ms={}", turn.heartbeat.as_millis());
+    let hold = format!("session.poll_hold_ms={}", turn.heartbeat.as_millis());
     let gateway = Gateway::start(&options.gateway, &[&heartbeat, &hold]).await?;
     let line = &turn.before.line;
     let session = async |number: usize| {
@@ -216,7 +216,7 @@ async fn mid(client: Client<'_>, options: &Options, turn: &Turn, is_busy: bool) 
             heal: &|network| turn.heal(network),
             is_busy,
             quiet: turn.quiet,
-            heartbeat: HEARTBEAT,
+            heartbeat: turn.heartbeat,
         };
         let played = tokio::time::timeout(SCENE_TAKES, scene.play()).await;
         played.unwrap_or_else(|_| bail!("it takes longer than {} s", SCENE_TAKES.as_secs()))
@@ -319,9 +319,7 @@ pub(crate) const PAGES: usize = 3;
 /// How many faults are played at once there: pages that load beside those that are measured would slow them.
 const AT_ONCE_IN_CHROMIUM: usize = 1;
 /// How long one fault in mid-session may be played.
-const SCENE_TAKES: Duration = Duration::from_secs(90);
-/// The heartbeat, and the hold of a poll, in mid-session: 15 s and 25 s unless configured, scaled so that a run has its end.
-pub(crate) const HEARTBEAT: Duration = Duration::from_secs(3);
+const SCENE_TAKES: Duration = Duration::from_secs(150);
 /// How long events and commands flow through a proxy.
 const FLOWS_FOR: Duration = Duration::from_secs(4);
 /// How long the last of them may take.

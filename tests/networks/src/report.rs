@@ -6,12 +6,12 @@ use std::time::Duration;
 use throughline_client::Transport;
 
 use crate::cold::ColdStart;
-use crate::hostile::{Hostile, Turn, from_the_start, in_mid_session};
+use crate::hostile::{HEARTBEAT, Hostile, Turn, UNSCALED_HEARTBEAT, from_the_start, in_mid_session};
 use crate::ledger::Account;
 use crate::line::Line;
 use crate::midsession::MidSession;
 use crate::peers::{PEERS, PeerRows, PeerStart, STUBS};
-use crate::play::{HEARTBEAT, Options, PAGES, Played, Plays, Side, ThroughProxy, WAYS, Way};
+use crate::play::{Options, PAGES, Played, Plays, Side, ThroughProxy, WAYS, Way};
 
 /// The document, and what is to be said of it in short.
 #[derive(Clone, Debug, Default)]
@@ -58,11 +58,13 @@ impl Report {
         if sides.iter().any(|(_, side)| !side.mid.is_empty()) {
             report.line("\n## In mid-session\n");
             report.line(&format!(
-                "{MID}\nThe heartbeat, and the hold of a poll, are {} s here, scaled down from 15 s and 25 s. {sessions} sessions at once \
+                "{MID}\nThe heartbeat, and the hold of a poll, are {} s here, scaled down from 15 s and 25 s; but {} s where \
+                 idle connections are cut after 10 s, for what a client makes of that depends on times which are not scaled. {sessions} sessions at once \
                  in each cell, {} in Chromium. A cell says how long it took the slowest to be healed, what the sessions ran on by then, and how long \
                  after the network was good again the slowest ran on its transport of before: the bar for that is one probe interval \
                  ({} s at first), and a second for the probe itself.\n",
                 HEARTBEAT.as_secs(),
+                UNSCALED_HEARTBEAT.as_secs(),
                 sessions.min(PAGES),
                 PROBE_INTERVAL.as_secs()
             ));

@@ -79,6 +79,8 @@ export interface Link {
   /** How often in a row it was asked while the same command had no reply. */
   doubts: number;
   poll?: Poll | undefined;
+  /** The appointment that its polls state until one is answered. */
+  slot?: string | undefined;
   /** When the last poll went out, and whether its answer brought anything. */
   polledMs: number;
   hasNews: boolean;

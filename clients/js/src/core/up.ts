@@ -23,7 +23,7 @@ export function speak(c: Conversation): void {
   if (link.isPolling) {
     if (pollDue(c, link) <= c.now) {
       // A hedge that is said again goes the other way, unless it is by its cookies that the gateway knows whose it is.
-      const isAgain = link.poll ? hedgedBy(c, link) : link.latePolls;
+      const isAgain = link.poll ? !link.confirmed : link.latePolls;
       if (isAgain) link.isBare = !link.isBare && !c.keepsCookies && (c.auth !== undefined || c.known?.user === undefined);
       pollAgain(c, link);
     }
@@ -111,7 +111,7 @@ function pollDue(c: Conversation, link: Link): number {
     // a link whose polls all go astray is given up.
     const lateMs = negotiation.pace.late(timing) * 2 ** link.hedgedPolls;
     const reply = link.attached && !comesBackBy(c, link) ? Math.max(outbox.unrepliedSinceMs, poll.sinceMs, heardMs) + lateMs : Infinity;
-    return Math.min(reply, hedgesAgainAt(c, link, poll.sinceMs));
+    return Math.min(reply, saidAgainAt(c, link, poll.sinceMs));
   }
   if (link.retrying) return pollNotBeforeMs;
   if (inbox.isBehind) {
@@ -125,14 +125,16 @@ function pollDue(c: Conversation, link: Link): number {
 }
 
 /**
- * When a hedge that has no answer is said once more. A page does not choose its connections: it may be given one that was kept
- * from before, and has died with the link that fell silent. A poll that is given up takes it along, so the next has another:
- * soon for as many as a browser keeps, then later and later.
+ * When a poll that has no welcome is said once more. A page does not choose its connections: it may be given one that was kept
+ * from before, and has died with the link that fell silent. A poll that is given up takes it along, so the next has another.
+ * A hedge is said soon for as many as a browser keeps, then later and later; one beside which there is no link once, as late
+ * as the next attempt would be.
  */
-function hedgesAgainAt(c: Conversation, link: Link, sinceMs: number): number {
+function saidAgainAt(c: Conversation, link: Link, sinceMs: number): number {
   const silent = hedgedBy(c, link);
-  if (!silent) return Infinity;
-  const waitMs = Math.max(c.negotiation.pace.silence(c.options.timing.joinFirstMs / 2), silent.moved ? 0 : c.guidance.windowMs);
+  if (!silent && (link.confirmed || link.hedgedPolls)) return Infinity;
+  const { joinFirstMs, joinBackMs } = c.options.timing;
+  const waitMs = Math.max(c.negotiation.pace.silence(silent ? joinFirstMs / 2 : joinBackMs), silent?.moved ? 0 : c.guidance.windowMs);
   return Math.max(sinceMs, link.heardMs) + waitMs * 2 ** Math.max(link.hedgedPolls - KEPT_CONNECTIONS, 0);
 }
 
@@ -146,6 +148,8 @@ export function pollAgain(c: Conversation, link: Link, ...more: UpFrame[]): void
   const { timing } = c.options;
   const isFirst = !link.confirmed;
   link.attach = ++c.attach;
+  // What is said again for want of an answer has its appointment still.
+  if (isFirst) c.slot = link.slot = c.slot ?? link.slot;
   const message = greeting(c, link, isFirst);
   const { resume, positions, after } = link.stated;
   // What rebuilds or opens a session is never parked, nor is the first of a link: a welcome answers it.

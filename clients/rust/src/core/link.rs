@@ -101,6 +101,8 @@ pub(crate) struct Link {
     /// How often in a row it was asked while the same command had no reply.
     pub(crate) doubts: u32,
     pub(crate) poll: Option<Poll>,
+    /// The appointment that its polls state until one is answered.
+    pub(crate) slot: Option<Box<str>>,
     pub(crate) poll_not_before: Time,
     /// The last answer asked for another poll, so it proves nothing.
     pub(crate) retrying: bool,
@@ -145,6 +147,7 @@ impl Link {
             moved: false,
             doubts: 0,
             poll: None,
+            slot: None,
             poll_not_before: Time::ZERO,
             retrying: false,
             late_polls: 0,

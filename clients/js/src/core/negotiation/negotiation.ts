@@ -125,7 +125,7 @@ export class Negotiation {
     const candidate = this.#candidates.of(transport);
     if (!candidate) return;
     const reached = isGreeted ? GREETED : BEGUN;
-    const used: Use = { link, candidate, carries, sinceMs: nowMs, reached, atMs: nowMs, handshakeMs: 0 };
+    const used: Use = { link, candidate, carries, sinceMs: nowMs, reached, atMs: nowMs, handshakeMs: 0, heardMs: nowMs };
     this.#uses = [...this.#uses, used];
     this.#risesAtMs = nowMs + this.#windowMs;
   }
@@ -153,6 +153,7 @@ export class Negotiation {
   heard(nowMs: number, link: number): void {
     const used = this.#of(link);
     if (!used) return;
+    used.heardMs = nowMs;
     if (this.#overdue === used) this.#overdue = undefined;
     // It was slow, and nothing came of the poll beside it: it may be hedged again.
     if (this.#hedged === used && !this.#uses.some((other) => other !== used && other.carries)) this.#hedged = undefined;
@@ -205,9 +206,8 @@ export class Negotiation {
     const isSettled = wasUp && tookMs >= this.#timing.settledMs;
     this.history.note(nowMs, candidate.name, outcome, tookMs, reason);
     if (isSettled) forgive(candidate);
-    // It is not tried until it is offered again.
-    if (outcome === 'unsupported') candidate.offer = null;
-    if (!isBlamed(used, outcome, isSettled)) return;
+    if (outcome === 'unsupported') candidate.offer = null; // not tried until it is offered again
+    if (!isBlamed(used, outcome, isSettled || nowMs - used.heardMs >= this.#timing.reprobeMs)) return;
     blame(candidate, nowMs, this.#timing, this.#random);
     if (this.#verdict === candidate && outcome !== 'drained') this.#judge(undefined);
   }

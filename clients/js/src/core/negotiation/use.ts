@@ -27,6 +27,8 @@ export interface Use {
   atMs: number;
   /** How long its handshake took. */
   handshakeMs: number;
+  /** When something was last heard on it. */
+  heardMs: number;
 }
 
 export function reach(used: Use, reached: number, nowMs: number): void {
@@ -71,10 +73,11 @@ interface Replaced {
 }
 
 /** Whether an end like this is held against its transport (docs/negotiation.md, Blame). */
-export function isBlamed({ candidate, reached, carries }: Use, outcome: AttemptOutcome, isSettled: boolean): boolean {
+export function isBlamed({ candidate, reached, carries }: Use, outcome: AttemptOutcome, isExcused: boolean): boolean {
   if (isPolling(candidate) || ['late', 'preferred', 'proven', 'unsupported'].includes(outcome)) return false;
   // Nor is what failed while nothing else worked; a probe that is sent away must wait all the same.
   if (reached !== UP) return !carries;
-  // A gateway that stops is no fault of the transport, nor what broke after a long life.
-  return outcome === 'silent' || (outcome !== 'drained' && !isSettled);
+  // A gateway that stops is no fault of the transport. Excused is what broke after a long life, or had been idle for as long as it
+  // would be left alone: somebody on the way cuts idle connections of every kind.
+  return outcome === 'silent' || (outcome !== 'drained' && !isExcused);
 }

@@ -350,7 +350,7 @@ test('the first poll of a link is never held, so it is not believed for long', (
   bench.ends(poll);
   bench.wait();
   const [again] = bench.opened();
-  bench.pass(defaultTiming.welcomeMs);
+  bench.pass(defaultTiming.joinBackMs + defaultTiming.welcomeMs);
   bench.run();
   assert.ok(!bench.open.has(again), 'something else is tried');
 });

@@ -125,6 +125,25 @@ test('another network is no gateway that crashed, so better transports are probe
   assert.deepEqual(opens(bench.run()), ['websocket']);
 });
 
+test('a link that is cut when it was idle is not blamed', () => {
+  for (const [idleMs, leads] of [[5_000, 'websocket'], [4_999, 'polling']] as const) {
+    const bench = remembering();
+    let [socket] = bench.opened();
+    bench.down(socket, welcome(1, false));
+    for (let n = 0; n < 10; n++) {
+      bench.run();
+      bench.pass(1);
+      bench.down(socket, ping());
+      bench.pass(idleMs);
+      bench.ends(socket);
+      [socket] = bench.opened();
+      assert.equal(bench.open.get(socket), leads, `idle for ${idleMs} ms`);
+      if (leads === 'polling') break;
+      bench.down(socket, welcome(1, true));
+    }
+  }
+});
+
 /** A client of a poll that comes back by one, with a command that was taken and has no reply. */
 function comingBackByAPoll(): [Bench, number] {
   const [bench, old] = Bench.up('polling');
@@ -138,7 +157,7 @@ function comingBackByAPoll(): [Bench, number] {
 
 test('whoever comes back by a poll hedges it for no reply, and posts no credentials beside it', () => {
   const [bench, poll] = comingBackByAPoll();
-  bench.pass(9_000);
+  bench.pass(999);
   assert.deepEqual(bench.run(), []);
   bench.core.authenticate(bench.now, 'fresh');
   assert.deepEqual(bench.run(), []);
@@ -147,6 +166,45 @@ test('whoever comes back by a poll hedges it for no reply, and posts no credenti
   assert.deepEqual([auth, client], ['fresh', undefined], 'the next hello says them');
   bench.pass(750);
   bench.polled();
+});
+
+test('a poll by which it comes back is said once more where nothing is heard of it', () => {
+  for (const [windowMs, silenceMs] of [[0, 1_000], [5_000, 5_000]] as const) {
+    const [bench, old] = Bench.up('polling');
+    bench.taken();
+    bench.run();
+    bench.down(old, { type: 'ping', windowMs }, { type: 'retry', delayMs: 0, spreadMs: 0, reason: 'drain', slot: 'here' });
+    const [link, first] = bench.opened();
+    assert.equal(first.slot, 'here');
+    bench.pass(silenceMs - 1);
+    assert.deepEqual(bench.run(), []);
+    bench.pass(1);
+    const { message, isBare } = bench.one('poll');
+    assert.deepEqual(message, [{ ...first, attach: (first.attach ?? 0) + 1 }], 'with its appointment');
+    assert.ok(isBare, 'and on another connection');
+    bench.pass(9_999);
+    assert.deepEqual(bench.run(), [], 'once');
+    bench.down(link, welcome(1, true));
+    assert.equal(bench.polled().slot, undefined, 'and it is there');
+  }
+});
+
+test('a poll by which a page comes back that was put aside is said once more too', () => {
+  const [bench] = Bench.up('polling');
+  bench.core.handleFrozen(bench.now);
+  bench.core.handleNetworkChanged(bench.now);
+  bench.opened();
+  bench.pass(1_000);
+  bench.polled();
+  bench.pass(9_999);
+  assert.deepEqual(bench.run(), []);
+});
+
+test('a poll that opens a session is said once', () => {
+  const bench = new Bench(['polling']);
+  bench.opened();
+  bench.pass(9_999);
+  assert.deepEqual(bench.run(), []);
 });
 
 test('until a link has shown that it is followed each of its polls asks for a welcome', () => {

@@ -327,10 +327,14 @@ describe('blame', () => {
     bench = Bench.onWebSocket();
   });
 
-  test('is for a link that broke before it settled', () => {
-    bench.nowMs = defaultTiming.settledMs - 1;
-    bench.end('websocket', 'lost');
-    assert.equal(bench.aloneMs('websocket'), 5_000);
+  test('is for a link that broke before it settled, unless it had been idle for as long as it would be left alone', () => {
+    for (const [idleMs, aloneMs] of [[4_999, 5_000], [5_000, 0]] as const) {
+      bench = Bench.onWebSocket();
+      bench.nowMs = defaultTiming.settledMs - 1;
+      bench.negotiation.heard(bench.nowMs - idleMs, bench.on('websocket'));
+      bench.end('websocket', 'lost');
+      assert.equal(bench.aloneMs('websocket'), aloneMs);
+    }
   });
 
   test('is not for one that broke after a long life, whose earlier failures are forgotten', () => {

@@ -76,7 +76,7 @@ test('a transport that the application asked for is explained by that, whatever 
 
 test('a link in the place of one of the same transport is not preferred to itself', () => {
   const candidate: Candidate = { name: 'websocket', isDuplex: true, offer: undefined, failures: 0, notBeforeMs: 0 };
-  const use: Use = { link: 1, candidate, sinceMs: 0, carries: true, reached: 0, atMs: 0, handshakeMs: 0 };
+  const use: Use = { link: 1, candidate, sinceMs: 0, carries: true, reached: 0, atMs: 0, handshakeMs: 0, heardMs: 0 };
   assert.equal(replaced(use, candidate, false, false).why, 'it took the place of a link before it');
 });
 

@@ -11,12 +11,17 @@
 //! The conductor ([`Core`](super::session::Core)) owns the protocol: numbers, welcomes, nonces. It tells this module what
 //! happened ([`opened`](Negotiation::opened), [`up`](Negotiation::up), [`ended`](Negotiation::ended) …), and carries out
 //! what [`decide`](Negotiation::decide) says until it says nothing more.
+//!
+//! What happened comes in here; the table is in [`decision`], what is known of one link in [`uses`], and of each transport in
+//! [`candidates`].
 
 pub(crate) mod candidates;
+mod decision;
 pub(crate) mod history;
 pub(crate) mod pace;
 #[cfg(test)]
 mod tests;
+mod uses;
 pub(crate) mod verdict;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -26,52 +31,11 @@ use throughline_wire::{AttemptOutcome, frame::TransportOffer};
 use super::{Time, names::LinkKey, random::Random};
 use crate::config::{Config, Timing, Transport, Via};
 use candidates::Candidates;
+pub(crate) use decision::Decision;
 use history::History;
 use pace::Pace;
+use uses::{Reached, Use};
 use verdict::Verdict;
-
-/// What to do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Decision {
-    /// Open a link to carry the session: its hello attaches. A poll beside a link that works is kept beside it until
-    /// it is answered.
-    Carry(Via),
-    /// Open a link beside the one that works, or will: its hello does not attach.
-    Probe(Via),
-    /// Say hello on a link whose handshake is done.
-    Greet { link: LinkKey, attach: bool },
-    /// Give a link up, which ended like this.
-    Drop { link: LinkKey, outcome: AttemptOutcome },
-}
-
-/// How far a link has come.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Reached {
-    /// It is being opened.
-    Begun,
-    /// Its handshake is done, and nothing said.
-    Opened,
-    /// Its hello is said.
-    Greeted,
-    /// A welcome has come down it.
-    Welcomed,
-    /// It carries the session, and that was confirmed.
-    Up,
-}
-
-/// A link, as far as it matters here.
-#[derive(Clone, Copy, Debug)]
-struct Use {
-    via: Via,
-    /// Whether its hello attaches.
-    carries: bool,
-    since: Time,
-    reached: Reached,
-    /// When it got there.
-    at: Time,
-    /// How long its handshake took.
-    handshake: Time,
-}
 
 /// How a round of opening goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -214,8 +178,7 @@ impl Negotiation {
     pub(crate) fn began(&mut self, now: Time, link: LinkKey, via: Via, carries: bool, greeted: bool) {
         let reached = if greeted { Reached::Greeted } else { Reached::Begun };
         self.rises_at = now + self.window;
-        let began = Use { via, carries, since: now, reached, at: now, handshake: Time::ZERO };
-        self.uses.insert(link, began);
+        self.uses.insert(link, Use::new(now, via, carries, reached));
     }
 
     /// A link's handshake is done.
@@ -223,7 +186,8 @@ impl Negotiation {
         if let Some(used) = self.uses.get_mut(&link)
             && used.reached == Reached::Begun
         {
-            (used.reached, used.at, used.handshake) = (Reached::Opened, now, now.saturating_sub(used.since));
+            used.handshake = now.saturating_sub(used.since);
+            used.reach(Reached::Opened, now);
             self.heard(now, link);
         }
     }
@@ -240,12 +204,15 @@ impl Negotiation {
                 // Its hello went with the request, and a new connection may be in it.
                 self.pace.measure_at_most(took);
             }
-            (used.reached, used.at) = (Reached::Welcomed, now);
+            used.reach(Reached::Welcomed, now);
         }
     }
 
     /// Something was heard on a link.
     pub(crate) fn heard(&mut self, now: Time, link: LinkKey) {
+        if let Some(used) = self.uses.get_mut(&link) {
+            used.heard = now;
+        }
         self.overdue = self.overdue.filter(|overdue| *overdue != link);
         // It was slow, and nothing came of the poll beside it: it may be hedged again.
         let is_hedging = self.uses.iter().any(|(other, used)| *other != link && used.carries);
@@ -262,7 +229,8 @@ impl Negotiation {
         let Some(used) = self.uses.get_mut(&link) else { return };
         let took = now.saturating_sub(used.since);
         let via = used.via;
-        (used.reached, used.at, used.carries) = (Reached::Up, now, true);
+        used.reach(Reached::Up, now);
+        used.carries = true;
         let before = match std::mem::replace(&mut self.mode, Mode::Up { link }) {
             Mode::Up { link: before } if before == link => return,
             Mode::Up { link: before } => Some(before),
@@ -316,31 +284,18 @@ impl Negotiation {
     pub(crate) fn ended(&mut self, now: Time, link: LinkKey, outcome: AttemptOutcome, reason: &str) {
         let Some(used) = self.uses.remove(&link) else { return };
         self.overdue = self.overdue.filter(|overdue| *overdue != link);
-        let was_up = used.reached == Reached::Up;
-        let took = now.saturating_sub(if was_up { used.at } else { used.since });
-        self.history.note(now, used.via, outcome, took, reason);
-        if was_up && took >= self.timing.settled {
+        self.history.note(now, used.via, outcome, used.took(now), reason);
+        if used.is_settled(now, &self.timing) {
             self.candidates.forgive(used.via);
         }
-        use AttemptOutcome as O;
-        let blamed = match outcome {
-            O::Late | O::Preferred | O::Proven => false,
-            O::Unsupported => {
-                self.candidates.withdraw(used.via);
-                false
-            }
-            // A gateway that stops is no fault of the transport; a probe that it sends away must wait all the same.
-            O::Drained => !was_up && !used.carries,
-            O::Silent if was_up => true,
-            // What broke after a long life is not to blame, nor what failed while nothing else worked.
-            _ if was_up => took < self.timing.settled,
-            _ => !used.carries,
-        };
-        if !blamed || used.via.transport == Transport::Polling {
+        if outcome == AttemptOutcome::Unsupported {
+            self.candidates.withdraw(used.via);
+        }
+        if !used.is_blamed(now, outcome, &self.timing) {
             return;
         }
         self.candidates.blame(now, used.via, &self.timing, &mut self.random);
-        if self.verdict == Some(used.via.transport) && outcome != O::Drained {
+        if self.verdict == Some(used.via.transport) && outcome != AttemptOutcome::Drained {
             self.verdict = None;
             self.news = Some(None);
         }
@@ -423,181 +378,6 @@ impl Negotiation {
             let offer = self.candidates.listed(transport).and_then(|via| self.candidates.offer(via));
             Verdict::new(transport, offer, wall)
         }))
-    }
-
-    /// The next thing to do by `now`. `alive` says which links are still there: the others ended without a word.
-    pub(crate) fn decide(&mut self, now: Time, alive: impl Fn(LinkKey) -> bool) -> Option<Decision> {
-        let gone: Vec<_> = self.uses.keys().copied().filter(|link| !alive(*link)).collect();
-        for link in gone {
-            if matches!(self.mode, Mode::Up { .. }) {
-                self.ended(now, link, AttemptOutcome::Late, "another was faster");
-            }
-            self.uses.remove(&link);
-        }
-        match self.mode {
-            // One that was never confirmed: there is nothing to keep beside a hedge.
-            Mode::Resting | Mode::Opening { .. } if self.overdue.is_some() => {
-                self.overdue.take().map(|link| Decision::Drop { link, outcome: AttemptOutcome::Silent })
-            }
-            Mode::Resting => None,
-            Mode::Opening { .. } => self.decide_opening(now),
-            Mode::Up { link } => self.decide_up(now, link),
-        }
-    }
-
-    fn decide_opening(&mut self, now: Time) -> Option<Decision> {
-        let joins_at = self.joins_at();
-        let Mode::Opening { round, lead, joined, .. } = &mut self.mode else { return None };
-        if let Some(via) = lead.take() {
-            *joined |= via.transport == Transport::Polling;
-            return Some(Decision::Carry(via));
-        }
-        let is_cold = *round == Round::Cold;
-        let is_carried = self.uses.values().any(|used| used.carries);
-        let opened = self.uses.iter().filter(|(_, used)| used.reached == Reached::Opened);
-        // Best first; a probe waits for the session that a carrier is about to bring, unless there is none.
-        let mut opened: Vec<_> = opened.filter(|(_, used)| used.carries || !is_carried).collect();
-        opened.sort_by_key(|(_, used)| self.candidates.rank(used.via));
-        if let Some(link) = opened.first().map(|(link, _)| **link) {
-            return Some(self.greet(now, link, true));
-        }
-        if joins_at.is_some_and(|at| at <= now) {
-            let Mode::Opening { joined, .. } = &mut self.mode else { return None };
-            *joined = true;
-            return self.candidates.polling().map(Decision::Carry);
-        }
-        if let Some(link) = self.expired(now) {
-            return Some(self.give_up(link));
-        }
-        let (via, at) = self.next_probe().filter(|_| is_cold)?;
-        // Where polling is not wanted, whoever stands first opens the session.
-        let has_poll = self.candidates.polling().is_some();
-        (at <= now).then_some(if has_poll { Decision::Probe(via) } else { Decision::Carry(via) })
-    }
-
-    fn decide_up(&mut self, now: Time, active: LinkKey) -> Option<Decision> {
-        let rank = self.rank_of(active);
-        if let Some(link) = self.overdue.take() {
-            let hedge = self.candidates.polling().filter(|_| self.negotiates && link == active);
-            let is_hedged = self.hedged == Some(link);
-            return match hedge {
-                Some(polling) if !is_hedged => {
-                    self.hedged = Some(link);
-                    Some(Decision::Carry(polling))
-                }
-                _ => Some(Decision::Drop { link, outcome: AttemptOutcome::Silent }),
-            };
-        }
-        // Late is what is no better than the link there is, and a stream whose attach another has overtaken: as a probe
-        // it may be tried anew. A poll is on its way to take over.
-        let late = self.uses.iter().find(|(link, used)| {
-            let overtaken = used.carries && used.via.transport != Transport::Polling;
-            **link != active && (overtaken || (!used.carries && self.candidates.rank(used.via) > rank))
-        });
-        if let Some(link) = late.map(|(link, _)| *link) {
-            return Some(Decision::Drop { link, outcome: AttemptOutcome::Late });
-        }
-        let opened = self.uses.iter().find(|(_, used)| used.reached == Reached::Opened);
-        if let Some(link) = opened.map(|(link, _)| *link) {
-            return Some(self.greet(now, link, false));
-        }
-        if let Some(link) = self.expired(now) {
-            return Some(self.give_up(link));
-        }
-        let (via, at) = self.next_probe()?;
-        (at <= now).then_some(Decision::Probe(via))
-    }
-
-    /// When there is something to decide though nothing happens.
-    pub(crate) fn deadline(&self) -> Option<Time> {
-        let is_cold = matches!(self.mode, Mode::Opening { round: Round::Cold, .. });
-        let probes = is_cold || matches!(self.mode, Mode::Up { .. });
-        let next = self.next_probe().filter(|_| probes).map(|(_, at)| at);
-        let expires = self.uses.values().filter_map(|used| self.expires_at(used));
-        next.into_iter().chain(self.joins_at()).chain(expires).min()
-    }
-
-    fn greet(&mut self, now: Time, link: LinkKey, attach: bool) -> Decision {
-        if let Some(used) = self.uses.get_mut(&link) {
-            (used.reached, used.at, used.carries) = (Reached::Greeted, now, attach);
-        }
-        Decision::Greet { link, attach }
-    }
-
-    /// When a poll joins a lead that stays silent.
-    fn joins_at(&self) -> Option<Time> {
-        let Mode::Opening { round: Round::Led { join, is_first }, lead, joined: false, quiet_since } =
-            self.mode
-        else {
-            return None;
-        };
-        let has_failed = lead.is_none() && !self.uses.values().any(|used| used.carries);
-        self.candidates
-            .polling()
-            .map(|_| if is_first && has_failed { Time::ZERO } else { quiet_since + join })
-    }
-
-    /// The next transport to probe, and when: the better ones, best first, each a little after the one before. Of those
-    /// whose time has come what failed lately goes last.
-    fn next_probe(&self) -> Option<(Via, Time)> {
-        if !self.negotiates {
-            return None;
-        }
-        let order = self.candidates.order();
-        let better = match self.mode {
-            // While its link is gone, the poll beside it is all that goes on.
-            Mode::Up { link } if !self.uses.contains_key(&link) => 0,
-            Mode::Up { link } => order.len().min(self.rank_of(link)),
-            // The token of the session, which an event stream has to state, is not there yet.
-            _ => order.len(),
-        };
-        let is_opening = matches!(self.mode, Mode::Opening { .. });
-        let is_used = |via: Via| self.uses.values().any(|used| used.via.transport == via.transport);
-        let earliest = self.rises_at.max(self.staggered_until());
-        order[..better]
-            .iter()
-            .filter(|via| !is_used(**via))
-            .filter(|via| !is_opening || via.is_duplex())
-            .map(|via| (*via, self.candidates.not_before(*via)))
-            .min_by_key(|(_, not_before)| *not_before)
-            .map(|(via, not_before)| (via, earliest.max(not_before)))
-    }
-
-    /// Until when the probes that are under way have the network to themselves.
-    fn staggered_until(&self) -> Time {
-        let is_probe = |used: &&Use| used.reached < Reached::Up && used.via.transport != Transport::Polling;
-        let probes = self.uses.values().filter(is_probe);
-        probes.map(|used| used.at + self.timing.stagger.max(used.handshake)).max().unwrap_or(Time::ZERO)
-    }
-
-    /// The first probe whose patience is over.
-    fn expired(&self, now: Time) -> Option<LinkKey> {
-        let expired = |used: &Use| self.expires_at(used).is_some_and(|at| at <= now);
-        self.uses.iter().find(|(_, used)| expired(used)).map(|(link, _)| *link)
-    }
-
-    fn expires_at(&self, used: &Use) -> Option<Time> {
-        if used.carries {
-            return None;
-        }
-        match used.reached {
-            // Its transport gives up by itself after as long, and knows better why.
-            Reached::Begun => Some(used.at + self.timing.probe + self.timing.stagger),
-            // It waits for the session's token.
-            Reached::Opened | Reached::Up => None,
-            Reached::Greeted | Reached::Welcomed => Some(used.at + self.timing.probe),
-        }
-    }
-
-    fn give_up(&self, link: LinkKey) -> Decision {
-        let reached = self.uses.get(&link).map(|used| (used.reached, used.via.transport));
-        let outcome = match reached {
-            Some((Reached::Begun, Transport::WebTransport)) => AttemptOutcome::Blocked,
-            Some((Reached::Begun, _)) => AttemptOutcome::Hung,
-            Some((Reached::Welcomed, _)) => AttemptOutcome::Buffered,
-            _ => AttemptOutcome::Silent,
-        };
-        Decision::Drop { link, outcome }
     }
 
     fn rank_of(&self, link: LinkKey) -> usize {

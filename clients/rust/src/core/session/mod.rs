@@ -5,8 +5,9 @@
 //! `poll_*` and [`deadline`](Core::deadline)). Inputs only change what is known; `settle` alone decides what to say,
 //! so that news which comes together goes out in one message.
 //!
-//! The rooms beside this one: [`opening`] links, probes and attempts; [`down`] what frames mean; [`up`] what is said
-//! and when, [`post`] what of it goes beside a link; [`ending`] how links and sessions are lost.
+//! The rooms beside this one: [`opening`] links, probes and attempts; [`welcome`] how a session stands on one; [`down`]
+//! what frames mean; [`up`] what is said and when, [`post`] what of it goes beside a link; [`ending`] how links and sessions
+//! are lost.
 
 mod down;
 mod ending;
@@ -17,6 +18,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod up;
+mod welcome;
 
 use std::{
     collections::{BTreeMap, VecDeque},

@@ -146,9 +146,15 @@ impl Core {
             // A parked poll may be dead while posts get through: another costs little, and fences nothing but it. Each
             // waits longer, or an answer that takes its time to arrive would never do so; in the end longer than a poll
             // is held, so that a link whose polls all go astray is given up.
-            let since = self.outbox.unreplied_since().filter(|_| !self.comes_back_by(link))?;
-            let late = self.negotiation.pace.late(timing) * (1 << link.hedged_polls.min(10));
-            return link.is_attached().then(|| since.max(poll.since).max(link.heard) + late);
+            let (pace, heard) = (&self.negotiation.pace, poll.since.max(link.heard));
+            let late = pace.late(timing) * (1 << link.hedged_polls.min(10));
+            let reply = self.outbox.unreplied_since().filter(|_| !self.comes_back_by(link));
+            // One that has no link beside it, and no welcome yet, is said once more: as late as the next attempt would be.
+            let is_alone = !link.confirmed && !self.links.values().any(|other| other.confirmed);
+            let again = (is_alone && link.hedged_polls == 0)
+                .then(|| heard + pace.silence(timing.join_back).max(self.guidance.window()));
+            let due = reply.map(|since| since.max(heard) + late).into_iter().chain(again).min();
+            return due.filter(|_| link.is_attached());
         }
         let (behind, _) = self.inbox.behind();
         if behind == 0 || link.retrying {
@@ -165,6 +171,11 @@ impl Core {
         self.attach += 1;
         let attach = self.attach;
         let first = self.links.get(&key).is_some_and(|link| !link.confirmed);
+        if let Some(link) = self.links.get_mut(&key).filter(|_| first) {
+            // What is said again for want of an answer has its appointment still.
+            link.slot = self.slot.take().or_else(|| link.slot.take());
+            self.slot.clone_from(&link.slot);
+        }
         let (hello, mut stated) = self.hello(Some(attach), first);
         let mut message = vec![hello];
         self.say_with_hello(now, Some(attach), &mut stated, &mut message);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use throughline_wire::{
     Command, DownFrame, ErrorCode, RetryReason, SubscribeFrom, Token,
-    frame::{Backoff, ErrorFrame, Limits, Welcome},
+    frame::{Backoff, ErrorFrame, Hello, Limits, Retry, Welcome},
 };
 
 use super::super::{End, Standing, testing::*};
@@ -110,7 +110,7 @@ fn coming_back_by_a_poll() -> (Bench, LinkKey) {
 #[test]
 fn whoever_comes_back_by_a_poll_hedges_it_for_no_reply_and_posts_no_credentials_beside_it() {
     let (mut bench, link) = coming_back_by_a_poll();
-    bench.pass(Duration::from_secs(9));
+    bench.pass(Duration::from_millis(999));
     assert!(bench.run().is_empty());
     bench.core.authenticate(bench.now, Token::new("fresh"));
     assert!(bench.run().is_empty());
@@ -119,6 +119,37 @@ fn whoever_comes_back_by_a_poll_hedges_it_for_no_reply_and_posts_no_credentials_
     assert_eq!((next.auth, next.client), (Some(Token::new("fresh")), None), "the next hello says them");
     bench.pass(Duration::from_millis(750));
     bench.polled();
+}
+
+#[test]
+fn a_poll_by_which_it_comes_back_is_said_once_more_where_nothing_is_heard_of_it() {
+    for (window_ms, silence_ms) in [(0, 1_000), (5_000, 5_000)] {
+        let (mut bench, old) = Bench::up(POLLING);
+        bench.run();
+        let DownFrame::Retry(told) = retry(RetryReason::Drain, 0, false) else { unreachable!() };
+        let told = DownFrame::Retry(Retry { slot: Some("here".into()), ..told });
+        bench.down(old, [DownFrame::Ping { nonce: None, window_ms: Some(window_ms) }, told]);
+        let (link, first) = bench.opened();
+        assert_eq!(first.slot.as_deref(), Some("here"));
+        bench.pass(Duration::from_millis(silence_ms - 1));
+        assert!(bench.run().is_empty());
+        bench.pass(Duration::from_millis(1));
+        let again = bench.polled();
+        assert_eq!(again.attach, first.attach.map(|attach| attach + 1));
+        assert_eq!(Hello { attach: first.attach, ..again }, first, "with its appointment");
+        bench.pass(Duration::from_millis(9_999));
+        assert!(bench.run().is_empty(), "once");
+        bench.welcome(link, welcome(1, true));
+        assert_eq!(bench.polled().slot, None, "and it is there");
+    }
+}
+
+#[test]
+fn a_poll_that_opens_a_session_is_said_once() {
+    let mut bench = Bench::new(&[POLLING]);
+    bench.opened();
+    bench.pass(Duration::from_millis(9_999));
+    assert!(bench.run().is_empty());
 }
 
 #[test]

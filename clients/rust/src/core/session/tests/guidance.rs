@@ -280,6 +280,8 @@ fn the_first_poll_of_a_link_is_never_held_so_it_is_not_believed_for_long() {
     bench.now = bench.core.deadline().unwrap();
     bench.run();
     let poll = link(&bench, POLLING);
+    bench.pass(bench.core.config.timing.join_back);
+    bench.run();
     bench.pass(bench.core.config.timing.welcome);
     bench.run();
     assert!(!bench.core.links.contains_key(&poll), "something else is tried");

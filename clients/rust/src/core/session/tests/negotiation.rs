@@ -198,6 +198,28 @@ fn one_link_comes_back_and_a_poll_joins_it_after_a_second_of_silence() {
     assert_eq!(bench.core.active(), Some(poll));
 }
 
+#[test]
+fn a_link_that_is_cut_when_it_was_idle_is_not_blamed() {
+    for (idle_ms, leads) in [(5_000, WEBSOCKET), (4_999, POLLING)] {
+        let mut bench = Bench::with(configured());
+        let mut socket = on_web_socket(&mut bench);
+        for _ in 0..10 {
+            bench.pass(Duration::from_millis(1));
+            bench.down(socket, [DownFrame::Ping { nonce: None, window_ms: None }]);
+            bench.pass(Duration::from_millis(idle_ms));
+            bench.core.handle_ended(bench.now, socket, lost());
+            let (next, _) = bench.opened();
+            assert_eq!(bench.core.links[&next].via, leads, "idle for {idle_ms} ms");
+            if leads == POLLING {
+                break;
+            }
+            bench.welcome(next, welcome(1, true));
+            bench.run();
+            socket = next;
+        }
+    }
+}
+
 /// A session that has moved to a WebSocket.
 fn on_web_socket(bench: &mut Bench) -> crate::core::names::LinkKey {
     bench.run();
