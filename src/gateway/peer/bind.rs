@@ -144,8 +144,8 @@ impl GatewayPeer {
             Shape::DownStream => LinkKind::DownStream,
             Shape::Answer | Shape::Post => LinkKind::Answer,
         };
-        let datagrams = request.datagrams && kind == LinkKind::Duplex;
-        let spec = LinkSpec { transport: self.transport, codec: self.codec, kind, datagrams };
+        let mut spec = LinkSpec::new(self.transport, self.codec, kind);
+        spec.datagrams = request.datagrams && kind == LinkKind::Duplex;
         // Before anything is asked for: a hello that no session takes costs nobody a place.
         if let Err(goodbye) = spec.check(&hello) {
             return self.close(goodbye);

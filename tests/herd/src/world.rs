@@ -457,7 +457,7 @@ impl World {
             Transport::Sse => ("sse", LinkKind::DownStream),
             _ => ("websocket", LinkKind::Duplex),
         };
-        let spec = LinkSpec { transport, codec: Codec::Json, kind, datagrams: false };
+        let spec = LinkSpec::new(transport, Codec::Json, kind);
         let mut resumed = None;
         if let Some(resume) = &hello.resume {
             resumed = self.config.keys.verify(&resume.token, None);
