@@ -57,8 +57,7 @@ fn session(channel: &Arc<Channel>, slow: SlowPolicy) -> (Session, throughline::s
         listener: Arc::new(Nobody),
         reason: None,
     };
-    let spec =
-        LinkSpec { transport: "websocket", codec: Codec::Json, kind: LinkKind::Duplex, datagrams: false };
+    let spec = LinkSpec::new("websocket", Codec::Json, LinkKind::Duplex);
     let hello = Hello { instance: "i".into(), attach: Some(1), ..Hello::default() };
     let (mut session, link) = Session::open(NOW, opening, &hello, spec).expect("a legal hello");
     let subscribe = Command::Subscribe {

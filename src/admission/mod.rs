@@ -225,23 +225,14 @@ impl Admission {
         (self.place(now, keys, class, holder, now_ns, wait_ms), fault)
     }
 
-    /// [Decides](Self::ask) on a caller for whom a session is to be opened, beside the `sessions` that there are. The
-    /// third is the reconnect window from then on: whoever is let in by a genuine token is a session that is back.
-    pub fn ask_to_open(
-        &mut self,
-        now: Now,
-        keys: &TokenKeys,
-        class: Class,
-        holder: Option<Holder<'_>>,
-        shown: Option<&str>,
-        sessions: u64,
-    ) -> (Verdict, Option<SlotFault>, u64) {
-        let (verdict, fault) = self.ask(now, keys, class, holder, shown);
+    /// The [reconnect window](Self::window_ms) from then on, once it was [decided](Self::ask) on a caller for whom a session
+    /// is opened beside the `sessions` that there are: whoever is let in by a genuine token is a session that is back.
+    pub fn window_after(&mut self, now: Now, class: Class, verdict: &Verdict, sessions: u64) -> u64 {
         let is_in = matches!(verdict, Verdict::Admitted | Verdict::Kept);
         if is_in && class == Class::Resume {
             self.orphans.note(now.mono_ms);
         }
-        (verdict, fault, self.window_ms(now, sessions + u64::from(is_in)))
+        self.window_ms(now, sessions + u64::from(is_in))
     }
 
     /// Gives a caller a place `after_ms` from now or later, though there may be one now: for whoever is to come back to

@@ -316,11 +316,13 @@ fn an_appointment_beyond_the_horizon_is_a_window_and_strangers_have_nothing_else
 #[test]
 fn the_window_counts_whoever_is_let_in_and_one_that_is_back_for_more() {
     let (mut door, keys) = (Admission::new(1, 1), keys());
-    let mut window_ms =
-        |at_ms, class, sessions| door.ask_to_open(at(at_ms), &keys, class, None, None, sessions);
-    assert_eq!(window_ms(0, NEWCOMER, 99), (Verdict::Admitted, None, 105_000));
-    let (verdict, _, with_nobody_new) = window_ms(0, NEWCOMER, 3);
+    let mut window_ms = |at_ms, class, sessions| {
+        let (verdict, _) = door.ask(at(at_ms), &keys, class, None, None);
+        (verdict, door.window_after(at(at_ms), class, &verdict, sessions))
+    };
+    assert_eq!(window_ms(0, NEWCOMER, 99), (Verdict::Admitted, 105_000));
+    let (verdict, with_nobody_new) = window_ms(0, NEWCOMER, 3);
     assert!(matches!(verdict, Verdict::Windowed { .. }), "{verdict:?}");
     assert_eq!(with_nobody_new, 3_150);
-    assert_eq!(window_ms(60_000, RESUME, 3), (Verdict::Admitted, None, 8_400), "a herd may come behind it");
+    assert_eq!(window_ms(60_000, RESUME, 3), (Verdict::Admitted, 8_400), "a herd may come behind it");
 }

@@ -117,17 +117,12 @@ const DETACHED: usize = TRANSPORTS.len();
 const PROVISIONAL: usize = DETACHED + 1;
 const KINDS: usize = PROVISIONAL + 1;
 
-/// The place of a session's gauge; past the last for one that counts no more.
+/// The place of a session's gauge; past the last for one that counts no more, or whose transport has none.
 fn kind(session: &Session) -> u8 {
-    if session.is_ended() {
-        return KINDS as u8;
+    match session.active() {
+        _ if session.is_ended() => KINDS as u8,
+        Some((_, spec)) => spec.place,
+        None if session.is_provisional() => PROVISIONAL as u8,
+        None => DETACHED as u8,
     }
-    let kind = match (SessionState::of(session), session.active()) {
-        (SessionState::Attached, Some((_, spec))) => {
-            TRANSPORTS.iter().position(|name| *name == spec.transport).unwrap_or(KINDS)
-        }
-        (SessionState::Provisional, _) => PROVISIONAL,
-        _ => DETACHED,
-    };
-    kind as u8
 }

@@ -276,10 +276,11 @@ impl Peer for GatewayPeer {
                 *tag_first = false;
                 Poll::Ready(Transmit::Message)
             }
-            Stage::Bound { cell, link, more, .. } => {
-                self.signal.register(context.waker());
-                if !(self.signal.take() | *more) {
-                    return Poll::Pending;
+            Stage::Bound { cell, link, more, .. } => loop {
+                if *more {
+                    self.signal.take();
+                } else {
+                    ready!(self.signal.poll(context.waker()));
                 }
                 let now = clock::now();
                 let link = *link;
@@ -288,25 +289,21 @@ impl Peer for GatewayPeer {
                     (session.transmit(now, link, budget_bytes, buffer), session.is_window_full())
                 });
                 self.signal.set_full(is_full);
-                match output {
+                let (transmit, again) = match output {
                     Output::Idle => {
                         *more = false;
-                        Poll::Pending
+                        continue; // to wait, unless it was marked meanwhile
                     }
-                    Output::Message { more: again } => {
-                        *more = again;
-                        Poll::Ready(Transmit::Message)
-                    }
-                    Output::Datagram { more: again } => {
-                        *more = again;
-                        Poll::Ready(Transmit::Datagram)
-                    }
+                    Output::Message { more } => (Transmit::Message, more),
+                    Output::Datagram { more } => (Transmit::Datagram, more),
                     Output::Close(goodbye) => {
                         self.goodbye = Some(goodbye);
-                        Poll::Ready(Transmit::Close(advice(goodbye)))
+                        (Transmit::Close(advice(goodbye)), false)
                     }
-                }
-            }
+                };
+                *more = again;
+                return Poll::Ready(transmit);
+            },
             Stage::Closing { message, last } => {
                 buffer.extend_from_slice(message);
                 let transmit = match last {

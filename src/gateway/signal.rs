@@ -9,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering, fence},
     },
-    task::Waker,
+    task::{Poll, Waker},
 };
 
 use atomic_waker::AtomicWaker;
@@ -50,7 +50,7 @@ impl Signal {
         }
     }
 
-    /// Remembers whom to wake. To be called before [`take`](Self::take), or a wake is lost.
+    /// Remembers whom to wake.
     pub(crate) fn register(&self, waker: &Waker) {
         self.waker.register(waker);
     }
@@ -58,6 +58,19 @@ impl Signal {
     /// Clears the mark; says whether it was there. Clear first, then look: what comes between marks it again.
     pub(crate) fn take(&self) -> bool {
         self.ready.swap(false, Ordering::AcqRel)
+    }
+
+    /// Clears the mark, or remembers whom to wake where there is none.
+    ///
+    /// A busy link is not remembered for each mark: whoever took one looks, and asks here again before it waits. A mark
+    /// that is made meanwhile may wake nobody, and is there then. So is one that comes between the first look here and
+    /// [`register`](Self::register): hence the second look, behind it. What comes behind that finds the waker.
+    pub(crate) fn poll(&self, waker: &Waker) -> Poll<()> {
+        if self.take() {
+            return Poll::Ready(());
+        }
+        self.register(waker);
+        if self.take() { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 

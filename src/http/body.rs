@@ -1,4 +1,4 @@
-//! The body of an answer: ready bytes, or a stream of events.
+//! The body of an answer: ready bytes, as JSON is, or a stream of events.
 
 use std::{
     pin::Pin,
@@ -6,8 +6,11 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::Full;
+use serde::Serialize;
+use throughline_link::answer::answer;
 use throughline_sse::Events;
 
 use crate::gateway::peer::GatewayPeer;
@@ -61,4 +64,10 @@ impl HttpBody for Body {
             Inner::Events(events) => events.size_hint(),
         }
     }
+}
+
+/// An answer in JSON.
+pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
+    let text = serde_json::to_vec(value).unwrap_or_default();
+    answer(status, HeaderValue::from_static("application/json"), Full::new(Bytes::from(text)).into())
 }

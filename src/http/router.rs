@@ -22,6 +22,7 @@ use throughline_wire::{
 
 use super::{
     Body, Busy, Remote,
+    body::json,
     cors::{self, Cors},
     origin::OriginRefused,
     tickets,
@@ -165,12 +166,6 @@ impl Router {
         let media_type = HeaderValue::from_static(Codec::Json.media_type());
         answer(StatusCode::FORBIDDEN, media_type, Full::new(message.freeze()).into())
     }
-}
-
-/// An answer in JSON.
-pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
-    let text = serde_json::to_vec(value).unwrap_or_default();
-    answer(status, HeaderValue::from_static("application/json"), Full::new(Bytes::from(text)).into())
 }
 
 fn ready(response: Response<Body>, cors: Option<Cors>) -> Answer {

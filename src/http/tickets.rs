@@ -13,7 +13,7 @@ use throughline_link::answer::{Unread, answer as with_type, media_type, read_mes
 use throughline_wire::{Codec, ErrorCode, Token};
 use tokio::time::timeout;
 
-use super::{Body, admin, router::json};
+use super::{Body, admin, body::json};
 use crate::{
     gateway::{Credentials, Shared, Ticket},
     session::{Goodbye, encode_goodbye},

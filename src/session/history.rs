@@ -203,7 +203,7 @@ impl Session {
             at: now.wall_ms.saturating_sub(took_ms),
             took_ms: u32::try_from(took_ms).unwrap_or(u32::MAX),
             times: 1,
-            transport: Word::of(link.spec.transport),
+            transport: Word(link.spec.place),
             outcome: Word::of(outcome),
             by: Witness::Gateway,
             codec: Some(link.spec.codec),

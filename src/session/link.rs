@@ -5,6 +5,8 @@ use throughline_wire::{
     frame::{ErrorFrame, Retry, TransportOffer},
 };
 
+use super::TRANSPORTS;
+
 /// A link's name within its session; `welcome.link` on the wire. Never used twice.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct LinkId(pub u64);
@@ -20,6 +22,17 @@ pub struct LinkSpec {
     pub kind: LinkKind,
     /// Whether volatiles go down it alone, as datagrams.
     pub datagrams: bool,
+    /// The transport's place in [`TRANSPORTS`], 255 for one that is not there: what is compared at each change.
+    pub(crate) place: u8,
+}
+
+impl LinkSpec {
+    /// A link by this transport, without datagrams.
+    pub fn new(transport: &'static str, codec: Codec, kind: LinkKind) -> Self {
+        let known = (0..).zip(TRANSPORTS).find(|(_, name)| *name == transport);
+        let place = known.map_or(u8::MAX, |(place, _)| place);
+        Self { transport, codec, kind, datagrams: false, place }
+    }
 }
 
 /// How a link's messages flow.

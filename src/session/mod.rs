@@ -293,7 +293,7 @@ mod tests {
     const NOW: Now = Now { mono_ms: 0, wall_ms: 0 };
 
     fn poll() -> LinkSpec {
-        LinkSpec { transport: "polling", codec: Codec::Json, kind: LinkKind::Answer, datagrams: false }
+        LinkSpec::new("polling", Codec::Json, LinkKind::Answer)
     }
 
     fn frames(session: &mut Session, link: LinkId) -> Vec<DownFrame> {

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use super::{
     Problems,
     check::check,
-    lists,
+    hint, lists,
     settings::{KEYS, Key, Lists, SECTIONS, Settings, Values},
 };
 use crate::hint::nearest;
@@ -131,13 +131,6 @@ fn meant(path: &str) -> Option<&'static str> {
         let near = nearest(name, &lasts)?;
         all.iter().copied().find(|path| last(path) == near)
     })
-}
-
-pub(super) fn hint(meant: Option<&str>) -> String {
-    meant.map_or_else(
-        || "; `throughline config` prints all keys".into(),
-        |meant| format!("; did you mean `{meant}`?"),
-    )
 }
 
 fn is_section(name: &str) -> bool {

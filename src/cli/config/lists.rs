@@ -4,7 +4,7 @@
 use toml::{Table, Value};
 
 use super::{
-    layers::hint,
+    hint,
     settings::{AuthKey, Lists, Source, TokenKey},
 };
 use crate::{

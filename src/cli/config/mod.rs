@@ -39,3 +39,11 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+/// What is said behind a key that there is not.
+fn hint(meant: Option<&str>) -> String {
+    meant.map_or_else(
+        || "; `throughline config` prints all keys".into(),
+        |meant| format!("; did you mean `{meant}`?"),
+    )
+}

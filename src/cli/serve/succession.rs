@@ -100,6 +100,8 @@ pub(super) fn wait_for_successor(
                 () = handle.may_change_hands() => true,
             };
             if may_accept {
+                // The loops are not waited for: what they take until they notice is answered here, as by any gateway
+                // that drains, with what its session is owed or with when to come to the successor. Nothing is lost.
                 accepting.iter().for_each(CancellationToken::cancel);
             }
             if may_accept && successor.go_ahead().await.is_ok() {

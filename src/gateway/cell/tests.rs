@@ -43,8 +43,7 @@ fn cell(shared: &Arc<Shared>) -> (Arc<Cell>, LinkId) {
         reason: None,
     };
     let hello = Hello { instance: "i".into(), attach: Some(1), ..Hello::default() };
-    let (transport, codec) = ("polling", Codec::Json);
-    let spec = LinkSpec { transport, codec, kind: LinkKind::Answer, datagrams: false };
+    let spec = LinkSpec::new("polling", Codec::Json, LinkKind::Answer);
     let (session, link) = Session::open(clock::now(), opening, &hello, spec).expect("it may be opened");
     let holding = shared.limits.open(None, None).map_err(|(limit, _)| limit).expect("there is room");
     (Cell::new(session, wake, holding, Arc::clone(shared)), link)

@@ -144,8 +144,8 @@ impl GatewayPeer {
             Shape::DownStream => LinkKind::DownStream,
             Shape::Answer | Shape::Post => LinkKind::Answer,
         };
-        let datagrams = request.datagrams && kind == LinkKind::Duplex;
-        let spec = LinkSpec { transport: self.transport, codec: self.codec, kind, datagrams };
+        let mut spec = LinkSpec::new(self.transport, self.codec, kind);
+        spec.datagrams = request.datagrams && kind == LinkKind::Duplex;
         // Before anything is asked for: a hello that no session takes costs nobody a place.
         if let Err(goodbye) = spec.check(&hello) {
             return self.close(goodbye);
@@ -336,15 +336,12 @@ impl GatewayPeer {
         is_new: bool,
     ) -> Result<(), Refusal> {
         let (now, keys, slot) = (clock::now(), &self.shared.session.keys, hello.slot.as_deref());
-        let (holder, sessions) = (holder.filter(|_| !plain), self.shared.registry.len() as u64);
         let mut admission = self.shared.admission.lock();
-        let (verdict, fault) = if is_new {
-            let (verdict, fault, window_ms) = admission.ask_to_open(now, keys, class, holder, slot, sessions);
-            self.shared.session.window.set_ms(window_ms);
-            (verdict, fault)
-        } else {
-            admission.ask(now, keys, class, holder, slot)
-        };
+        let (verdict, fault) = admission.ask(now, keys, class, holder.filter(|_| !plain), slot);
+        if is_new {
+            let sessions = self.shared.registry.len() as u64;
+            self.shared.session.window.set_ms(admission.window_after(now, class, &verdict, sessions));
+        }
         drop(admission);
         if let Some(fault) = fault {
             self.shared.metrics.count_slot_fault(fault);

@@ -174,6 +174,24 @@ async fn a_link_without_room_for_events_is_woken_by_the_acknowledgement_and_not_
     assert_eq!(heard.concat().matches("\"event\"").count(), 2, "{heard:?}");
 }
 
+#[tokio::test]
+async fn whoever_asked_last_is_woken_though_nothing_was_behind_the_wake_before() {
+    let gateway = Gateway::builder().build();
+    let gate = GatewayGate { shared: gateway.handle().shared };
+    let broker = &gate.shared.broker;
+    let news = broker.open(&ChannelName::parse("news").expect("a name")).await.expect("a channel");
+    let mut peer = listening(&gate);
+    let tasks = [(); 2].map(|()| Arc::new(Wakes::default()));
+    let [first, second] = tasks.clone().map(Waker::from);
+    assert!(told_to(&mut peer, &first).is_empty());
+    news.wake();
+    assert!(told_to(&mut peer, &second).is_empty());
+    broker.publish(news.name(), NewEvent::default()).await.expect("it is published");
+    news.wake();
+    assert_eq!(tasks.map(|task| task.0.load(Ordering::Relaxed)), [1, 1]);
+    assert_eq!(told_to(&mut peer, &second).len(), 1);
+}
+
 /// Somebody who never says who a client is.
 struct Undecided;
 

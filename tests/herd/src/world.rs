@@ -457,7 +457,7 @@ impl World {
             Transport::Sse => ("sse", LinkKind::DownStream),
             _ => ("websocket", LinkKind::Duplex),
         };
-        let spec = LinkSpec { transport, codec: Codec::Json, kind, datagrams: false };
+        let spec = LinkSpec::new(transport, Codec::Json, kind);
         let mut resumed = None;
         if let Some(resume) = &hello.resume {
             resumed = self.config.keys.verify(&resume.token, None);
@@ -499,18 +499,15 @@ impl World {
         let class = if resumed.is_some() { Class::Resume } else { Class::Newcomer };
         let (now, holder) = (self.now(), resumed.map(Holder::Session));
         let (keys, slot) = (&self.config.keys, hello.slot.as_deref());
-        let verdict = if is_new {
+        let (verdict, _) = self.admission.ask(now, keys, class, holder, slot);
+        if is_new {
             let sessions = self.sessions.len() as u64;
-            let (verdict, _, window_ms) =
-                self.admission.ask_to_open(now, keys, class, holder, slot, sessions);
+            let window_ms = self.admission.window_after(now, class, &verdict, sessions);
             // What clients were told before the crash is the plan's.
             if now.mono_ms > CRASH_MS {
                 self.config.window.set_ms(window_ms);
             }
-            verdict
-        } else {
-            self.admission.ask(now, keys, class, holder, slot).0
-        };
+        }
         let (delay_ms, spread_ms, slot) = match verdict {
             Verdict::Admitted | Verdict::Kept => return Ok(()),
             Verdict::Appointed { delay_ms, slot } => (delay_ms, 0, Some(slot.to_string().into())),

@@ -9,10 +9,10 @@ use anyhow::{Context as _, Result};
 use throughline_networks::Gateway;
 
 use crate::{
-    application::{Application, Judgement},
+    application::Application,
     figures::Figures,
     herd::{self, Mix, Order},
-    ledger::Account,
+    judged::{Judged, counted},
     log::wall_ms,
     process::{Herds, Place, Programs},
     publisher::Publisher,
@@ -87,14 +87,8 @@ pub struct Crash {
     pub listening: Listening,
     /// When everybody came back.
     pub figures: Figures,
-    /// What everybody was told.
-    pub account: Account,
-    /// What came of what everybody sent.
-    pub sent: Judgement,
-    /// What must not happen at all.
-    pub faults: Vec<String>,
-    /// What the successor counted that is not zero: links that ended, and who was let in.
-    pub counted: Vec<String>,
+    /// What both scenes are judged by.
+    pub judged: Judged,
 }
 
 impl Crash {
@@ -104,32 +98,18 @@ impl Crash {
         [before, after].map(|bytes| bytes.saturating_sub(idle) / u64::from(self.plan.sessions))
     }
 
-    /// How many gaps everybody has to be told together: one of each channel.
-    pub fn gaps_due(&self) -> u64 {
-        u64::from(self.plan.sessions) * 2
-    }
-
     /// What is not as it must be, for a person.
     pub fn misses(&self) -> Vec<String> {
-        let mut misses = self.faults.clone();
-        let mut holds = |holds: bool, what: String| {
-            if !holds {
-                misses.push(what);
-            }
-        };
-        holds(self.sent.is_clean(), format!("sent: {:?}", self.sent));
-        let Account { epochs, .. } = self.account;
-        holds(self.account.is_clean(), format!("events: {:?}", self.account));
-        holds(epochs == self.gaps_due(), format!("{epochs} gaps told of {}", self.gaps_due()));
-        let back = self.figures.back.len();
-        holds(back == self.plan.sessions as usize, format!("{back} of {} came back", self.plan.sessions));
+        let (back, all) = (self.figures.back.len(), self.plan.sessions);
         let races = self.figures.races();
-        holds(races == 0, format!("{races} clients raced to be back"));
         let most = self.resident_each().into_iter().max().unwrap_or(0);
-        holds(most <= CEILINGS.resident_bytes, format!("{most} resident bytes a session"));
         let overflows = self.listening.overflows;
-        holds(overflows == CEILINGS.overflows, format!("{overflows} connections found the queue full"));
-        misses
+        self.judged.misses([
+            (back == all as usize, format!("{back} of {all} came back")),
+            (races == 0, format!("{races} clients raced to be back")),
+            (most <= CEILINGS.resident_bytes, format!("{most} resident bytes a session")),
+            (overflows == CEILINGS.overflows, format!("{overflows} connections found the queue full")),
+        ])
     }
 }
 
@@ -144,7 +124,7 @@ pub async fn play(programs: &Programs, plan: Plan, say: &dyn Fn(&str)) -> Result
     let gateway = place.start().await?;
     let idle = resident_bytes(pid(&gateway)?)?;
     let turned_away = Listening::now()?;
-    let rooms = plan.sessions.div_ceil(ROOM).max(1);
+    let rooms = herd::rooms(plan.sessions);
     let publisher = Publisher::begin(gateway.admin(), rooms, plan.every);
 
     say(&format!("{} sessions come", plan.sessions));
@@ -194,10 +174,13 @@ pub async fn play(programs: &Programs, plan: Plan, say: &dyn Fn(&str)) -> Result
         client_bytes: clients_bytes / u64::from(plan.sessions),
         listening,
         figures: Figures::of(&events, crash_ms, recovered_ms),
-        account: events.account,
-        sent: application.judge(events.sent),
-        faults: events.faults,
-        counted,
+        judged: Judged {
+            sessions: plan.sessions,
+            account: events.account,
+            sent: application.judge(events.sent),
+            faults: events.faults,
+            counted,
+        },
     })
 }
 
@@ -208,22 +191,6 @@ fn pid(gateway: &Gateway) -> Result<u32> {
 fn ticks(pids: &[u32]) -> Result<u64> {
     pids.iter().map(|pid| processor_ticks(*pid)).sum()
 }
-
-/// The lines of metrics that say how it went.
-pub(crate) fn counted(metrics: &str) -> Vec<String> {
-    let lines = metrics.lines().filter(|line| COUNTED.iter().any(|name| line.starts_with(name)));
-    lines.filter(|line| !line.ends_with(" 0")).map(|line| line.replacen("throughline_", "", 1)).collect()
-}
-
-const COUNTED: [&str; 4] = [
-    "throughline_admissions_total",
-    "throughline_slots_ignored_total",
-    "throughline_links_opened_total",
-    "throughline_links_ended_total",
-];
-
-/// How many clients are in a room.
-pub(crate) const ROOM: u32 = 100;
 
 /// Linux counts processor time in hundredths of a second.
 const TICKS: f64 = 100.0;

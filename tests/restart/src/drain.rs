@@ -11,11 +11,10 @@ use anyhow::{Result, ensure};
 pub mod document;
 
 use crate::{
-    application::{Application, Judgement},
-    crash::{ROOM, counted},
+    application::Application,
     dial::By,
     herd::{self, Mix, Order},
-    ledger::Account,
+    judged::{Judged, counted},
     log::{Events, Farewell, wall_ms},
     process::{Herds, Place, Programs},
     publisher::Publisher,
@@ -55,14 +54,8 @@ pub struct Drain {
     pub broken: Vec<String>,
     /// How many the successor let in on their slots, at their time.
     pub kept: u64,
-    /// What everybody was told.
-    pub account: Account,
-    /// What came of what everybody sent.
-    pub sent: Judgement,
-    /// What must not happen at all.
-    pub faults: Vec<String>,
-    /// What the successor counted that is not zero: links that ended, and who was let in.
-    pub counted: Vec<String>,
+    /// What both scenes are judged by.
+    pub judged: Judged,
 }
 
 /// Who was told when to come back, and did.
@@ -116,33 +109,19 @@ impl Returns {
 }
 
 impl Drain {
-    /// How many gaps everybody has to be told together: one of each channel.
-    pub fn gaps_due(&self) -> u64 {
-        u64::from(self.plan.sessions) * 2
-    }
-
     /// What is not as it must be, for a person.
     pub fn misses(&self) -> Vec<String> {
-        let mut misses = self.faults.clone();
-        let mut holds = |holds: bool, what: String| {
-            if !holds {
-                misses.push(what);
-            }
-        };
         let all = self.plan.sessions;
         let Returns { told_once, told_again, late, .. } = &self.returns;
-        holds(self.breaks == 0, format!("{} connections or links broke: {:?}", self.breaks, self.broken));
-        holds(
-            *told_once == all && *told_again == 0,
-            format!("{told_once} told once, {told_again} times again"),
-        );
-        holds(late.len() == all as usize, format!("{} of {all} came back", late.len()));
-        holds(self.kept == u64::from(all), format!("{} let in on their slots", self.kept));
-        holds(self.account.is_clean(), format!("events: {:?}", self.account));
-        let epochs = self.account.epochs;
-        holds(epochs == self.gaps_due(), format!("{epochs} gaps told of {}", self.gaps_due()));
-        holds(self.sent.is_clean(), format!("sent: {:?}", self.sent));
-        misses
+        self.judged.misses([
+            (self.breaks == 0, format!("{} connections or links broke: {:?}", self.breaks, self.broken)),
+            (
+                *told_once == all && *told_again == 0,
+                format!("{told_once} told once, {told_again} times again"),
+            ),
+            (late.len() == all as usize, format!("{} of {all} came back", late.len())),
+            (self.kept == u64::from(all), format!("{} let in on their slots", self.kept)),
+        ])
     }
 }
 
@@ -155,7 +134,7 @@ pub async fn play(programs: &Programs, plan: Plan, say: &dyn Fn(&str)) -> Result
     let application = Application::start().await?;
     let mut place = Place::new(programs, plan.rate, application.url(), true)?;
     let first = place.start().await?;
-    let rooms = plan.sessions.div_ceil(ROOM).max(1);
+    let rooms = herd::rooms(plan.sessions);
     let publisher = Publisher::begin(first.admin(), rooms, plan.every);
 
     say(&format!("{} sessions come", plan.sessions));
@@ -203,10 +182,13 @@ pub async fn play(programs: &Programs, plan: Plan, say: &dyn Fn(&str)) -> Result
         breaks: events.breaks,
         broken: events.broken,
         kept,
-        account: events.account,
-        sent: application.judge(events.sent),
-        faults: events.faults,
-        counted,
+        judged: Judged {
+            sessions: plan.sessions,
+            account: events.account,
+            sent: application.judge(events.sent),
+            faults: events.faults,
+            counted,
+        },
     })
 }
 

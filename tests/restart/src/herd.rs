@@ -31,6 +31,11 @@ pub(crate) fn room(number: u32) -> String {
     format!("room.{number}")
 }
 
+/// How many rooms there are for so many sessions, a hundred in each.
+pub(crate) fn rooms(sessions: u32) -> u32 {
+    sessions.div_ceil(100).max(1)
+}
+
 /// What the clients of a herd run on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub enum Mix {

@@ -9,12 +9,12 @@
 //! `tests/herd` plays the same crash with 100,000 clients far away, on a virtual clock.
 
 pub mod application;
-mod cells;
 pub mod crash;
 pub mod dial;
 pub mod drain;
 pub mod figures;
 pub mod herd;
+pub mod judged;
 pub mod ledger;
 pub mod log;
 mod member;

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use crate::{
-    cells::{applied, losses, outcomes, shares},
     crash::{CEILINGS, Crash},
     dial::By,
+    judged::shares,
 };
 
 /// The document.
@@ -21,9 +21,8 @@ pub fn document(runs: &[Crash], machine: &str) -> String {
         );
     }
     for run in runs {
-        let _ = write!(text, "\n## {}\n\nWhat the second gateway counted:\n\n```\n", title(run));
-        run.counted.iter().for_each(|line| text.push_str(&format!("{line}\n")));
-        text.push_str("```\n");
+        let (title, counted) = (title(run), run.judged.listing());
+        let _ = write!(text, "\n## {title}\n\nWhat the second gateway counted:\n\n{counted}");
     }
     text
 }
@@ -68,12 +67,10 @@ const ROWS: &[(&str, Cell)] = &[
         format!("{}, {}", run.figures.straight, run.figures.upgrades.iter().sum::<u32>())
     }),
     ("moved up in a second, at most", |run| run.figures.upgrades.iter().max().unwrap_or(&0).to_string()),
-    ("**gaps told, of each channel of each session**", |run| {
-        format!("**{}** of {}", run.account.epochs, run.gaps_due())
-    }),
-    ("**events lost in silence, doubled, reordered, wrong**", |run| losses(&run.account)),
-    ("sent to the application: accepted, refused, of unknown outcome", |run| outcomes(&run.sent)),
-    ("**applied twice, accepted and not applied**; delivered again", |run| applied(&run.sent)),
+    ("**gaps told, of each channel of each session**", |run| run.judged.gaps()),
+    ("**events lost in silence, doubled, reordered, wrong**", |run| run.judged.losses()),
+    ("sent to the application: accepted, refused, of unknown outcome", |run| run.judged.outcomes()),
+    ("**applied twice, accepted and not applied**; delivered again", |run| run.judged.applied()),
     ("processor seconds until all were back: gateway, clients", |run| {
         format!("{:.1}, {:.1}", run.processor[0], run.processor[1])
     }),

@@ -5,15 +5,12 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
 };
 
 use bytes::{Bytes, BytesMut};
 use throughline::{
-    channel::{Listener, VOLATILE_MS},
+    channel::VOLATILE_MS,
     session::{
         Ending, Goodbye, LinkId, Now, Opening, Output, Parting, ResumeTag, Session, SessionConfig, Via,
         encode_goodbye,
@@ -32,6 +29,7 @@ use super::{
     presence::Part,
     schedule::{World, say},
 };
+use crate::bell::Bell;
 
 /// The sessions of a gateway.
 pub(super) struct Gateway {
@@ -79,30 +77,10 @@ pub(super) struct Leg {
     has_commands: bool,
 }
 
-/// Who listens for a session.
-#[derive(Default)]
-struct Bell {
-    has_rung: AtomicBool,
-    /// Whether events do not ring it: the active link had no room for more when it was last looked at.
-    is_full: AtomicBool,
-}
-
-impl Listener for Bell {
-    fn ready(&self) {
-        self.has_rung.store(true, Ordering::Relaxed);
-    }
-
-    fn appended(&self) {
-        if !self.is_full.load(Ordering::Relaxed) {
-            self.ready();
-        }
-    }
-}
-
 impl Hosted {
     /// Whether somebody rang since it was last asked.
     pub(super) fn rang(&self) -> bool {
-        self.bell.has_rung.swap(false, Ordering::Relaxed)
+        self.bell.take()
     }
 }
 
@@ -432,7 +410,7 @@ impl World {
         let Leg { link, conn, kind, is_unconfirmed, has_commands, .. } = hosted.legs[leg];
         let mut buffer = BytesMut::new();
         let output = hosted.session.transmit(now, link, budget, &mut buffer);
-        hosted.bell.is_full.store(hosted.session.is_window_full(), Ordering::Relaxed);
+        hosted.bell.note_room(&hosted.session);
         say!(self, "    s{index} {link:?} on c{conn}: {output:?}, {} bytes", buffer.len());
         if hosted.session.active().is_none_or(|(active, _)| active != link) && kind != Kind::Poll {
             // L7, L10: items are for the newest link alone.

@@ -29,14 +29,14 @@ impl Kind {
         matches!(self, Self::Poll | Self::Post)
     }
 
-    pub(super) const fn spec(self, codec: Codec) -> LinkSpec {
+    pub(super) fn spec(self, codec: Codec) -> LinkSpec {
         let (transport, kind) = match self {
             Self::Duplex => ("websocket", LinkKind::Duplex),
             Self::Down => ("sse", LinkKind::DownStream),
             Self::Plain => ("sse", LinkKind::PlainStream),
             Self::Poll | Self::Post => ("polling", LinkKind::Answer),
         };
-        LinkSpec { transport, codec, kind, datagrams: false }
+        LinkSpec::new(transport, codec, kind)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Drain;
-use crate::cells::{applied, losses, outcomes, shares};
+use crate::judged::shares;
 
 /// The document.
 pub fn document(run: &Drain, machine: &str) -> String {
@@ -12,9 +12,7 @@ pub fn document(run: &Drain, machine: &str) -> String {
     for (name, cell) in ROWS {
         let _ = writeln!(text, "| {name} | {} |", cell(run));
     }
-    text.push_str("\nWhat the successor counted:\n\n```\n");
-    run.counted.iter().for_each(|line| text.push_str(&format!("{line}\n")));
-    text.push_str("```\n");
+    let _ = write!(text, "\nWhat the successor counted:\n\n{}", run.judged.listing());
     text
 }
 
@@ -41,12 +39,10 @@ const ROWS: &[(&str, Cell)] = &[
         shares(&run.returns.late, run.plan.sessions, seconds)
     }),
     ("on WebTransport again in the end", |run| run.returns.by_webtransport.to_string()),
-    ("**gaps told, of each channel of each session**", |run| {
-        format!("**{}** of {}", run.account.epochs, run.gaps_due())
-    }),
-    ("**events lost in silence, doubled, reordered, wrong**", |run| losses(&run.account)),
-    ("sent to the application: accepted, refused, of unknown outcome", |run| outcomes(&run.sent)),
-    ("**applied twice, accepted and not applied**; delivered again", |run| applied(&run.sent)),
+    ("**gaps told, of each channel of each session**", |run| run.judged.gaps()),
+    ("**events lost in silence, doubled, reordered, wrong**", |run| run.judged.losses()),
+    ("sent to the application: accepted, refused, of unknown outcome", |run| run.judged.outcomes()),
+    ("**applied twice, accepted and not applied**; delivered again", |run| run.judged.applied()),
 ];
 
 fn seconds(ms: u64) -> String {

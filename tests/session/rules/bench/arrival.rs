@@ -65,7 +65,7 @@ pub(crate) fn event_source() -> Arrival {
 impl Arrival {
     fn on(transport: &'static str, codec: Codec, kind: LinkKind, attach: Option<u64>) -> Self {
         let hello = Hello { instance: "page".into(), attach, ..Hello::default() };
-        let spec = LinkSpec { transport, codec, kind, datagrams: false };
+        let spec = LinkSpec::new(transport, codec, kind);
         Self { spec, hello, resume: None, frames: Vec::new(), reason: None, info: None, user: None }
     }
 

@@ -14,17 +14,14 @@ mod lines;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
 };
 
 pub(crate) use arrival::*;
 use bytes::BytesMut;
 use lines::{describe, describe_life, epoch, name, place};
 use throughline::{
-    channel::{Channel, Listener, NewEvent, NewVolatile, Retention},
+    channel::{Channel, NewEvent, NewVolatile, Retention},
     session::{
         Dropped, Effect, Ending, Goodbye, LinkId, LinkKind, LinkSpec, Now, Opening, Output, Parting, Session,
         SessionConfig, SubscribeRequest, Tally, TokenKeys, UnsubscribeRequest, Via,
@@ -35,6 +32,8 @@ use throughline_wire::{
     frame::{Hello, Resume, TransportOffer},
     item::Accepted,
 };
+
+use crate::bell::Bell;
 
 /// Where everything happens.
 pub(crate) struct World {
@@ -87,25 +86,6 @@ struct Aside {
 enum Asked {
     Subscribe(SubscribeRequest),
     Unsubscribe(UnsubscribeRequest),
-}
-
-#[derive(Default)]
-struct Bell {
-    has_rung: AtomicBool,
-    /// Whether events do not ring it: the link that was read last had no room for more.
-    is_full: AtomicBool,
-}
-
-impl Listener for Bell {
-    fn ready(&self) {
-        self.has_rung.store(true, Ordering::Relaxed);
-    }
-
-    fn appended(&self) {
-        if !self.is_full.load(Ordering::Relaxed) {
-            self.ready();
-        }
-    }
 }
 
 impl World {
@@ -277,7 +257,7 @@ impl World {
         let codec = self.specs[&link].codec;
         let mut buffer = BytesMut::new();
         let output = self.session.transmit(self.now, link, self.budget_bytes, &mut buffer);
-        self.bell.is_full.store(self.session.is_window_full(), Ordering::Relaxed);
+        self.bell.note_room(&self.session);
         assert!(
             self.is_woken(link) || matches!(output, Output::Idle | Output::Close(_)),
             "nobody woke {link:?}: {buffer:?}"
@@ -285,7 +265,7 @@ impl World {
         if output == Output::Idle {
             self.woken.remove(&link);
             if self.session.active().is_none_or(|(active, _)| active == link) {
-                self.bell.has_rung.store(false, Ordering::Relaxed);
+                self.bell.take();
             }
             assert!(buffer.is_empty(), "an idle link says nothing");
             return None;
@@ -307,7 +287,7 @@ impl World {
 
     /// Whether there may be something to read on the active link.
     pub(crate) fn is_woken(&self, link: LinkId) -> bool {
-        self.woken.contains(&link) || self.bell.has_rung.load(Ordering::Relaxed)
+        self.woken.contains(&link) || self.bell.has_rung()
     }
 
     /// Reads a link and keeps what it says of presence, without the numbers.
@@ -627,7 +607,7 @@ fn open_session(
         info: arrival.info.clone(),
         credentials_end_at_ms: None,
         config: Arc::clone(config),
-        listener: Arc::clone(bell) as Arc<dyn Listener>,
+        listener: Arc::clone(bell) as _,
         reason: arrival.reason,
     };
     let hello = Hello { resume: arrival.resume.clone(), ..arrival.hello.clone() };
