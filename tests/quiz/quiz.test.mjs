@@ -183,6 +183,7 @@ test('a player who is asked to leave is told so, and stays out', LIMIT, async ()
   await bob.page.locator('body[data-screen="gone"]').waitFor({ state: 'attached' });
   await bob.reads('gone', 'asked you to leave');
   await bob.isWellLaidOut('9-gone');
+  await host.page.locator('#people li', { hasText: 'Bob' }).waitFor({ state: 'detached' });
   assert.equal(await host.page.locator('#people li').count(), 1);
   await bob.page.getByRole('button', { name: 'Join another game' }).click();
   await bob.joins(host.code);
