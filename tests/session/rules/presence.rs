@@ -440,7 +440,7 @@ fn p9_a_user_whose_sessions_are_left_to_expire_one_after_another_leaves_seats_to
         assert_eq!(world.presences(link).len(), 1);
         world.cut(link);
     }
-    let third = world.open_beside(websocket(1).by("ada").saying(commands(1, [take_part("a")])));
+    let third = world.open_beside(sse(1).by("ada").saying(commands(1, [take_part("a")])));
     assert_eq!(world.items(third), ["1 reply 1 too_many_members"]);
     assert_eq!(world.limited, [Limit::UserPresenceMembers]);
     world.prove(third);
@@ -460,6 +460,7 @@ fn p9_a_session_that_comes_back_and_finds_the_seats_of_its_user_taken_loses_the_
         sse(1).by("ada").saying(commands(1, [take_part("a")])),
     );
     world.prove_after_reading(link);
+    assert_eq!(world.presences(link), ["a state 1 of 1"]);
     world.ack(link, 2);
     world.cut(link);
     world.wait(30_000);
