@@ -310,12 +310,12 @@ mod tests {
         fn ready(&self) {}
     }
 
-    struct Room {
+    struct Gathering {
         roster: Roster,
         ledger: Arc<Ledger>,
     }
 
-    impl Room {
+    impl Gathering {
         fn new() -> Self {
             Self { roster: Roster::default(), ledger: Arc::default() }
         }
@@ -360,7 +360,7 @@ mod tests {
 
     #[test]
     fn changes_between_two_pulls_are_told_as_their_net() {
-        let mut room = Room::new();
+        let mut room = Gathering::new();
         (1..=3).for_each(|number| room.join(number)); // up to 3
         room.join(4); // and goes again
         room.leave(2);
@@ -377,7 +377,7 @@ mod tests {
 
     #[test]
     fn whoever_missed_more_than_the_ring_holds_is_told_everybody() {
-        let mut room = Room::new();
+        let mut room = Gathering::new();
         (0..=CHANGES as u16).for_each(|number| room.join(number));
         assert!(room.lines(1)[0].starts_with("join 1 2 3"));
         assert!(room.lines(0)[0].starts_with("state 0 1 2"));
@@ -385,7 +385,7 @@ mod tests {
 
     #[test]
     fn a_ring_is_no_longer_than_its_members_are_worth() {
-        let mut room = Room::new();
+        let mut room = Gathering::new();
         room.join(0);
         for number in 1..=300 {
             room.join(number);
@@ -402,7 +402,7 @@ mod tests {
 
     #[test]
     fn what_many_are_told_is_made_once_and_booked_until_the_last_has_it() {
-        let mut room = Room::new();
+        let mut room = Gathering::new();
         room.join(1);
         let (first, second) = (room.news(Some(0)), room.news(Some(0)));
         assert!(Arc::ptr_eq(&first[0], &second[0]));
@@ -458,7 +458,7 @@ mod tests {
 
     #[test]
     fn both_forms_say_the_same() {
-        let mut room = Room::new();
+        let mut room = Gathering::new();
         room.join(1);
         let state = room.news(None);
         let binary = Codec::Bincode.decode_item(state[0].encoded(Codec::Bincode)).unwrap();
