@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use throughline_link::{Gate as _, LinkRequest, Opening, Peer as _, Shape, Transmit};
+use throughline_link::{Gate as _, LinkEnd, LinkRequest, Opening, Peer as _, Shape, Transmit};
 use throughline_wire::{ChannelName, Codec, SessionId};
 
 use super::{GatewayGate, GatewayPeer};
@@ -172,6 +172,18 @@ async fn a_link_without_room_for_events_is_woken_by_the_acknowledgement_and_not_
     assert_eq!(woken(), 1);
     let heard = told_to(&mut peer, &waker);
     assert_eq!(heard.concat().matches("\"event\"").count(), 2, "{heard:?}");
+}
+
+#[tokio::test]
+async fn a_link_that_stalls_has_met_a_limit_and_its_session_waits() {
+    let gateway = Gateway::builder().build();
+    let gate = GatewayGate { shared: gateway.handle().shared };
+    let peer = listening(&gate);
+    peer.end(LinkEnd::Stalled);
+    let metrics = gateway.handle().metrics();
+    let says = |line: &str| metrics.lines().any(|said| said == line);
+    assert!(says("throughline_limited_total{limit=\"write_time\"} 1"), "{metrics}");
+    assert_eq!(gateway.handle().session_count(), 1);
 }
 
 /// Somebody who never says who a client is.
