@@ -51,6 +51,7 @@ fn session(channel: &Arc<Channel>, slow: SlowPolicy) -> (Session, throughline::s
     let opening = Opening {
         id: SessionId::from_random([2; 16]),
         user: None,
+        payer: None,
         info: None,
         credentials_end_at_ms: None,
         config: Arc::new(config),

@@ -2,7 +2,7 @@
 //!
 //! # The map
 //!
-//! Arrows of dependency run one way: `channel ← session ← {admission, limits, broker} ← upstream ← gateway ⇄ http ← cli`.
+//! Arrows of dependency run one way: `limits ← channel ← session ← {admission, broker} ← upstream ← gateway ⇄ http ← cli`.
 //!
 //! | module | what it is |
 //! | --- | --- |

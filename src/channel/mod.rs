@@ -21,8 +21,8 @@ use std::sync::{
 
 pub use log::{Entry, Log, NewEvent, Retention};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-pub(crate) use presence::Crowded;
 use presence::Roster;
+pub(crate) use presence::{Crowded, Room};
 pub use presence::{Ledger, Told};
 use throughline_wire::{ChannelName, Epoch, Member, Position, SessionId};
 pub use volatile::{NewVolatile, Ring, VOLATILE_MS, Volatile};
@@ -146,16 +146,16 @@ impl Channel {
         (before, after)
     }
 
-    /// Takes a session into its presence, as one of `most` at most; says whether it was not there.
+    /// Takes a session into its presence, if there is room; says whether it was not there.
     pub(crate) fn join(
         &self,
         member: &Arc<Member>,
         listener: Arc<dyn Listener>,
-        most: usize,
+        room: &Room,
     ) -> Result<bool, Crowded> {
         let mut roster = self.roster.lock();
         let open = roster.get_or_insert_with(|| Box::new(Roster::after(self.turnover())));
-        let joined = open.join(member, listener, most);
+        let joined = open.join(member, listener, room);
         self.turnover.store(open.version(), Ordering::Release); // changed under this lock alone
         if open.len() == 0 {
             *roster = None;
@@ -175,9 +175,12 @@ impl Channel {
         has_left
     }
 
-    /// Whether another one may take part, as one of `most` at most.
-    pub(crate) fn has_room(&self, most: usize) -> bool {
-        self.roster.lock().as_ref().map_or(most > 0, |roster| roster.has_room(most))
+    /// Whether another one may take part.
+    pub(crate) fn admits(&self, room: &Room) -> Result<(), Crowded> {
+        match &*self.roster.lock() {
+            Some(roster) => roster.admits(room),
+            None => Roster::default().admits(room),
+        }
     }
 
     /// The number of the newest change of its presence.

@@ -18,10 +18,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use hashbrown::{HashMap, hash_map::Entry};
+use hashbrown::HashMap;
 use throughline_wire::{ChannelName, Codec, Item, Member, Presence, PresenceKind, SessionId, bounds};
 
 use super::Listener;
+use crate::limits::Meter;
 
 /// How many changes a ring holds at most: what a burst may bring between two pulls without everybody being told everybody.
 const CHANGES: usize = 512;
@@ -52,6 +53,7 @@ struct Seat {
     since: u64,
     member: Arc<Member>,
     listener: Arc<dyn Listener>,
+    payer: Option<Arc<Meter>>,
     bytes: usize,
 }
 
@@ -69,9 +71,25 @@ struct Answer {
 /// Members, each shared with whoever else names it.
 type Members = Vec<Arc<Member>>;
 
-/// As many take part as may, or as their names have room for.
+/// How many may take part, and whom a newcomer counts for.
+#[derive(Clone, Debug)]
+pub(crate) struct Room {
+    /// So many in all.
+    pub(crate) members: usize,
+    /// Its user, or the address of whoever is nobody; `None` where that is not counted.
+    pub(crate) payer: Option<Arc<Meter>>,
+    /// So many who count for the same; 0 is no bound.
+    pub(crate) of_payer: usize,
+}
+
+/// Why there is no room for one more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Crowded;
+pub(crate) enum Crowded {
+    /// As many take part as may, or as their names have room for.
+    Channel,
+    /// As many as may who count for the same.
+    Payer,
+}
 
 /// One presence, ready to be sent: shared by the journals of all sessions that are told it.
 #[derive(Debug)]
@@ -107,8 +125,17 @@ impl Roster {
         self.seats.len()
     }
 
-    pub(super) fn has_room(&self, most: usize) -> bool {
-        self.seats.len() < most.min(bounds::PRESENCE_MEMBERS) && self.bytes < ROSTER_BYTES
+    /// Whether there is room for one more.
+    pub(super) fn admits(&self, room: &Room) -> Result<(), Crowded> {
+        let most = room.members.min(bounds::PRESENCE_MEMBERS);
+        if self.seats.len() >= most || self.bytes >= ROSTER_BYTES {
+            return Err(Crowded::Channel);
+        }
+        let Some(payer) = room.payer.as_ref().filter(|_| room.of_payer > 0) else { return Ok(()) };
+        // Counted when it is asked, which is less than it takes to tell a newcomer everybody.
+        let payers = self.seats.values().filter_map(|seat| seat.payer.as_ref());
+        let held = payers.filter(|of_seat| Arc::ptr_eq(of_seat, payer)).count();
+        if held < room.of_payer { Ok(()) } else { Err(Crowded::Payer) }
     }
 
     /// Takes a member in; says whether it was not there.
@@ -116,17 +143,19 @@ impl Roster {
         &mut self,
         member: &Arc<Member>,
         listener: Arc<dyn Listener>,
-        most: usize,
+        room: &Room,
     ) -> Result<bool, Crowded> {
-        let has_room = self.has_room(most);
-        let bytes = text_bytes(member);
-        match self.seats.entry(member.session) {
-            Entry::Occupied(_) => return Ok(false),
-            Entry::Vacant(_) if !has_room || self.bytes + bytes > ROSTER_BYTES => return Err(Crowded),
-            Entry::Vacant(vacant) => {
-                vacant.insert(Seat { since: self.version + 1, member: Arc::clone(member), listener, bytes });
-            }
+        if self.seats.contains_key(&member.session) {
+            return Ok(false);
         }
+        self.admits(room)?;
+        let bytes = text_bytes(member);
+        if self.bytes + bytes > ROSTER_BYTES {
+            return Err(Crowded::Channel);
+        }
+        let (since, payer) = (self.version + 1, room.payer.clone());
+        let seat = Seat { since, member: Arc::clone(member), listener, payer, bytes };
+        self.seats.insert(member.session, seat);
         self.bytes += bytes;
         self.note(true, Arc::clone(member));
         Ok(true)
@@ -250,7 +279,7 @@ impl Told {
     }
 
     /// What it is booked at: its text twice, since the binary form is of the same order.
-    fn cost(&self) -> u64 {
+    pub(crate) fn cost(&self) -> u64 {
         (size_of::<Self>() + 2 * self.text.len()) as u64
     }
 }
@@ -281,18 +310,18 @@ mod tests {
         fn ready(&self) {}
     }
 
-    struct Room {
+    struct Gathering {
         roster: Roster,
         ledger: Arc<Ledger>,
     }
 
-    impl Room {
+    impl Gathering {
         fn new() -> Self {
             Self { roster: Roster::default(), ledger: Arc::default() }
         }
 
         fn join(&mut self, number: u16) {
-            self.roster.join(&member(number), Arc::new(Nobody), 5_000).expect("there is room");
+            self.roster.join(&member(number), Arc::new(Nobody), &room_for(5_000)).expect("there is room");
         }
 
         fn leave(&mut self, number: u16) {
@@ -307,6 +336,10 @@ mod tests {
         fn lines(&mut self, from: u64) -> Vec<String> {
             self.news(Some(from)).iter().map(|told| line(told)).collect()
         }
+    }
+
+    fn room_for(members: usize) -> Room {
+        Room { members, payer: None, of_payer: 0 }
     }
 
     fn line(told: &Told) -> String {
@@ -327,7 +360,7 @@ mod tests {
 
     #[test]
     fn changes_between_two_pulls_are_told_as_their_net() {
-        let mut room = Room::new();
+        let mut room = Gathering::new();
         (1..=3).for_each(|number| room.join(number)); // up to 3
         room.join(4); // and goes again
         room.leave(2);
@@ -344,7 +377,7 @@ mod tests {
 
     #[test]
     fn whoever_missed_more_than_the_ring_holds_is_told_everybody() {
-        let mut room = Room::new();
+        let mut room = Gathering::new();
         (0..=CHANGES as u16).for_each(|number| room.join(number));
         assert!(room.lines(1)[0].starts_with("join 1 2 3"));
         assert!(room.lines(0)[0].starts_with("state 0 1 2"));
@@ -352,7 +385,7 @@ mod tests {
 
     #[test]
     fn a_ring_is_no_longer_than_its_members_are_worth() {
-        let mut room = Room::new();
+        let mut room = Gathering::new();
         room.join(0);
         for number in 1..=300 {
             room.join(number);
@@ -369,7 +402,7 @@ mod tests {
 
     #[test]
     fn what_many_are_told_is_made_once_and_booked_until_the_last_has_it() {
-        let mut room = Room::new();
+        let mut room = Gathering::new();
         room.join(1);
         let (first, second) = (room.news(Some(0)), room.news(Some(0)));
         assert!(Arc::ptr_eq(&first[0], &second[0]));
@@ -386,10 +419,10 @@ mod tests {
     #[test]
     fn a_roster_is_bounded_by_count_and_by_bytes() {
         let mut roster = Roster::default();
-        let mut join = |member: &Arc<Member>, most| roster.join(member, Arc::new(Nobody), most);
+        let mut join = |member: &Arc<Member>, most| roster.join(member, Arc::new(Nobody), &room_for(most));
         assert_eq!([join(&member(1), 2), join(&member(2), 2)], [Ok(true), Ok(true)]);
         assert_eq!(join(&member(2), 2), Ok(false), "it is there");
-        assert_eq!(join(&member(3), 2), Err(Crowded));
+        assert_eq!(join(&member(3), 2), Err(Crowded::Channel));
         let info = Json::parse(format!("\"{}\"", "x".repeat(1_000)).as_bytes()).unwrap();
         let large = |number| Arc::new(Member { info: Some(info.clone()), ..Member::clone(&member(number)) });
         let taken = (3..5_000).take_while(|number| join(&large(*number), 5_000).is_ok()).count();
@@ -402,8 +435,30 @@ mod tests {
     }
 
     #[test]
+    fn who_counts_for_the_same_has_so_many_seats_and_the_others_theirs() {
+        let mut roster = Roster::default();
+        let (ada, bob) = (Arc::<Meter>::default(), Arc::<Meter>::default());
+        let mut join = |number, payer: Option<&Arc<Meter>>, of_payer| {
+            let room = Room { members: 10, payer: payer.cloned(), of_payer };
+            roster.join(&member(number), Arc::new(Nobody), &room)
+        };
+        assert_eq!([join(1, Some(&ada), 2), join(2, Some(&ada), 2)], [Ok(true), Ok(true)]);
+        assert_eq!(join(3, Some(&ada), 2), Err(Crowded::Payer));
+        assert_eq!(join(2, Some(&ada), 2), Ok(false), "it is there");
+        assert_eq!([join(4, Some(&bob), 2), join(5, None, 2), join(6, None, 2)], [Ok(true); 3]);
+        assert_eq!(join(7, Some(&ada), 0), Ok(true), "0 is no bound");
+        assert!(roster.leave(member(1).session) && roster.leave(member(2).session));
+        let room = Room { members: 10, payer: Some(Arc::clone(&ada)), of_payer: 2 };
+        assert_eq!(
+            roster.join(&member(8), Arc::new(Nobody), &room),
+            Ok(true),
+            "a seat that was left is free"
+        );
+    }
+
+    #[test]
     fn both_forms_say_the_same() {
-        let mut room = Room::new();
+        let mut room = Gathering::new();
         room.join(1);
         let state = room.news(None);
         let binary = Codec::Bincode.decode_item(state[0].encoded(Codec::Bincode)).unwrap();

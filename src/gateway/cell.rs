@@ -171,6 +171,7 @@ impl Cell {
             Effect::Life { .. } => {} // on its way already
             Effect::Established => self.shared.metrics.count_established(),
             Effect::Refused(code) => self.shared.metrics.count_refusal(code),
+            Effect::Limited(limit) => self.shared.limits.count(limit),
             Effect::Tried { transport, outcome } => self.shared.metrics.count_attempt(transport, outcome),
             Effect::Dropped(dropped) => self.shared.metrics.count_dropped(dropped),
             Effect::Ended(ending) => self.ended(ending),

@@ -119,6 +119,14 @@ pub(super) struct Holding {
     pub(super) address: Option<(IpAddr, Place)>,
 }
 
+impl Holding {
+    /// Whose limits its session counts for: its user's, or those of the address of whoever is nobody.
+    pub(super) fn payer(&self) -> Option<&Arc<Meter>> {
+        let address = || self.address.as_ref().map(|(_, place)| place);
+        self.user.as_ref().or_else(address).map(Place::meter)
+    }
+}
+
 /// What a session has said, and who else it counts for.
 #[derive(Debug, Default)]
 pub(super) struct Said {
@@ -130,12 +138,11 @@ pub(super) struct Said {
 impl Said {
     /// Nothing yet, by whoever holds this.
     pub(super) fn of(holding: &Holding) -> Self {
-        let user = holding.user.as_ref().map(|place| (Limit::UserCommands, Arc::clone(place.meter())));
-        let address = || {
-            let (_, place) = holding.address.as_ref()?;
-            Some((Limit::AddressCommands, Arc::clone(place.meter())))
+        let limit = match holding.user {
+            Some(_) => Limit::UserCommands,
+            None => Limit::AddressCommands,
         };
-        Self { payer: user.or_else(address), ..Self::default() }
+        Self { payer: holding.payer().map(|payer| (limit, Arc::clone(payer))), ..Self::default() }
     }
 }
 

@@ -307,7 +307,6 @@ impl Metrics {
             ErrorCode::TooManySubscriptions => Limit::Subscriptions,
             ErrorCode::TooManyChannels => Limit::Channels,
             ErrorCode::TooManyLinks => Limit::Links,
-            ErrorCode::TooManyMembers => Limit::PresenceMembers,
             ErrorCode::CommandsAhead => Limit::CommandsAhead,
             _ => return, // no limit, or counted where it is known which
         };

@@ -407,6 +407,9 @@ impl GatewayPeer {
         }
         let reason = self.goodbye.map(Goodbye::as_str);
         self.shared.metrics.count_link_end(self.transport, end, reason);
+        if end == LinkEnd::Stalled {
+            self.shared.limits.count(Limit::WriteTime);
+        }
         macro_rules! log {
             ($level:ident) => {
                 tracing::$level!(
@@ -459,7 +462,7 @@ const fn parting(end: LinkEnd) -> Parting {
     match end {
         LinkEnd::Answered | LinkEnd::Closed => Parting::Answered,
         LinkEnd::ClosedByClient => Parting::ClosedByClient,
-        LinkEnd::Lost => Parting::Lost,
+        LinkEnd::Lost | LinkEnd::Stalled => Parting::Lost,
         LinkEnd::Protocol => Parting::Protocol,
     }
 }

@@ -15,7 +15,7 @@ mod table;
 
 pub use pressure::{Ceilings, Pressure, PressureGauge, Usage};
 pub use rate::{Bucket, Rate};
-pub use table::{Meter, Place, Table, What, network_of};
+pub use table::{Booking, Meter, Place, Table, What, network_of};
 
 /// One limit, for whoever counts how often it was met.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -55,6 +55,10 @@ pub enum Limit {
     Links,
     /// Members of a channel's presence.
     PresenceMembers,
+    /// Those of them who are one user.
+    UserPresenceMembers,
+    /// Those of them who are nobody and came from one address.
+    AddressPresenceMembers,
     /// Bytes of a message.
     MessageBytes,
     /// Time for a TLS or QUIC handshake.
@@ -89,6 +93,8 @@ impl Limit {
         Self::Subscriptions,
         Self::Links,
         Self::PresenceMembers,
+        Self::UserPresenceMembers,
+        Self::AddressPresenceMembers,
         Self::MessageBytes,
         Self::HandshakeTime,
         Self::HeaderTime,
@@ -117,6 +123,8 @@ impl Limit {
             Self::Subscriptions => "subscriptions",
             Self::Links => "links",
             Self::PresenceMembers => "presence_members",
+            Self::UserPresenceMembers => "user_presence_members",
+            Self::AddressPresenceMembers => "address_presence_members",
             Self::MessageBytes => "message_bytes",
             Self::HandshakeTime => "handshake_time",
             Self::HeaderTime => "header_time",

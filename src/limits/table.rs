@@ -14,7 +14,7 @@ use std::{
     net::{IpAddr, Ipv6Addr},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -34,6 +34,8 @@ const RESTING: usize = 2_048;
 pub struct Meter {
     sessions: AtomicUsize,
     connections: AtomicUsize,
+    /// Bytes that are booked.
+    booked: AtomicU64,
     /// Connections that were begun.
     pub handshakes: Bucket,
     /// Commands that were said.
@@ -60,6 +62,17 @@ impl Meter {
     /// How many places are held.
     pub fn held(&self, what: What) -> usize {
         self.count(what).load(Ordering::Acquire)
+    }
+
+    /// Books so many bytes, until the booking is dropped.
+    pub fn book(self: &Arc<Self>, bytes: u64) -> Booking {
+        self.booked.fetch_add(bytes, Ordering::Relaxed);
+        Booking { meter: Arc::clone(self), bytes }
+    }
+
+    /// How many bytes are booked.
+    pub fn booked(&self) -> u64 {
+        self.booked.load(Ordering::Relaxed)
     }
 
     const fn count(&self, what: What) -> &AtomicUsize {
@@ -91,6 +104,19 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.meter.count(self.what).fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Bytes that its sessions hold of what all share, until this is dropped.
+#[derive(Debug)]
+pub struct Booking {
+    meter: Arc<Meter>,
+    bytes: u64,
+}
+
+impl Drop for Booking {
+    fn drop(&mut self) {
+        self.meter.booked.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     link::{Link, Outbox, Standing, WelcomeKind},
     presence::Presence,
 };
-use crate::channel::Listener;
+use crate::{channel::Listener, limits::Meter};
 
 /// What a new session begins with.
 pub struct Opening {
@@ -21,6 +21,8 @@ pub struct Opening {
     pub id: SessionId,
     /// Whom its client was authenticated as.
     pub user: Option<Box<str>>,
+    /// Whose limits it counts for: its user's, or those of the address of whoever is nobody. `None` where nobody counts it.
+    pub payer: Option<Arc<Meter>>,
     /// What is told of that user to those who take part in the same channels, in at most 1,024 bytes.
     pub info: Option<Json>,
     /// When the credential of that user ends, in milliseconds since the Unix epoch; `None` for never.
@@ -55,6 +57,7 @@ impl Session {
         let mut session = Self {
             id: opening.id,
             user: opening.user,
+            payer: opening.payer,
             config: opening.config,
             listener: opening.listener,
             phase: Phase::Provisional { until_ms },

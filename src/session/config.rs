@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 use throughline_wire::frame::{Backoff, Limits, TransportOffer};
 
 use super::{slow::SlowRules, token::TokenKeys};
-use crate::channel::Ledger;
+use crate::{channel::Ledger, limits::Meter};
 
 /// The settings that all sessions of a gateway share.
 #[derive(Debug)]
@@ -62,9 +62,16 @@ pub struct SessionConfig {
     /// How many sessions may take part in the presence of one channel, 4,096 at most. Each that comes or goes is told to
     /// all the others, each newcomer is told all of them. Default: 1,000.
     pub presence_members: usize,
+    /// How many of them may be sessions of one user: those of all its pages and devices, and of pages that were closed
+    /// without a word for as long as the grace. One user cannot fill a channel. 0 for no bound. Default: 50.
+    pub user_presence_members: usize,
+    /// How many of them may be sessions without a user from one address. All people behind the one of a company, or of a
+    /// mobile network, share it, so it has to be generous. 0 for no bound. Default: 500, half of a channel.
+    pub address_presence_members: usize,
     /// What the presences may cost together that sessions have not acknowledged, in bytes. From half of it on, a session that
-    /// acknowledges none of its own for a minute is ended; past it nobody is told more. What many are told alike counts
-    /// once. Default: 32 MiB.
+    /// acknowledges none of its own for a minute is ended, and the sessions of a user, or of nobody from one address, that
+    /// hold an eighth of it are told no more; past it nobody is. What many are told alike counts once in all, and for each
+    /// of them with its user. Default: 32 MiB.
     pub presence_bytes: u64,
     /// What they cost now; kept by the channels.
     pub presence_unacknowledged: Arc<Ledger>,
@@ -106,6 +113,8 @@ impl SessionConfig {
             presence_grace_ms: 30_000,
             reports_life: false,
             presence_members: 1_000,
+            user_presence_members: 50,
+            address_presence_members: 500,
             presence_bytes: 32 << 20,
             presence_unacknowledged: Arc::default(),
             user_channel: false,
@@ -116,6 +125,18 @@ impl SessionConfig {
             window: Window::default(),
             crowded: Crowded::default(),
         }
+    }
+
+    /// Whether half of the room for presences that are not acknowledged is taken.
+    pub(super) fn is_presence_scarce(&self) -> bool {
+        self.presence_unacknowledged.bytes() >= self.presence_bytes.div_ceil(2)
+    }
+
+    /// Whether there is room for one more, for whoever counts for this.
+    pub(super) fn may_tell_presence(&self, payer: Option<&Meter>) -> bool {
+        let holds_much = || payer.is_some_and(|payer| payer.booked() >= self.presence_bytes / 8);
+        self.presence_unacknowledged.bytes() < self.presence_bytes
+            && !(self.is_presence_scarce() && holds_much())
     }
 }
 

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use throughline_wire::{AttemptOutcome, ChannelName, ErrorCode, SubscribeFrom, Token};
 
 use super::{Ending, Life, LinkId};
-use crate::channel::{Channel, NewVolatile};
+use crate::{
+    channel::{Channel, NewVolatile},
+    limits::Limit,
+};
 
 /// What the driver has to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,6 +58,8 @@ pub enum Effect {
     },
     /// A command was refused, for whoever counts: by its error, an application's own as [`ErrorCode::Other`].
     Refused(ErrorCode),
+    /// A limit was met, for whoever counts; what of it has an error of its own is [`Refused`](Self::Refused) too.
+    Limited(Limit),
     /// The client told how its use of a transport went, for whoever counts.
     Tried {
         /// One of [`TRANSPORTS`](super::TRANSPORTS), or [`OTHER`](super::OTHER).

@@ -12,7 +12,10 @@ use std::{collections::VecDeque, sync::Arc};
 
 use throughline_wire::{ChannelName, Epoch, Item, MAX_INTEGER, Offset, Reply};
 
-use crate::channel::{Channel, Told};
+use crate::{
+    channel::{Channel, Told},
+    limits::{Booking, Meter},
+};
 
 /// Numbered, unacknowledged items, oldest first, without a hole.
 #[derive(Debug)]
@@ -35,8 +38,8 @@ pub(super) enum Numbered {
     Run(Run),
     /// An item that exists nowhere else.
     Control { number: u64, item: Box<Item> },
-    /// A presence.
-    Presence { number: u64, told: Arc<Told> },
+    /// A presence, and its cost with whoever the session counts for.
+    Presence { number: u64, told: Arc<Told>, _booking: Option<Booking> },
 }
 
 /// Consecutive events of one channel.
@@ -115,10 +118,11 @@ impl Journal {
         }
     }
 
-    /// Numbers a presence.
-    pub(super) fn number_presence(&mut self, told: Arc<Told>) -> &Told {
+    /// Numbers a presence, and books it with `payer`.
+    pub(super) fn number_presence(&mut self, told: Arc<Told>, payer: Option<&Arc<Meter>>) -> &Told {
         let number = self.take_number();
-        self.entries.push_back(Numbered::Presence { number, told });
+        let _booking = payer.map(|payer| payer.book(told.cost()));
+        self.entries.push_back(Numbered::Presence { number, told, _booking });
         match self.entries.back() {
             Some(Numbered::Presence { told, .. }) => told,
             _ => unreachable!("pushed above"),
@@ -171,7 +175,7 @@ impl Journal {
     /// The number of the newest presence of a channel that is not acknowledged; 0 where there is none.
     pub(super) fn last_presence_of(&self, channel: &ChannelName) -> u64 {
         let newest = self.entries.iter().rev().find_map(|entry| match entry {
-            Numbered::Presence { number, told } if told.channel() == channel => Some(*number),
+            Numbered::Presence { number, told, .. } if told.channel() == channel => Some(*number),
             _ => None,
         });
         newest.unwrap_or(0)

@@ -70,12 +70,14 @@ pub(crate) use token::MAC_BYTES;
 pub use token::{KeyError, TokenKeys};
 pub use transmit::{Output, encode_goodbye};
 
-use crate::channel::Listener;
+use crate::{channel::Listener, limits::Meter};
 
 /// One client's conversation. See the [module](self) for how to drive it.
 pub struct Session {
     id: SessionId,
     user: Option<Box<str>>,
+    /// Whose limits it counts for.
+    payer: Option<Arc<Meter>>,
     config: Arc<SessionConfig>,
     listener: Arc<dyn Listener>,
     phase: Phase,
@@ -308,6 +310,7 @@ mod tests {
         let opening = Opening {
             id: SessionId::from_random([2; 16]),
             user: None,
+            payer: None,
             config,
             info: None,
             credentials_end_at_ms: None,
@@ -360,6 +363,7 @@ mod tests {
         let opening = Opening {
             id: SessionId::from_random([2; 16]),
             user: None,
+            payer: None,
             config: Arc::clone(&config),
             info: None,
             credentials_end_at_ms: None,
@@ -381,6 +385,6 @@ mod tests {
 
     #[test]
     fn a_detached_session_is_small() {
-        assert!(size_of::<Session>() <= 504, "{}", size_of::<Session>());
+        assert!(size_of::<Session>() <= 512, "{}", size_of::<Session>());
     }
 }

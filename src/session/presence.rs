@@ -8,7 +8,8 @@
 //! What is told is pulled, like events: for each channel there is the number of the last change that was told, and the
 //! roster makes the net of what came after ([`Channel::news`]). The next is told once the last is acknowledged, so a
 //! burst of changes costs a session one item or two for each acknowledgement, and its journal holds no more. What is not
-//! acknowledged costs room that all sessions share: where there is little left, whoever holds some for long is ended.
+//! acknowledged costs room that all sessions share: where there is little left, whoever holds some for long is ended, and
+//! a user, or an address, whose sessions hold much of it is told no more.
 //!
 //! A session that takes part nowhere has none of this but a pointer.
 
@@ -20,7 +21,10 @@ use super::{
     Effect, Ending, Journal, Phase, Session,
     transmit::{Flow, is_full},
 };
-use crate::channel::Channel;
+use crate::{
+    channel::{Channel, Crowded, Room},
+    limits::Limit,
+};
 
 /// When it looks again for room to tell: whoever acknowledges makes room for all, and wakes nobody.
 const LOOK_AGAIN_MS: u64 = 1_000;
@@ -113,7 +117,7 @@ impl Session {
     /// # Errors
     /// As many take part as may. Nothing has changed then.
     pub(super) fn join_presence(&mut self, channel: &Arc<Channel>) -> Result<(), ErrorCode> {
-        let is_here = self.may_appear();
+        let (is_here, room) = (self.may_appear(), self.room_for_presence());
         let new = || Box::new(Presence::new(self.id, self.user.clone(), None, is_here));
         let presence = self.presence.get_or_insert_with(new);
         if presence.places.is_empty() {
@@ -123,13 +127,13 @@ impl Session {
             (place.told, place.hold) = (None, Hold::Held);
             return Ok(());
         }
-        let most = self.config.presence_members;
-        let has_room = if presence.is_here {
-            channel.join(&presence.member, Arc::clone(&self.listener), most).is_ok()
+        let joined = if presence.is_here {
+            channel.join(&presence.member, Arc::clone(&self.listener), &room).map(drop)
         } else {
-            channel.has_room(most)
+            channel.admits(&room)
         };
-        if !has_room {
+        if let Err(crowded) = joined {
+            self.note_crowded(crowded);
             self.forget_presence_of_none();
             return Err(ErrorCode::TooManyMembers);
         }
@@ -154,6 +158,24 @@ impl Session {
         self.forget_presence_of_none();
     }
 
+    fn room_for_presence(&self) -> Room {
+        let config = &self.config;
+        let of_payer = match self.user {
+            Some(_) => config.user_presence_members,
+            None => config.address_presence_members,
+        };
+        Room { members: config.presence_members, payer: self.payer.clone(), of_payer }
+    }
+
+    fn note_crowded(&mut self, crowded: Crowded) {
+        let limit = match (crowded, &self.user) {
+            (Crowded::Channel, _) => Limit::PresenceMembers,
+            (Crowded::Payer, Some(_)) => Limit::UserPresenceMembers,
+            (Crowded::Payer, None) => Limit::AddressPresenceMembers,
+        };
+        self.effects.push(Effect::Limited(limit));
+    }
+
     /// Whether its client is known, and has a link that could say what it has been told.
     fn may_appear(&self) -> bool {
         matches!(self.phase, Phase::Established { .. })
@@ -165,17 +187,18 @@ impl Session {
         if !self.may_appear() {
             return;
         }
+        let room = self.room_for_presence();
         let Some(presence) = self.presence.as_mut().filter(|presence| !presence.is_here) else { return };
         presence.is_here = true;
-        let mut crowded = Vec::new();
+        let mut refused = Vec::new();
         for place in &presence.places {
-            let most = self.config.presence_members;
-            match place.channel.join(&presence.member, Arc::clone(&self.listener), most) {
+            match place.channel.join(&presence.member, Arc::clone(&self.listener), &room) {
                 Ok(_) => self.effects.push(Effect::Announce(Arc::clone(&place.channel))),
-                Err(_) => crowded.push(place.channel.name().clone()),
+                Err(crowded) => refused.push((place.channel.name().clone(), crowded)),
             }
         }
-        for channel in crowded {
+        for (channel, crowded) in refused {
+            self.note_crowded(crowded);
             self.leave_presence(&channel);
             self.revoke(&channel);
         }
@@ -245,9 +268,7 @@ impl Session {
         if let Some((item, until_ms)) = presence.awaited.filter(|_| presence.is_unacknowledged(&self.journal))
             && is_due(until_ms)
         {
-            let is_scarce =
-                self.config.presence_unacknowledged.bytes() >= self.config.presence_bytes.div_ceil(2);
-            if is_scarce && item > self.journal.floor() {
+            if self.config.is_presence_scarce() && item > self.journal.floor() {
                 return self.end(Ending::Unacknowledged);
             }
             presence.awaited = self.journal.first_presence().map(|item| (item, now_ms + HOLD_MS));
@@ -281,7 +302,7 @@ impl Session {
             if self.journal.controls() >= reserve {
                 return Flow::Done; // likewise
             }
-            if self.config.presence_unacknowledged.bytes() >= self.config.presence_bytes {
+            if !self.config.may_tell_presence(self.payer.as_deref()) {
                 presence.looks_at.get_or_insert(now_ms + LOOK_AGAIN_MS);
                 return Flow::Done;
             }
@@ -301,7 +322,7 @@ impl Session {
                     presence.awaited = Some((place.last, now_ms + HOLD_MS));
                 }
                 presence.last = place.last;
-                let told = self.journal.number_presence(told).encoded(codec);
+                let told = self.journal.number_presence(told, self.payer.as_ref()).encoded(codec);
                 is_cut |= is_full(batch, told.len(), budget_bytes);
                 if !is_cut {
                     batch.push(told);

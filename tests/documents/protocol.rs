@@ -102,6 +102,8 @@ fn the_settings_are_those_of_the_code() {
         ("provisional", session.provisional_ms),
         ("presenceGrace", session.presence_grace_ms),
         ("presenceMembers", session.presence_members as u64),
+        ("presenceMembersOfUser", session.user_presence_members as u64),
+        ("presenceMembersOfAddress", session.address_presence_members as u64),
         ("hold", session.poll_hold_ms),
         ("probe", session.probe_ms),
         ("links", session.links as u64),

@@ -15,14 +15,15 @@ use crate::kit::{
     websocket::Socket,
 };
 
-/// Takes whatever a client shows for its name, and tells it to the others as one to show.
+/// Takes whatever a client shows for its name, nothing for nobody's, and tells it to the others as one to show.
 struct Gullible;
 
 impl Authenticate for Gullible {
     fn authenticate<'a>(&'a self, credentials: &'a Credentials) -> Pending<'a, Result<Identity, Denied>> {
         let name = credentials.token.as_ref().map_or("", |token| token.reveal());
         let info = Json::parse(json!({"name": name.to_uppercase()}).to_string().as_bytes());
-        let identity = Identity { user: Some(name.into()), info: info.ok(), ..Identity::default() };
+        let user = (!name.is_empty()).then(|| name.into());
+        let identity = Identity { user, info: info.ok(), ..Identity::default() };
         Box::pin(std::future::ready(Ok(identity)))
     }
 }
@@ -50,6 +51,10 @@ async fn taking_part(gateway: &Running, codec: Codec, name: &str) -> Socket {
     let nonce = socket.heard.first("ping").unwrap()["nonce"].clone();
     socket.say_frames(&[json!({"type": "pong", "nonce": nonce}), take_part(1)]).await;
     socket
+}
+
+fn met(gateway: &Running, limit: &str) -> u64 {
+    gateway.metric(&format!("throughline_limited_total{{limit=\"{limit}\"}}"))
 }
 
 /// The presence in a frame.
@@ -106,6 +111,48 @@ async fn one_more_than_may_take_part_is_refused_by_name() {
     assert!(bob.hear(|frame| frame["items"][0]["type"] == "reply").await);
     assert_eq!(bob.heard.codes(), ["too_many_members"]);
     assert_eq!(gateway.refusals("too_many_members"), 1);
+}
+
+#[tokio::test]
+async fn a_user_who_leaves_session_after_session_behind_leaves_seats_to_others() {
+    let session = SessionConfig { presence_members: 3, user_presence_members: 2, ..Plan::default().session };
+    let gateway = Running::with(Plan { session, ..gullible() }).await;
+    let mut first = taking_part(&gateway, Codec::Json, "ada").await;
+    assert!(first.hear(|frame| presence(frame).is_some()).await);
+    let mut second = taking_part(&gateway, Codec::Json, "ada").await;
+    assert!(second.hear(|frame| presence(frame).is_some()).await);
+    drop(second); // without a word: it is listed for the grace
+    let mut third = taking_part(&gateway, Codec::Json, "ada").await;
+    assert!(third.hear(|frame| frame["items"][0]["type"] == "reply").await);
+    assert_eq!(third.heard.codes(), ["too_many_members"]);
+    assert_eq!((met(&gateway, "user_presence_members"), met(&gateway, "presence_members")), (1, 0));
+    let mut bob = taking_part(&gateway, Codec::Json, "bob").await;
+    assert!(bob.hear(|frame| presence(frame).is_some()).await);
+    assert_eq!(last(&bob.heard)["count"], 3);
+    first.say_frames(&[json!({"type": "ack", "upTo": 2})]).await;
+    assert!(first.hear(|frame| presence(frame).is_some_and(|join| join["count"] == 3)).await);
+    let listen = json!({"type": "subscribe", "channel": "room"});
+    third.say_frames(&[json!({"type": "commands", "first": 2, "items": [listen]})]).await;
+    assert!(third.hear(|frame| frame["items"][0]["type"] == "subscribed").await, "it lives on");
+    let mut carol = taking_part(&gateway, Codec::Json, "carol").await;
+    assert!(carol.hear(|frame| frame["items"][0]["type"] == "reply").await);
+    assert_eq!(met(&gateway, "presence_members"), 1, "now it is the channel that is full");
+}
+
+#[tokio::test]
+async fn those_who_are_nobody_have_so_many_seats_of_an_address_and_users_have_their_own() {
+    let mut plan = gullible();
+    plan.session.address_presence_members = 1;
+    plan.gateway.limits.address_exempt = Vec::new();
+    let gateway = Running::with(plan).await;
+    let mut nobody = taking_part(&gateway, Codec::Json, "").await;
+    assert!(nobody.hear(|frame| presence(frame).is_some()).await);
+    let mut another = taking_part(&gateway, Codec::Json, "").await;
+    assert!(another.hear(|frame| frame["items"][0]["type"] == "reply").await);
+    assert_eq!(another.heard.codes(), ["too_many_members"]);
+    assert_eq!(met(&gateway, "address_presence_members"), 1);
+    let mut ada = taking_part(&gateway, Codec::Json, "ada").await;
+    assert!(ada.hear(|frame| presence(frame).is_some()).await);
 }
 
 /// Says more of everybody than may be told.

@@ -238,6 +238,13 @@ fn ranges(settings: &Settings, problems: &mut Problems) {
         ("limits.subscriptions", limits.subscriptions, 1, 65_536),
         ("limits.commands_ahead", limits.commands_ahead, 1, 4_096),
         ("limits.presence_members", limits.presence_members, 0, bounds::PRESENCE_MEMBERS as u64),
+        ("limits.user_presence_members", limits.user_presence_members, 0, bounds::PRESENCE_MEMBERS as u64),
+        (
+            "limits.address_presence_members",
+            limits.address_presence_members,
+            0,
+            bounds::PRESENCE_MEMBERS as u64,
+        ),
         ("limits.presence_bytes", limits.presence_bytes, 1 << 20, 1 << 40),
         ("limits.volatiles_per_second", limits.volatiles_per_second, 0, 1_000_000),
         ("limits.volatile_bytes", limits.volatile_bytes, 0, limits.message_bytes),

@@ -268,8 +268,14 @@ settings! {
         /// Sessions that take part in the presence of one channel. Each that comes or goes is told to all the others. Past
         /// it: `too_many_members`.
         presence_members: u64 = 1_000, "sessions per channel";
+        /// Those of them that are sessions of one user, on all its pages and devices; 0 for no bound. One that vanished is one for
+        /// `session.presence_grace_ms`. Past it: `too_many_members`.
+        user_presence_members: u64 = 50, "sessions per user and channel";
+        /// Those of them that have no user and came from one address, which thousands of people may share; 0 for no bound. Past it:
+        /// `too_many_members`.
+        address_presence_members: u64 = 500, "sessions per address and channel";
         /// What presences may cost together that were sent and not acknowledged. Past it nobody is told more until some
-        /// are.
+        /// are; from half of it on not who holds an eighth: a user, or those of one address who have none.
         presence_bytes: u64 = 32 << 20, "bytes";
         /// Volatiles that one session may say; what is above that is dropped. Each wakes everybody who holds its channel. 0 for
         /// none at all.

@@ -105,6 +105,8 @@ pub(super) fn gateway(
         slow: settings.slow(),
         presence_grace_ms: session.presence_grace_ms,
         presence_members: limits.presence_members as usize,
+        user_presence_members: limits.user_presence_members as usize,
+        address_presence_members: limits.address_presence_members as usize,
         presence_bytes: limits.presence_bytes,
         volatiles_per_second: limits.volatiles_per_second as u32,
         volatile_bytes: limits.volatile_bytes as usize,

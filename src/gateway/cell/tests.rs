@@ -36,6 +36,7 @@ fn cell(shared: &Arc<Shared>) -> (Arc<Cell>, LinkId) {
     let opening = Opening {
         id: SessionId::from_random([1; 16]),
         user: None,
+        payer: None,
         info: None,
         credentials_end_at_ms: None,
         config: Arc::clone(&shared.session),

@@ -291,6 +291,7 @@ impl GatewayPeer {
         let opening = Opening {
             id: pass.map_or_else(|| SessionId::from_random(clock::random()), |pass| pass.session),
             user: identity.user.take(),
+            payer: holding.payer().cloned(),
             info: identity.info.take(),
             credentials_end_at_ms: identity.expires_at_ms,
             config: Arc::clone(&self.shared.session),

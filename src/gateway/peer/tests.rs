@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use throughline_link::{Gate as _, LinkRequest, Opening, Peer as _, Shape, Transmit};
+use throughline_link::{Gate as _, LinkEnd, LinkRequest, Opening, Peer as _, Shape, Transmit};
 use throughline_wire::{ChannelName, Codec, SessionId};
 
 use super::{GatewayGate, GatewayPeer};
@@ -190,6 +190,18 @@ async fn whoever_asked_last_is_woken_though_nothing_was_behind_the_wake_before()
     news.wake();
     assert_eq!(tasks.map(|task| task.0.load(Ordering::Relaxed)), [1, 1]);
     assert_eq!(told_to(&mut peer, &second).len(), 1);
+}
+
+#[tokio::test]
+async fn a_link_that_stalls_has_met_a_limit_and_its_session_waits() {
+    let gateway = Gateway::builder().build();
+    let gate = GatewayGate { shared: gateway.handle().shared };
+    let peer = listening(&gate);
+    peer.end(LinkEnd::Stalled);
+    let metrics = gateway.handle().metrics();
+    let says = |line: &str| metrics.lines().any(|said| said == line);
+    assert!(says("throughline_limited_total{limit=\"write_time\"} 1"), "{metrics}");
+    assert_eq!(gateway.handle().session_count(), 1);
 }
 
 /// Somebody who never says who a client is.

@@ -484,6 +484,7 @@ impl World {
         let opening = Opening {
             id,
             user: None,
+            payer: None,
             info: None,
             credentials_end_at_ms: None,
             config,

@@ -3,7 +3,10 @@
 //! Sessions are named by the order in which they opened. The present one is the last that opened; the others wait aside
 //! in that order.
 
-use throughline::session::{Ending, LinkId};
+use throughline::{
+    limits::Limit,
+    session::{Ending, LinkId},
+};
 use throughline_wire::{ErrorCode, UpFrame};
 
 use super::bench::*;
@@ -36,7 +39,11 @@ fn two() -> (World, LinkId, LinkId) {
 
 /// Another session opens beside, and takes part in `a`.
 fn another(world: &mut World) -> LinkId {
-    let link = world.open_beside(websocket(1).saying(commands(1, [take_part("a")])));
+    another_like(world, websocket(1))
+}
+
+fn another_like(world: &mut World, arrival: Arrival) -> LinkId {
+    let link = world.open_beside(arrival.saying(commands(1, [take_part("a")])));
     world.prove_after_reading(link);
     link
 }
@@ -421,6 +428,69 @@ fn p9_whoever_comes_back_and_finds_no_room_has_the_channel_taken_away() {
     let back = world.come(websocket(2).after(2));
     assert_eq!(world.items(back), ["3 unsubscribed a revoked"]);
     assert!(world.places().is_empty());
+}
+
+#[test]
+fn p9_a_user_whose_sessions_are_left_to_expire_one_after_another_leaves_seats_to_others() {
+    let (mut world, first) = one_with(|config| {
+        (config.presence_members, config.user_presence_members) = (4, 2);
+    });
+    for _ in 0..2 {
+        let link = another_like(&mut world, websocket(1).by("ada"));
+        assert_eq!(world.presences(link).len(), 1);
+        world.cut(link);
+    }
+    let third = world.open_beside(sse(1).by("ada").saying(commands(1, [take_part("a")])));
+    assert_eq!(world.items(third), ["1 reply 1 too_many_members"]);
+    assert_eq!(world.limited, [Limit::UserPresenceMembers]);
+    world.prove(third);
+    let bob = another_like(&mut world, websocket(1).by("bob"));
+    assert_eq!(world.presences(bob), ["a state 1 2 3 5 of 4"]);
+    world.as_session(0, |world| assert_eq!(world.presences(first), ["a join 2 3 5 of 4"]));
+    world.turn(3);
+    world.wait(30_000); // then those that were left are gone
+    world.say(third, commands(2, [take_part("a")])).unwrap();
+    assert_eq!(world.presences(third), ["a state 1 5 4 of 3"]);
+}
+
+#[test]
+fn p9_a_session_that_comes_back_and_finds_the_seats_of_its_user_taken_loses_the_channel() {
+    let (mut world, link) = World::open_with(
+        |config| config.user_presence_members = 1,
+        sse(1).by("ada").saying(commands(1, [take_part("a")])),
+    );
+    world.prove_after_reading(link);
+    assert_eq!(world.presences(link), ["a state 1 of 1"]);
+    world.ack(link, 2);
+    world.cut(link);
+    world.wait(30_000);
+    let second = another_like(&mut world, websocket(1).by("ada"));
+    assert_eq!(world.presences(second), ["a state 2 of 1"]);
+    world.turn(0);
+    let back = world.come(websocket(2).after(2));
+    assert_eq!(world.items(back), ["3 unsubscribed a revoked"]);
+    assert_eq!(world.limited, [Limit::UserPresenceMembers]);
+}
+
+#[test]
+fn p9_a_user_whose_sessions_acknowledge_nothing_one_after_another_leaves_room_to_tell_others() {
+    let (mut world, _) = one_with(|config| config.presence_bytes = 6_000);
+    let told_and_gone = |world: &mut World| {
+        let link = another_like(world, sse(1).by("ada"));
+        let told = world.presences(link).len();
+        world.say(link, commands(2, [unsubscribe("a")])).unwrap(); // its seat is free, what it was told is here
+        told
+    };
+    let told: Vec<_> = (0..30).map(|_| told_and_gone(&mut world)).collect();
+    let some = told.iter().sum();
+    assert!((2..30).contains(&some) && told[..some].iter().all(|told| *told == 1), "{told:?}");
+    let bob = another_like(&mut world, websocket(1).by("bob"));
+    assert_eq!(world.presences(bob), ["a state 1 32 of 2"]);
+    world.ack(bob, 2);
+    let waiting = another_like(&mut world, sse(1).by("ada"));
+    assert!(world.presences(waiting).is_empty());
+    world.wait(61_000); // then some that acknowledge nothing are ended
+    assert_eq!(world.presences(waiting), ["a state 1 32 33 of 3"]);
 }
 
 #[test]

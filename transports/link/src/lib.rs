@@ -240,6 +240,8 @@ pub enum LinkEnd {
     ClosedByClient,
     /// It broke, or its client is gone.
     Lost,
+    /// What was written to it was not taken in time.
+    Stalled,
     /// The client broke the transport's own protocol.
     Protocol,
 }
@@ -247,7 +249,7 @@ pub enum LinkEnd {
 impl LinkEnd {
     /// Every way to end.
     pub const ALL: &[Self] =
-        &[Self::Answered, Self::Closed, Self::ClosedByClient, Self::Lost, Self::Protocol];
+        &[Self::Answered, Self::Closed, Self::ClosedByClient, Self::Lost, Self::Stalled, Self::Protocol];
 
     /// The word for logs and metrics.
     pub const fn as_str(self) -> &'static str {
@@ -256,6 +258,7 @@ impl LinkEnd {
             Self::Closed => "closed",
             Self::ClosedByClient => "closed_by_client",
             Self::Lost => "lost",
+            Self::Stalled => "stalled",
             Self::Protocol => "protocol_error",
         }
     }

@@ -99,11 +99,13 @@ impl<P: Peer, S: AsyncRead + AsyncWrite + Unpin> Conversation<P, S> {
         let turn = self.turn(context);
         // Looked at last, since the turn may have set it: only so does it know whom to wake.
         let is_late = |deadline: &mut Pin<Box<Sleep>>| deadline.as_mut().poll(context).is_ready();
-        if turn.is_err() || self.deadline.as_mut().is_some_and(is_late) {
-            self.end(LinkEnd::Lost);
-            return Poll::Ready(());
+        if turn.is_ok() && !self.deadline.as_mut().is_some_and(is_late) {
+            return Poll::Pending;
         }
-        Poll::Pending
+        // An open link has one deadline, that of what does not leave.
+        let is_stalled = turn.is_ok() && self.phase == Phase::Open;
+        self.end(if is_stalled { LinkEnd::Stalled } else { LinkEnd::Lost });
+        Poll::Ready(())
     }
 
     fn turn(&mut self, context: &mut Context<'_>) -> Result<(), Over> {

@@ -213,7 +213,7 @@ async fn messages_of_a_client_that_does_not_read_arrive_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_does_not_read_for_long_is_lost() {
+async fn a_client_that_does_not_read_for_long_has_stalled() {
     let (socket, mut script) = open().await;
     for _ in 0..10 {
         script.say("s".repeat(60_000));
@@ -222,7 +222,7 @@ async fn a_client_that_does_not_read_for_long_is_lost() {
     assert!(script.is_quiet());
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(!script.is_quiet());
-    assert_eq!(script.next().await, Event::Ended(LinkEnd::Lost));
+    assert_eq!(script.next().await, Event::Ended(LinkEnd::Stalled));
     drop(socket);
 }
 

@@ -121,10 +121,13 @@ pub(crate) async fn converse<P: Peer>(opened: Opened, peer: P, config: &Config) 
             }
         }
         // The deadline is looked at last, since the turn may have set it: only so does it know whom to wake.
-        if conversation.turn(context).is_break() || conversation.is_late(context) {
-            return conversation.close_by_force();
+        let is_over = conversation.turn(context).is_break();
+        if !is_over && !conversation.is_late(context) {
+            return Poll::Pending;
         }
-        Poll::Pending
+        // An open link has one deadline, that of what does not leave.
+        let is_stalled = !is_over && matches!(conversation.phase, Phase::Open);
+        conversation.close_by_force(if is_stalled { LinkEnd::Stalled } else { LinkEnd::Lost })
     })
     .await;
 }
@@ -402,9 +405,9 @@ impl<P: Peer> Conversation<'_, P> {
         if matches!(self.phase, Phase::Finishing(_)) { self.farewell.end } else { LinkEnd::ClosedByClient }
     }
 
-    /// The client had its time; a link that has not ended by now is lost.
-    fn close_by_force(&mut self) -> Poll<()> {
-        self.end(LinkEnd::Lost);
+    /// The client had its time.
+    fn close_by_force(&mut self, end: LinkEnd) -> Poll<()> {
+        self.end(end);
         self.connection.close(u32::from(self.farewell.code.0).into(), self.farewell.reason.as_bytes());
         Poll::Ready(())
     }

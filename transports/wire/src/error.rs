@@ -119,7 +119,7 @@ error_codes! {
     TooManySessions = "too_many_sessions", true, "there are as many sessions as there may be";
     /// One connection more than there may be from one address.
     TooManyConnections = "too_many_connections", true, "there are as many connections from this address as there may be";
-    /// One member more than may take part in the presence of a channel.
+    /// One member more than may take part in the presence of a channel, in all, of one user or of one address.
     TooManyMembers = "too_many_members", true, "as many take part in the presence of this channel as may";
     /// An unsubscribe from a channel that is not held.
     NotSubscribed = "not_subscribed", false, "the session does not hold this channel";

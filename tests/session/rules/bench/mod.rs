@@ -22,6 +22,7 @@ use bytes::BytesMut;
 use lines::{describe, describe_life, epoch, name, place};
 use throughline::{
     channel::{Channel, NewEvent, NewVolatile, Retention},
+    limits::{Limit, Table},
     session::{
         Dropped, Effect, Ending, Goodbye, LinkId, LinkKind, LinkSpec, Now, Opening, Output, Parting, Session,
         SessionConfig, SubscribeRequest, Tally, TokenKeys, UnsubscribeRequest, Via,
@@ -40,6 +41,8 @@ pub(crate) struct World {
     now: Now,
     config: Arc<SessionConfig>,
     channels: BTreeMap<String, Arc<Channel>>,
+    /// What users have, for whom sessions count.
+    users: Table<&'static str>,
     bell: Arc<Bell>,
     session: Session,
     opened: u8,
@@ -70,6 +73,8 @@ pub(crate) struct World {
     pub(crate) told: Vec<(&'static str, AttemptOutcome)>,
     /// What was dropped without an answer.
     pub(crate) dropped: Vec<Dropped>,
+    /// The limits that it met.
+    pub(crate) limited: Vec<Limit>,
     /// How the session ended.
     pub(crate) ended: Option<Ending>,
 }
@@ -100,11 +105,13 @@ impl World {
         adjust(&mut config);
         let (config, bell) = (Arc::new(config), Arc::new(Bell::default()));
         let now = Now { mono_ms: 1_000, wall_ms: 1_700_000_000_000 };
-        let (session, link) = open_session(now, 1, &config, &bell, &arrival);
+        let users = Table::default();
+        let (session, link) = open_session(now, 1, &config, &users, &bell, &arrival);
         let mut world = Self {
             now,
             config,
             channels: BTreeMap::new(),
+            users,
             bell,
             session,
             opened: 1,
@@ -123,6 +130,7 @@ impl World {
             spoken: Vec::new(),
             told: Vec::new(),
             dropped: Vec::new(),
+            limited: Vec::new(),
             ended: None,
         };
         world.settle();
@@ -133,7 +141,8 @@ impl World {
     /// Another session opens; the schedule goes on with it, and the one before comes back as it was.
     pub(crate) fn open_another(&mut self, arrival: Arrival) -> (Session, LinkId) {
         self.opened += 1;
-        let (session, link) = open_session(self.now, self.opened, &self.config, &self.bell, &arrival);
+        let (session, link) =
+            open_session(self.now, self.opened, &self.config, &self.users, &self.bell, &arrival);
         let before = std::mem::replace(&mut self.session, session);
         self.specs.clear();
         self.woken.clear();
@@ -558,6 +567,7 @@ impl World {
                     }
                     Effect::Tried { transport, outcome } => self.told.push((transport, outcome)),
                     Effect::Dropped(dropped) => self.dropped.push(dropped),
+                    Effect::Limited(limit) => self.limited.push(limit),
                     Effect::Established => self.established += 1,
                     Effect::Life { number, life } => self.lived.push(describe_life(number, life)),
                     Effect::Ended(ending) => {
@@ -598,12 +608,14 @@ fn open_session(
     now: Now,
     number: u8,
     config: &Arc<SessionConfig>,
+    users: &Table<&'static str>,
     bell: &Arc<Bell>,
     arrival: &Arrival,
 ) -> (Session, LinkId) {
     let opening = Opening {
         id: SessionId::from_random([number; 16]),
         user: arrival.user.map(Into::into),
+        payer: arrival.user.map(|user| users.meter(now.mono_ms, user)),
         info: arrival.info.clone(),
         credentials_end_at_ms: None,
         config: Arc::clone(config),

@@ -94,11 +94,11 @@ async fn a_stream_that_is_broken_off_loses_its_link() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_reads_nothing_is_lost_after_the_write_timeout() {
+async fn a_client_that_reads_nothing_has_stalled_after_the_write_timeout() {
     let (_running, page, mut script) = open().await;
     let stalled = Instant::now();
     script.say("m".repeat(10_000));
-    assert_eq!(script.next().await, Event::Ended(LinkEnd::Lost));
+    assert_eq!(script.next().await, Event::Ended(LinkEnd::Stalled));
     assert!(stalled.elapsed() >= Config::default().write_timeout);
     assert_eq!(page.browser.closed().await, Some((4_002, "silence".into())));
 }
