@@ -20,7 +20,7 @@ use super::Cell;
 use crate::{
     broker::Recall,
     gateway::{
-        authority::{Credentials, SendQuery, SubscribeQuery},
+        authority::{Credentials, Denied, SendQuery, SubscribeQuery},
         clock,
     },
     session::{Goodbye, SendResult, SubscribeRequest, UnsubscribeRequest},
@@ -187,21 +187,23 @@ impl Cell {
         start(Arc::clone(self).authenticate_again(token));
     }
 
-    /// Fresh credentials have to be those of the same user.
+    /// Fresh credentials have to be those of the same user. Of any others the client is told as of a hello's.
     async fn authenticate_again(self: Arc<Self>, mut token: Token) {
         loop {
             let credentials =
                 Credentials { token: Some(token), headers: http::HeaderMap::new(), remote: None };
-            let identity = self.shared.authenticate(&credentials).await;
-            match identity {
+            match self.shared.authenticate(&credentials).await {
                 Ok(identity) if identity.user == self.user() => {
                     let expires_at_ms = identity.expires_at_ms;
                     self.adopt(identity);
                     self.change(|session| session.renew_credentials(clock::now(), expires_at_ms));
                 }
-                _ => {
-                    self.shared.metrics.count_refusal(ErrorCode::Unauthorized);
-                    self.change(|session| session.dismiss(Goodbye::Unauthorized));
+                outcome => {
+                    let goodbye = outcome.map_or_else(Denied::goodbye, |_| Goodbye::Unauthorized);
+                    if let Some(code) = goodbye.error() {
+                        self.shared.metrics.count_refusal(code);
+                    }
+                    self.change(|session| session.dismiss(goodbye));
                 }
             }
             let mut lanes = self.lanes.lock();
