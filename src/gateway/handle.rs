@@ -120,12 +120,12 @@ impl Handle {
         publications: Vec<Publication>,
         idempotency_key: Option<&str>,
     ) -> Result<Vec<Vec<Published>>, PublishError> {
-        let key = idempotency_key.map(Box::<str>::from);
-        if let Some(key) = &key {
-            match self.shared.recent_publishes.claim(clock::now().mono_ms, key) {
+        let mut claim = None;
+        if let Some(key) = idempotency_key {
+            match self.shared.recent_publishes.claim(clock::now().mono_ms, &key.into()) {
                 Recall::Done(published) => return Ok(published),
                 Recall::UnderWay => return Err(PublishError::UnderWay),
-                Recall::New => {}
+                Recall::New(new) => claim = Some(new),
             }
         }
         let mut published = Vec::with_capacity(publications.len());
@@ -141,13 +141,11 @@ impl Handle {
             }
             published.push(results);
         }
-        if let Some(key) = &key {
-            // Where nothing was published the same request may succeed later.
-            if published.iter().flatten().any(|one| one.result.is_ok()) {
-                self.shared.recent_publishes.settle(key, published.clone());
-            } else {
-                self.shared.recent_publishes.release(key);
-            }
+        // Where nothing was published the same request may succeed later.
+        if let Some(claim) = claim
+            && published.iter().flatten().any(|one| one.result.is_ok())
+        {
+            claim.settle(clock::now().mono_ms, published.clone());
         }
         Ok(published)
     }

@@ -132,11 +132,10 @@ impl Cell {
         match self.shared.recent_sends.claim(clock::now().mono_ms, &key) {
             Recall::Done(result) => result,
             Recall::UnderWay => Err(ErrorCode::Overloaded.into()),
-            Recall::New => {
+            Recall::New(claim) => {
                 let result = self.hand_over(command, user, said).await;
-                match &result {
-                    Err(error) if error.retryable => self.shared.recent_sends.release(&key),
-                    _ => self.shared.recent_sends.settle(&key, result.clone()),
+                if result.as_ref().err().is_none_or(|error| !error.retryable) {
+                    claim.settle(clock::now().mono_ms, result.clone());
                 }
                 result
             }
