@@ -6,13 +6,11 @@
 use std::{
     collections::VecDeque,
     future::Future,
-    panic::AssertUnwindSafe,
     pin::pin,
     sync::Arc,
     task::{Context, Waker},
 };
 
-use futures_util::FutureExt as _;
 use hashbrown::HashMap;
 use throughline_wire::{ChannelName, ErrorCode, ReplyError, Send as Sent, SubscribeFrom, Token};
 
@@ -101,15 +99,16 @@ impl Cell {
         // What the application gave is not for the client to be allowed.
         let is_given =
             request.command.is_none() && self.look(|session| session.is_assigned(&request.channel));
-        if !is_given && let Err(error) = self.shared.authorize.subscribe(&query).await {
-            return self.change(|session| session.refuse_subscription(&request, error));
-        }
-        match self.shared.broker.open(&request.channel).await {
-            Ok(channel) => self.change(|session| session.subscribe(&request, &channel)),
-            Err(error) => {
-                let error = ReplyError::from(ErrorCode::from(error));
-                self.change(|session| session.refuse_subscription(&request, error));
+        let channel = self.shared.answer(async {
+            if !is_given {
+                self.shared.authorize.subscribe(&query).await?;
             }
+            let channel = self.shared.broker.open(&request.channel).await;
+            channel.map_err(|error| ReplyError::from(ErrorCode::from(error)))
+        });
+        match channel.await.map_err(ReplyError::from).flatten() {
+            Ok(channel) => self.change(|session| session.subscribe(&request, &channel)),
+            Err(error) => self.change(|session| session.refuse_subscription(&request, error)),
         }
     }
 
@@ -122,9 +121,8 @@ impl Cell {
         if said.channel.is_reserved() {
             return Err(ErrorCode::ReservedChannel.into());
         }
-        let (user, grants) = (self.user(), self.grants());
-        let query = SendQuery { user: user.as_deref(), channel: &said.channel, grants: &grants };
-        self.shared.authorize.send(&query).await?;
+        self.may_send(&said.channel).await?;
+        let user = self.user();
         let Some(id) = said.id.clone() else { return self.hand_over(command, user, said).await };
         // The application's idempotency key, honoured per user across sessions; an anonymous user is a session.
         let owner = user.clone().unwrap_or_else(|| self.id.to_string().into());
@@ -144,32 +142,29 @@ impl Cell {
 
     async fn hand_over(&self, command: u64, user: Option<Box<str>>, said: Sent) -> SendResult {
         let intent = Intent { session: self.id, command, user, time: clock::now().wall_ms, said };
-        let answer = AssertUnwindSafe(self.shared.handler.handle(intent)).catch_unwind();
-        match tokio::time::timeout(self.shared.config.handler_timeout, answer).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(ErrorCode::HandlerFailed.into()), // it has panicked; its lane goes on
-            Err(_) => Err(ErrorCode::TimedOut.into()),
-        }
+        self.shared.answer(async { self.shared.handler.handle(intent).await }).await?
     }
 
     /// Finds out whether the user may send to a channel, beside its lane: what is said and not kept does not wait for
     /// what is.
     pub(super) async fn permit(self: Arc<Self>, channel: ChannelName) {
-        let is_allowed = if channel.is_reserved() { Some(false) } else { self.may_send(&channel).await };
+        let is_allowed = if channel.is_reserved() {
+            Some(false)
+        } else {
+            match self.may_send(&channel).await {
+                Ok(()) => Some(true),
+                // Where nobody can say, or not in time, it may be otherwise in a moment.
+                Err(error) => (!error.retryable).then_some(false),
+            }
+        };
         self.change(|session| session.permit(clock::now(), &channel, is_allowed));
     }
 
-    /// `None` where nobody can say, or not in time: it may be otherwise in a moment.
-    async fn may_send(&self, channel: &ChannelName) -> Option<bool> {
+    /// Asks whether the user may send to a channel.
+    async fn may_send(&self, channel: &ChannelName) -> Result<(), ReplyError> {
         let (user, grants) = (self.user(), self.grants());
         let query = SendQuery { user: user.as_deref(), channel, grants: &grants };
-        let asking = async { self.shared.authorize.send(&query).await };
-        let asking = AssertUnwindSafe(asking).catch_unwind();
-        match tokio::time::timeout(self.shared.config.handler_timeout, asking).await {
-            Ok(Ok(Ok(()))) => Some(true),
-            Ok(Ok(Err(error))) if !error.retryable => Some(false),
-            _ => None,
-        }
+        self.shared.answer(async { self.shared.authorize.send(&query).await }).await?
     }
 
     /// Has fresh credentials checked, one after the other; of those that wait only the newest counts.

@@ -139,3 +139,39 @@ async fn a_fresh_credential_that_does_not_count_is_told_as_a_hellos_is() {
         assert!(metrics.contains(&counted) && !metrics.contains(&(counted + "0\n")), "{credential}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_goes_on_when_the_application_panics_or_hangs() {
+    let (gate, _) = gate();
+    for (manner, code) in [("panics", "handler_failed"), ("hangs", "timed_out")] {
+        for (what, result) in [("subscribe", r#""subscribed""#), ("send", r#""position""#)] {
+            let (mut peer, _) = entered(&gate, "ann");
+            ask(&mut peer, 1, what, manner);
+            ask(&mut peer, 2, what, manner);
+            tokio::time::sleep(PATIENCE * 2).await;
+            let told = told(&mut peer).concat();
+            let answers = [told.matches(code).count(), told.matches(result).count()];
+            assert_eq!(answers, [1, 1], "{what} {manner}: {told}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_are_checked_again_when_the_application_has_panicked_or_hung() {
+    let (gate, _) = gate();
+    for manner in ["panics", "hangs"] {
+        let mut newcomer = came(&gate, manner);
+        let (mut peer, resume) = entered(&gate, "ann");
+        hand_in(&mut peer, manner);
+        let mut heard = told(&mut newcomer);
+        tokio::time::sleep(PATIENCE * 2).await;
+        heard.extend(told(&mut newcomer));
+        heard.extend(told(&mut peer));
+        assert_eq!(heard.concat().matches("close overload").count(), 2, "{manner}: {heard:?}");
+        let mut again = came_back(&gate, &resume, "ann");
+        told(&mut again);
+        hand_in(&mut again, "forbidden");
+        let told = told(&mut again).concat();
+        assert!(told.contains("close forbidden"), "{manner}: {told}");
+    }
+}
