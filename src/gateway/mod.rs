@@ -43,7 +43,10 @@ use std::{
     future::Future,
     panic::AssertUnwindSafe,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -105,6 +108,8 @@ pub(crate) struct Shared {
     /// The tickets that were used.
     pub(crate) spent_tickets: Spent,
     pub(crate) timers: Timers,
+    /// How many credentials were shown.
+    credentials_shown: AtomicU64,
     /// Who has how much.
     pub(crate) limits: Arc<Limits>,
     pub(crate) metrics: Metrics,
@@ -131,6 +136,11 @@ impl Shared {
             Ok(Err(_)) => Err(ErrorCode::HandlerFailed),
             Err(_) => Err(ErrorCode::TimedOut),
         }
+    }
+
+    /// The number of a credential that is shown now, and whose answer may come after that of a later one.
+    fn next_credential(&self) -> u64 {
+        self.credentials_shown.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Who a client is, said in time.

@@ -30,8 +30,8 @@ use crate::{
 pub(super) struct Lanes {
     /// By channel. A channel is there while its lane runs.
     channels: HashMap<ChannelName, VecDeque<Task>>,
-    /// There while credentials are being checked; with the newest of those that came meanwhile.
-    credentials: Option<Option<Token>>,
+    /// There while credentials are being checked; with the newest of those that came meanwhile, and when it came.
+    credentials: Option<Option<(u64, Token)>>,
 }
 
 /// The most that waits in one lane, for whoever is slow to authorise: each rebuild of a session asks again.
@@ -169,41 +169,49 @@ impl Cell {
 
     /// Has fresh credentials checked, one after the other; of those that wait only the newest counts.
     pub(super) fn check_credentials(self: &Arc<Self>, token: Token) {
-        {
+        let shown = {
             let mut lanes = self.lanes.lock();
+            let shown = self.shared.next_credential();
             let credentials = &mut lanes.get_or_insert_default().credentials;
             if let Some(waiting) = credentials {
-                *waiting = Some(token);
+                *waiting = Some((shown, token));
                 return;
             }
             *credentials = Some(None);
-        }
-        start(Arc::clone(self).authenticate_again(token));
+            shown
+        };
+        start(Arc::clone(self).authenticate_again(shown, token));
     }
 
-    /// Fresh credentials have to be those of the same user. Of any others the client is told as of a hello's.
-    async fn authenticate_again(self: Arc<Self>, mut token: Token) {
+    /// Fresh credentials have to be those of the same user. Of any others the client is told as of a hello's; nothing once
+    /// it has come back with a newer one.
+    async fn authenticate_again(self: Arc<Self>, mut shown: u64, mut token: Token) {
         loop {
             let credentials =
                 Credentials { token: Some(token), headers: http::HeaderMap::new(), remote: None };
             match self.shared.authenticate(&credentials).await {
-                Ok(identity) if identity.user == self.user() => {
-                    let expires_at_ms = identity.expires_at_ms;
-                    self.adopt(identity);
-                    self.change(|session| session.renew_credentials(clock::now(), expires_at_ms));
-                }
+                Ok(identity) if identity.user == self.user() => self.change(|session| {
+                    if self.adopt(shown, identity.grants) {
+                        session.renew_credentials(clock::now(), identity.expires_at_ms);
+                    }
+                }),
                 outcome => {
                     let goodbye = outcome.map_or_else(Denied::goodbye, |_| Goodbye::Unauthorized);
-                    if let Some(code) = goodbye.error() {
-                        self.shared.metrics.count_refusal(code);
-                    }
-                    self.change(|session| session.dismiss(goodbye));
+                    self.change(|session| {
+                        if self.is_outdated(shown) {
+                            return;
+                        }
+                        if let Some(code) = goodbye.error() {
+                            self.shared.metrics.count_refusal(code);
+                        }
+                        session.dismiss(goodbye);
+                    });
                 }
             }
             let mut lanes = self.lanes.lock();
             let Some(open) = lanes.as_mut() else { return };
             match open.credentials.take() {
-                Some(Some(newer)) => (open.credentials, token) = (Some(None), newer),
+                Some(Some(newer)) => (open.credentials, (shown, token)) = (Some(None), newer),
                 _ => return close_if_empty(&mut lanes),
             }
         }

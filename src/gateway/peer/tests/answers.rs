@@ -175,3 +175,32 @@ async fn credentials_are_checked_again_when_the_application_has_panicked_or_hung
         assert!(told.contains("close forbidden"), "{manner}: {told}");
     }
 }
+
+#[tokio::test]
+async fn what_comes_of_a_credential_is_nothing_to_one_that_was_shown_later() {
+    for outcome in ["ann ended", "wrong", "bob"] {
+        let (gate, actor) = gate();
+        let (mut peer, resume) = entered(&gate, "ann");
+        hand_in(&mut peer, &format!("late {outcome}"));
+        let mut newer = came_back(&gate, &resume, "ann granted");
+        told(&mut newer);
+        let_go(&actor).await;
+        ask(&mut newer, 1, "subscribe", "granted");
+        let told = told(&mut newer).concat();
+        assert!(told.contains(r#""subscribed""#), "{outcome}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn a_hello_whose_credential_was_shown_before_the_newest_comes_in_and_changes_nothing() {
+    let (gate, actor) = gate();
+    let (mut peer, resume) = entered(&gate, "ann");
+    let mut older = came_back(&gate, &resume, "late ann ended");
+    assert!(told(&mut older).is_empty());
+    hand_in(&mut peer, "ann granted");
+    let_go(&actor).await;
+    let _welcome = told(&mut older);
+    ask(&mut older, 1, "subscribe", "granted");
+    let told = told(&mut older).concat();
+    assert!(told.contains(r#""subscribed""#), "{told}");
+}
