@@ -32,7 +32,7 @@ use std::{
 };
 
 pub use memory::{Memory, MemoryConfig};
-pub use recent::{Recall, Recent};
+pub use recent::{Claim, Recall, Recent};
 use throughline_wire::{ChannelName, ErrorCode, Position};
 
 use crate::{

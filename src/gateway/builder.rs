@@ -3,7 +3,7 @@
 use std::{
     error::Error,
     future::Future,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -215,6 +215,7 @@ impl Builder {
             admission: Mutex::new(admission),
             spent_tickets: Spent::default(),
             timers: Timers::default(),
+            credentials_shown: AtomicU64::new(0),
             limits: Arc::new(limits),
             metrics,
             lives,

@@ -21,7 +21,6 @@ use throughline_wire::{ErrorCode, SessionId};
 use self::lanes::{Lanes, Task, start};
 use super::{
     Shared,
-    authority::Identity,
     census::Counted,
     clock,
     grants::Grants,
@@ -45,8 +44,8 @@ pub(crate) struct Cell {
     /// What its journal was last booked at.
     journal_bytes: AtomicUsize,
     lanes: Mutex<Option<Box<Lanes>>>,
-    /// What the newest credential grants.
-    grants: Mutex<Grants>,
+    /// What the newest credential grants, and when that was shown.
+    granted: Mutex<(u64, Grants)>,
     /// What it has said.
     said: Said,
     /// Its place among the sessions of its user, and among those of the address that it came from last.
@@ -68,7 +67,7 @@ impl Cell {
             counted: Counted::default(),
             journal_bytes: AtomicUsize::new(0),
             lanes: Mutex::new(None),
-            grants: Mutex::default(),
+            granted: Mutex::default(),
             said,
             _user: user,
             address: Mutex::new(address),
@@ -184,13 +183,23 @@ impl Cell {
         tracing::debug!(session = %self.id, reason = ending.as_str(), "session ended");
     }
 
-    /// From now on what this credential grants is what counts.
-    pub(super) fn adopt(&self, identity: Identity) {
-        *self.grants.lock() = identity.grants;
+    /// From now on what this credential grants is what counts, unless one that was [shown](Shared::next_credential) later
+    /// does; says whether. Called under the session's lock.
+    pub(super) fn adopt(&self, shown: u64, grants: Grants) -> bool {
+        let is_newest = !self.is_outdated(shown);
+        if is_newest {
+            *self.granted.lock() = (shown, grants);
+        }
+        is_newest
+    }
+
+    /// Whether a credential that was shown later counts.
+    fn is_outdated(&self, shown: u64) -> bool {
+        shown < self.granted.lock().0
     }
 
     fn grants(&self) -> Grants {
-        self.grants.lock().clone()
+        self.granted.lock().1.clone()
     }
 
     fn user(&self) -> Option<Box<str>> {

@@ -19,7 +19,7 @@ pub struct GatewayConfig {
     /// How long the body of a request may take to arrive, and the first message of a WebSocket. Default: 10 seconds.
     pub body_timeout: Duration,
     /// How long a handler may take for an intent before its client is told `timed_out`; its lane waits so long. Also
-    /// how long it may take to say who a client is, before the client is told to come back.
+    /// how long it may take to say what a client may do, and, before the client is told to come back, who it is.
     /// Default: 30 seconds.
     pub handler_timeout: Duration,
     /// In which order the handler gets what clients send. Default: by session.

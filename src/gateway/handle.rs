@@ -1,5 +1,8 @@
 //! The application's side of a gateway: publish, look, disconnect, shut down.
 
+#[cfg(test)]
+mod tests;
+
 use std::{sync::Arc, time::Duration};
 
 use throughline_wire::{
@@ -14,7 +17,7 @@ use super::{
     limits::Door,
 };
 use crate::{
-    broker::Recall,
+    broker::{Claim, Recall},
     channel::{NewEvent, NewVolatile},
 };
 
@@ -115,41 +118,43 @@ impl Handle {
     ///
     /// # Errors
     /// [`PublishError::UnderWay`]. What became of each event is in the result.
+    ///
+    /// # Cancel safety
+    /// Dropped, it publishes no more. Whoever comes again under its key is told what was published, and
+    /// [`ErrorCode::TimedOut`] of the rest, of which one event may have been published all the same; where nothing was, it
+    /// begins anew.
     pub async fn publish_batch(
         &self,
         publications: Vec<Publication>,
         idempotency_key: Option<&str>,
     ) -> Result<Vec<Vec<Published>>, PublishError> {
-        let key = idempotency_key.map(Box::<str>::from);
-        if let Some(key) = &key {
-            match self.shared.recent_publishes.claim(clock::now().mono_ms, key) {
+        let mut claim = None;
+        if let Some(key) = idempotency_key {
+            match self.shared.recent_publishes.claim(clock::now().mono_ms, &key.into()) {
                 Recall::Done(published) => return Ok(published),
                 Recall::UnderWay => return Err(PublishError::UnderWay),
-                Recall::New => {}
+                Recall::New(new) => claim = Some(new),
             }
         }
-        let mut published = Vec::with_capacity(publications.len());
-        for Publication { channels, event } in publications {
-            let mut results = Vec::with_capacity(channels.len());
-            for channel in channels {
-                let result = match self.publish(&channel, event.clone()).await {
+        let unpublished = |channel| Published { channel, result: Err(ErrorCode::TimedOut) };
+        let (events, published): (Vec<_>, _) = publications
+            .into_iter()
+            .map(|Publication { channels, event }| {
+                (event, channels.into_iter().map(unpublished).collect::<Vec<_>>())
+            })
+            .unzip();
+        let mut batch = Batch { claim, published };
+        for (event, results) in events.iter().zip(&mut batch.published) {
+            for Published { channel, result } in results {
+                *result = match self.publish(channel, event.clone()).await {
                     Ok(position) => Ok(position),
                     Err(PublishError::Refused(code)) => Err(code),
                     Err(PublishError::UnderWay) => Err(ErrorCode::Overloaded),
                 };
-                results.push(Published { channel, result });
-            }
-            published.push(results);
-        }
-        if let Some(key) = &key {
-            // Where nothing was published the same request may succeed later.
-            if published.iter().flatten().any(|one| one.result.is_ok()) {
-                self.shared.recent_publishes.settle(key, published.clone());
-            } else {
-                self.shared.recent_publishes.release(key);
             }
         }
-        Ok(published)
+        let is_kept = batch.claim.is_some();
+        Ok(if is_kept { batch.published.clone() } else { std::mem::take(&mut batch.published) })
     }
 
     /// Says something in a channel that is not kept: to whoever holds it at this moment, numbered and repeated for
@@ -355,6 +360,23 @@ impl Handle {
     pub async fn shutdown(&self, deadline: Duration) -> bool {
         self.drain(Some(deadline));
         self.drained().await
+    }
+}
+
+/// What has become of a batch so far. It is kept for its key when it is dropped, however far it came.
+struct Batch<'a> {
+    claim: Option<Claim<'a, Box<str>, Vec<Vec<Published>>>>,
+    published: Vec<Vec<Published>>,
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        // Where nothing was published the same request may succeed later.
+        if let Some(claim) = self.claim.take()
+            && self.published.iter().flatten().any(|one| one.result.is_ok())
+        {
+            claim.settle(clock::now().mono_ms, std::mem::take(&mut self.published));
+        }
     }
 }
 

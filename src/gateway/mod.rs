@@ -41,8 +41,12 @@ mod webtransport;
 use std::{
     convert::Infallible,
     future::Future,
+    panic::AssertUnwindSafe,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -55,6 +59,7 @@ use bytes::Bytes;
 pub use census::SessionState;
 pub use config::GatewayConfig;
 pub use drain::DrainProgress;
+use futures_util::FutureExt as _;
 pub use grants::{Action, Grants};
 pub use handle::{Handle, History, MigrateError, Publication, PublishError, Published};
 use http::{Request, Response};
@@ -66,7 +71,7 @@ pub use secrets::{SecretFiles, SecretName};
 use throughline_polling::Polling;
 use throughline_sse::ServerSentEvents;
 use throughline_websocket::WebSocket;
-use throughline_wire::{ChannelName, bounds};
+use throughline_wire::{ChannelName, ErrorCode, bounds};
 pub use tickets::{Ticket, TicketError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
@@ -103,6 +108,8 @@ pub(crate) struct Shared {
     /// The tickets that were used.
     pub(crate) spent_tickets: Spent,
     pub(crate) timers: Timers,
+    /// How many credentials were shown.
+    credentials_shown: AtomicU64,
     /// Who has how much.
     pub(crate) limits: Arc<Limits>,
     pub(crate) metrics: Metrics,
@@ -121,10 +128,24 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// What the application has to say, which may panic, or never come.
+    async fn answer<T>(&self, answer: impl Future<Output = T>) -> Result<T, ErrorCode> {
+        let answer = AssertUnwindSafe(answer).catch_unwind();
+        match tokio::time::timeout(self.config.handler_timeout, answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) => Err(ErrorCode::HandlerFailed),
+            Err(_) => Err(ErrorCode::TimedOut),
+        }
+    }
+
+    /// The number of a credential that is shown now, and whose answer may come after that of a later one.
+    fn next_credential(&self) -> u64 {
+        self.credentials_shown.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// Who a client is, said in time.
     async fn authenticate(&self, credentials: &Credentials) -> Result<Identity, Denied> {
-        let identity = self.authenticate.authenticate(credentials);
-        let identity = tokio::time::timeout(self.config.handler_timeout, identity).await;
+        let identity = self.answer(async { self.authenticate.authenticate(credentials).await }).await;
         let identity = identity.unwrap_or(Err(Denied::Unavailable))?;
         // No receiver would take what such a user says.
         if let Some(user) = identity.user.as_ref().filter(|user| user.len() > bounds::USER_BYTES) {

@@ -123,6 +123,8 @@ struct Authenticating {
     /// How large the message with the hello was, and those after it.
     opening_bytes: usize,
     later_bytes: usize,
+    /// The number of its credential.
+    shown: u64,
     outcome: Pending<'static, Result<Identity, Denied>>,
 }
 

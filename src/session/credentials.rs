@@ -2,20 +2,22 @@
 //!
 //! Who checks credentials is the gateway's affair; the session is only told when the newest ends.
 
+use throughline_wire::MAX_INTEGER;
+
 use super::{Effect, ErrorCode, Goodbye, Now, Session};
 
 /// When the newest credential ends, on the clock of [`Now::mono_ms`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Credentials {
-    /// `u64::MAX` for never.
+    /// `u64::MAX` for never, and for so late that no number of the protocol tells it.
     end_ms: u64,
 }
 
 impl Credentials {
     pub(super) fn new(now: Now, end_at_ms: Option<u64>) -> Self {
-        let left_ms = |end_at_ms: u64| end_at_ms.saturating_sub(now.wall_ms);
-        let end_ms = end_at_ms.map_or(u64::MAX, |end_at_ms| now.mono_ms.saturating_add(left_ms(end_at_ms)));
-        Self { end_ms }
+        let left_ms = end_at_ms.map(|end_at_ms| end_at_ms.saturating_sub(now.wall_ms));
+        let told_ms = left_ms.filter(|left_ms| *left_ms <= MAX_INTEGER);
+        Self { end_ms: told_ms.map_or(u64::MAX, |left_ms| now.mono_ms.saturating_add(left_ms)) }
     }
 
     /// What is left of it: what a `welcome` says.

@@ -6,13 +6,11 @@
 use std::{
     collections::VecDeque,
     future::Future,
-    panic::AssertUnwindSafe,
     pin::pin,
     sync::Arc,
     task::{Context, Waker},
 };
 
-use futures_util::FutureExt as _;
 use hashbrown::HashMap;
 use throughline_wire::{ChannelName, ErrorCode, ReplyError, Send as Sent, SubscribeFrom, Token};
 
@@ -20,7 +18,7 @@ use super::Cell;
 use crate::{
     broker::Recall,
     gateway::{
-        authority::{Credentials, SendQuery, SubscribeQuery},
+        authority::{Credentials, Denied, SendQuery, SubscribeQuery},
         clock,
     },
     session::{Goodbye, SendResult, SubscribeRequest, UnsubscribeRequest},
@@ -32,8 +30,8 @@ use crate::{
 pub(super) struct Lanes {
     /// By channel. A channel is there while its lane runs.
     channels: HashMap<ChannelName, VecDeque<Task>>,
-    /// There while credentials are being checked; with the newest of those that came meanwhile.
-    credentials: Option<Option<Token>>,
+    /// There while credentials are being checked; with the newest of those that came meanwhile, and when it came.
+    credentials: Option<Option<(u64, Token)>>,
 }
 
 /// The most that waits in one lane, for whoever is slow to authorise: each rebuild of a session asks again.
@@ -101,15 +99,16 @@ impl Cell {
         // What the application gave is not for the client to be allowed.
         let is_given =
             request.command.is_none() && self.look(|session| session.is_assigned(&request.channel));
-        if !is_given && let Err(error) = self.shared.authorize.subscribe(&query).await {
-            return self.change(|session| session.refuse_subscription(&request, error));
-        }
-        match self.shared.broker.open(&request.channel).await {
-            Ok(channel) => self.change(|session| session.subscribe(&request, &channel)),
-            Err(error) => {
-                let error = ReplyError::from(ErrorCode::from(error));
-                self.change(|session| session.refuse_subscription(&request, error));
+        let channel = self.shared.answer(async {
+            if !is_given {
+                self.shared.authorize.subscribe(&query).await?;
             }
+            let channel = self.shared.broker.open(&request.channel).await;
+            channel.map_err(|error| ReplyError::from(ErrorCode::from(error)))
+        });
+        match channel.await.map_err(ReplyError::from).flatten() {
+            Ok(channel) => self.change(|session| session.subscribe(&request, &channel)),
+            Err(error) => self.change(|session| session.refuse_subscription(&request, error)),
         }
     }
 
@@ -122,9 +121,8 @@ impl Cell {
         if said.channel.is_reserved() {
             return Err(ErrorCode::ReservedChannel.into());
         }
-        let (user, grants) = (self.user(), self.grants());
-        let query = SendQuery { user: user.as_deref(), channel: &said.channel, grants: &grants };
-        self.shared.authorize.send(&query).await?;
+        self.may_send(&said.channel).await?;
+        let user = self.user();
         let Some(id) = said.id.clone() else { return self.hand_over(command, user, said).await };
         // The application's idempotency key, honoured per user across sessions; an anonymous user is a session.
         let owner = user.clone().unwrap_or_else(|| self.id.to_string().into());
@@ -132,11 +130,10 @@ impl Cell {
         match self.shared.recent_sends.claim(clock::now().mono_ms, &key) {
             Recall::Done(result) => result,
             Recall::UnderWay => Err(ErrorCode::Overloaded.into()),
-            Recall::New => {
+            Recall::New(claim) => {
                 let result = self.hand_over(command, user, said).await;
-                match &result {
-                    Err(error) if error.retryable => self.shared.recent_sends.release(&key),
-                    _ => self.shared.recent_sends.settle(&key, result.clone()),
+                if result.as_ref().err().is_none_or(|error| !error.retryable) {
+                    claim.settle(clock::now().mono_ms, result.clone());
                 }
                 result
             }
@@ -145,69 +142,76 @@ impl Cell {
 
     async fn hand_over(&self, command: u64, user: Option<Box<str>>, said: Sent) -> SendResult {
         let intent = Intent { session: self.id, command, user, time: clock::now().wall_ms, said };
-        let answer = AssertUnwindSafe(self.shared.handler.handle(intent)).catch_unwind();
-        match tokio::time::timeout(self.shared.config.handler_timeout, answer).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(ErrorCode::HandlerFailed.into()), // it has panicked; its lane goes on
-            Err(_) => Err(ErrorCode::TimedOut.into()),
-        }
+        self.shared.answer(async { self.shared.handler.handle(intent).await }).await?
     }
 
     /// Finds out whether the user may send to a channel, beside its lane: what is said and not kept does not wait for
     /// what is.
     pub(super) async fn permit(self: Arc<Self>, channel: ChannelName) {
-        let is_allowed = if channel.is_reserved() { Some(false) } else { self.may_send(&channel).await };
+        let is_allowed = if channel.is_reserved() {
+            Some(false)
+        } else {
+            match self.may_send(&channel).await {
+                Ok(()) => Some(true),
+                // Where nobody can say, or not in time, it may be otherwise in a moment.
+                Err(error) => (!error.retryable).then_some(false),
+            }
+        };
         self.change(|session| session.permit(clock::now(), &channel, is_allowed));
     }
 
-    /// `None` where nobody can say, or not in time: it may be otherwise in a moment.
-    async fn may_send(&self, channel: &ChannelName) -> Option<bool> {
+    /// Asks whether the user may send to a channel.
+    async fn may_send(&self, channel: &ChannelName) -> Result<(), ReplyError> {
         let (user, grants) = (self.user(), self.grants());
         let query = SendQuery { user: user.as_deref(), channel, grants: &grants };
-        let asking = async { self.shared.authorize.send(&query).await };
-        let asking = AssertUnwindSafe(asking).catch_unwind();
-        match tokio::time::timeout(self.shared.config.handler_timeout, asking).await {
-            Ok(Ok(Ok(()))) => Some(true),
-            Ok(Ok(Err(error))) if !error.retryable => Some(false),
-            _ => None,
-        }
+        self.shared.answer(async { self.shared.authorize.send(&query).await }).await?
     }
 
     /// Has fresh credentials checked, one after the other; of those that wait only the newest counts.
     pub(super) fn check_credentials(self: &Arc<Self>, token: Token) {
-        {
+        let shown = {
             let mut lanes = self.lanes.lock();
+            let shown = self.shared.next_credential();
             let credentials = &mut lanes.get_or_insert_default().credentials;
             if let Some(waiting) = credentials {
-                *waiting = Some(token);
+                *waiting = Some((shown, token));
                 return;
             }
             *credentials = Some(None);
-        }
-        start(Arc::clone(self).authenticate_again(token));
+            shown
+        };
+        start(Arc::clone(self).authenticate_again(shown, token));
     }
 
-    /// Fresh credentials have to be those of the same user.
-    async fn authenticate_again(self: Arc<Self>, mut token: Token) {
+    /// Fresh credentials have to be those of the same user. Of any others the client is told as of a hello's; nothing once
+    /// it has come back with a newer one.
+    async fn authenticate_again(self: Arc<Self>, mut shown: u64, mut token: Token) {
         loop {
             let credentials =
                 Credentials { token: Some(token), headers: http::HeaderMap::new(), remote: None };
-            let identity = self.shared.authenticate(&credentials).await;
-            match identity {
-                Ok(identity) if identity.user == self.user() => {
-                    let expires_at_ms = identity.expires_at_ms;
-                    self.adopt(identity);
-                    self.change(|session| session.renew_credentials(clock::now(), expires_at_ms));
-                }
-                _ => {
-                    self.shared.metrics.count_refusal(ErrorCode::Unauthorized);
-                    self.change(|session| session.dismiss(Goodbye::Unauthorized));
+            match self.shared.authenticate(&credentials).await {
+                Ok(identity) if identity.user == self.user() => self.change(|session| {
+                    if self.adopt(shown, identity.grants) {
+                        session.renew_credentials(clock::now(), identity.expires_at_ms);
+                    }
+                }),
+                outcome => {
+                    let goodbye = outcome.map_or_else(Denied::goodbye, |_| Goodbye::Unauthorized);
+                    self.change(|session| {
+                        if self.is_outdated(shown) {
+                            return;
+                        }
+                        if let Some(code) = goodbye.error() {
+                            self.shared.metrics.count_refusal(code);
+                        }
+                        session.dismiss(goodbye);
+                    });
                 }
             }
             let mut lanes = self.lanes.lock();
             let Some(open) = lanes.as_mut() else { return };
             match open.credentials.take() {
-                Some(Some(newer)) => (open.credentials, token) = (Some(None), newer),
+                Some(Some(newer)) => (open.credentials, (shown, token)) = (Some(None), newer),
                 _ => return close_if_empty(&mut lanes),
             }
         }

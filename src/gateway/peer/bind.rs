@@ -56,7 +56,7 @@ impl GatewayPeer {
             headers: std::mem::take(&mut request.headers),
             remote: request.remote,
         };
-        let shared = Arc::clone(&self.shared);
+        let (shared, shown) = (Arc::clone(&self.shared), self.shared.next_credential());
         let outcome = Box::pin(async move { shared.authenticate(&credentials).await });
         self.stage = Stage::Authenticating(Box::new(Authenticating {
             request,
@@ -67,6 +67,7 @@ impl GatewayPeer {
             later: Vec::new(),
             opening_bytes,
             later_bytes: 0,
+            shown,
             outcome,
         }));
         self.signal.set();
@@ -86,6 +87,7 @@ impl GatewayPeer {
             later: Vec::new(),
             opening_bytes: 0,
             later_bytes: 0,
+            shown: self.shared.next_credential(),
             outcome: Box::pin(std::future::ready(Ok(identity))),
         }));
         self.signal.set();
@@ -134,7 +136,16 @@ impl GatewayPeer {
             Err(denied) => return self.close(denied.goodbye()),
         };
         let Authenticating {
-            request, hello, opening, named, pass, later, opening_bytes, later_bytes, ..
+            request,
+            hello,
+            opening,
+            named,
+            pass,
+            later,
+            opening_bytes,
+            later_bytes,
+            shown,
+            ..
         } = *waiting;
         let (bytes, remote) = (opening_bytes + later_bytes, request.remote);
         let plain = request.opening != LinkOpening::Message;
@@ -171,8 +182,10 @@ impl GatewayPeer {
                     let (now, expires_at_ms) = (clock::now(), identity.expires_at_ms);
                     let came_back: Result<_, Goodbye> = cell.change(|session| {
                         let link = session.handle_hello(now, &hello, resume, spec)?;
-                        session.renew_credentials(now, expires_at_ms);
-                        cell.adopt(identity); // before what it asks for is authorised
+                        // Before what it asks for is authorised.
+                        if cell.adopt(shown, identity.grants) {
+                            session.renew_credentials(now, expires_at_ms);
+                        }
                         Ok(link)
                     });
                     match came_back {
@@ -303,7 +316,7 @@ impl GatewayPeer {
             session.replace(before);
         }
         let cell = Cell::new(session, wake, holding, Arc::clone(&self.shared));
-        cell.adopt(identity);
+        cell.adopt(0, identity.grants); // nothing was shown to it before
         self.shared.registry.add(Arc::clone(&cell), user.as_deref());
         self.shared.metrics.count_opening();
         cell.change(|_| ()); // schedules its deadline and takes up its positions

@@ -1,5 +1,7 @@
 //! Links as WebTransport opens them, played without a network.
 
+mod answers;
+
 use std::{
     collections::BTreeMap,
     sync::{

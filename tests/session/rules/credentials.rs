@@ -1,7 +1,7 @@
 //! How long a client's credential counts, and what is left of its session then.
 
 use throughline::session::LinkId;
-use throughline_wire::UpFrame;
+use throughline_wire::{MAX_INTEGER, UpFrame};
 
 use super::bench::*;
 
@@ -74,4 +74,15 @@ fn whoever_is_away_when_the_credential_ends_is_waited_for_as_ever() {
     assert_eq!(world.due_in(), Some(RESUME_MS));
     world.wait(RESUME_MS - 1);
     assert_eq!(world.ended, None);
+}
+
+#[test]
+fn an_end_that_no_number_of_the_protocol_can_tell_is_none() {
+    for (end_ms, told) in [(MAX_INTEGER, " ends in 9007199254740991"), (MAX_INTEGER + 1, ""), (1 << 63, "")] {
+        let (mut world, stream) = World::open(websocket(1));
+        world.prove_after_reading(stream);
+        world.credentials_for(Some(end_ms));
+        let probe = world.come(probe());
+        assert_eq!(world.read(probe)[0], format!("welcome back 1 next 1 received 0{told}"));
+    }
 }

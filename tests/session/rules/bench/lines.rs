@@ -17,7 +17,8 @@ pub(super) fn describe(frame: DownFrame) -> Vec<String> {
             let which = if welcome.resumed { "back" } else { "new" };
             let (number, next, received) = (welcome.incarnation, welcome.next, welcome.received);
             let reason = welcome.reason.map_or(String::new(), |reason| format!(" {reason}"));
-            vec![format!("welcome {which} {number} next {next} received {received}{reason}")]
+            let end = welcome.auth_expires_in_ms.map_or(String::new(), |ms| format!(" ends in {ms}"));
+            vec![format!("welcome {which} {number} next {next} received {received}{reason}{end}")]
         }
         DownFrame::Items(items) => {
             let mut lines: Vec<String> = (items.first..)
