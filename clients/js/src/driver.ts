@@ -101,7 +101,12 @@ export function driver(surroundings: Surroundings, transports: readonly Transpor
     audience.keep(core.saved);
     audience.settled(core);
     for (let output = core.pollOutput(); output; output = core.pollOutput()) perform(output);
-    if (core.isClosed) finish();
+    if (core.isClosed) {
+      // Somebody who was told of this turn may have closed it: nobody is told of another.
+      audience.keep(undefined);
+      audience.settled(core);
+      finish();
+    }
     for (let incoming = core.pollIncoming(); incoming; incoming = core.pollIncoming()) {
       // What was heard may be acknowledged now, though nothing else happens.
       wake();

@@ -366,6 +366,6 @@ export class OpenSession implements Session, Host, Audience {
   }
 
   get #reason(): string {
-    return 'reason' in this.state ? this.state.reason : 'closed';
+    return this.state.name === 'closed' ? this.state.reason : 'closed';
   }
 }
