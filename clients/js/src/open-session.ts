@@ -309,6 +309,8 @@ export class OpenSession implements Session, Host, Audience {
   }
 
   #subscribe(subscription: Subscription, command: Command): void {
+    // Nothing is asked for any more: a channel that is subscribed again whenever it ends would be so for ever.
+    if (this.#isClosing) return this.#end(subscription.name, this.#reason);
     this.driver.request(command, (outcome) => {
       if (outcome.kind === 'subscribed') subscription.command = outcome.subscribed.command;
       else if (this.#channels.get(subscription.name) === subscription) {

@@ -175,6 +175,26 @@ test('aborting its signal leaves a channel', async () => {
   assert.deepEqual(data, []);
 });
 
+test('a channel that is subscribed again whenever it ends does not keep a session from closing', async () => {
+  const { gateway, clock, open } = world({ latencyMs: 10 });
+  const session = open();
+  const ends: string[] = [];
+  const join = (): void => {
+    // Enough to see that it goes on for ever.
+    if (ends.length === 100) return;
+    session.subscribe('room').on('unsubscribed', ({ reason }) => {
+      ends.push(reason);
+      join();
+    });
+  };
+  join();
+  await clock.advance(1_000);
+  const closed = session.close();
+  await clock.advance(1_000);
+  await closed;
+  assert.deepEqual([ends, gateway.sessions], [['closed'], []]);
+});
+
 test('what is told before anybody listens waits for the first who does', async () => {
   const { gateway, clock, open } = world();
   const room = open().subscribe('room');
