@@ -223,11 +223,12 @@ export class OpenSession implements Session, Host, Audience {
   async leave(subscription: Subscription): Promise<void> {
     const { name: channel } = subscription;
     this.#channels.delete(channel);
-    subscription.finish({ reason: 'requested' });
-    if (this.state.name === 'closed') return;
     this.#leaving.set(channel, (this.#leaving.get(channel) ?? 0) + 1);
+    const answered = new Promise((resolve) => this.driver.request({ type: 'unsubscribe', channel }, resolve));
+    // Who hears of it may subscribe again, which has to be asked for behind it.
+    subscription.finish({ reason: 'requested' });
     // Whatever comes of it, it is left: and what is still to be heard in this turn is not of the next one.
-    await new Promise((resolve) => this.driver.request({ type: 'unsubscribe', channel }, resolve));
+    await answered;
     const left = (this.#leaving.get(channel) ?? 1) - 1;
     if (left) this.#leaving.set(channel, left);
     else this.#leaving.delete(channel);

@@ -94,6 +94,20 @@ test('a subscribe right after leaving is another subscription, and hears nothing
   assert.equal(new Set(rooms).size, 3);
 });
 
+test('who hears that a channel is left may subscribe again, and hears its events', async () => {
+  const { gateway, clock, open } = world({ latencyMs: 10 });
+  const session = open();
+  const room = session.subscribe('room');
+  await clock.advance(1_000);
+  const data: unknown[] = [];
+  room.on('unsubscribed', () => session.subscribe('room').on('event', (event) => data.push(event.data)));
+  void room.leave();
+  await clock.advance(100);
+  gateway.publish('room', 1);
+  await clock.advance(100);
+  assert.deepEqual(data, [1]);
+});
+
 test('a channel that was left is not taken for one that the server has subscribed, even when the session is lost meanwhile', async () => {
   const { gateway, clock, open } = world({ latencyMs: 10 });
   const session = open();
