@@ -313,11 +313,12 @@ export class OpenSession implements Session, Host, Audience {
     // Nothing is asked for any more: a channel that is subscribed again whenever it ends would be so for ever.
     if (this.#isClosing) return this.#end(subscription.name, this.#reason);
     this.driver.request(command, (outcome) => {
-      if (outcome.kind === 'subscribed') subscription.command = outcome.subscribed.command;
+      // The first that is granted is where it begins; those behind it ask for presence in what is held.
+      if (outcome.kind === 'subscribed') subscription.command ??= outcome.subscribed.command;
       else if (this.#channels.get(subscription.name) === subscription) {
         const error = outcome.kind === 'rejected' ? new Rejected(outcome.error) : undefined;
         // One whose presence alone was refused goes on without.
-        if (!subscription.stands) this.#end(subscription.name, error ? 'refused' : this.#reason, error);
+        if (subscription.command === undefined && !subscription.position) this.#end(subscription.name, error ? 'refused' : this.#reason, error);
         else if (error) subscription.presenceLost(error);
       }
     });

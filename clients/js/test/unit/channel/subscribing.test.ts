@@ -5,7 +5,7 @@ import { test } from 'node:test';
 
 import { Rejected } from '../../../src/index.js';
 import type { Channel, PresenceChange } from '../../../src/index.js';
-import { heard, world } from '../session/world.js';
+import { heard, superseded, tapped, world } from '../session/world.js';
 
 test('a channel tells its events with all that the gateway says of them', async () => {
   const { gateway, clock, open } = world();
@@ -337,6 +337,51 @@ test('presence that is refused is told, leaves the channel as it is, and may be 
   session.subscribe('room', { presence: true });
   await clock.advance(1_000);
   assert.deepEqual([data, [...room.members.keys()]], [[1], [session.id]]);
+});
+
+test('presence that is asked for in the same task as its channel is refused without it', async () => {
+  const { gateway, clock, open } = world({ members: 1 });
+  open().subscribe('room', { presence: true });
+  await clock.advance(1_000);
+  const session = open();
+  const room = session.subscribe('room');
+  session.subscribe('room', { presence: true });
+  const changes = heard<PresenceChange>((hear) => room.on('presence', hear));
+  const data = heard((hear) => room.on('event', ({ data }) => hear(data)));
+  await clock.advance(1_000);
+  gateway.publish('room', 1);
+  await clock.advance(0);
+  assert.deepEqual([room.end, changes.map(({ error }) => error?.code), data], [undefined, ['too_many_members'], [1]]);
+});
+
+test('presence that is refused in the moment in which a lost channel is renewed leaves it as it is', async () => {
+  const { gateway, clock, open } = world({ members: 1 });
+  open().subscribe('room', { presence: true });
+  const { transports, say } = tapped(gateway);
+  const session = open({ transports });
+  const room = session.subscribe('room');
+  await clock.advance(1_000);
+  const changes = heard<PresenceChange>((hear) => room.on('presence', hear));
+  const data = heard((hear) => room.on('event', ({ data }) => hear(data)));
+  say(superseded);
+  session.subscribe('room', { presence: true });
+  await clock.advance(5_000);
+  gateway.publish('room', 1);
+  await clock.advance(0);
+  assert.deepEqual([room.end, changes.map(({ error }) => error?.code), data], [undefined, ['too_many_members'], [1]]);
+});
+
+test('what is told between a channel and its presence, asked for in the same task, is heard', async () => {
+  const { gateway, clock, open } = world();
+  for (let n = 1; n <= 2; n++) gateway.publish('room', n);
+  const session = open();
+  const room = session.subscribe('room', { from: { last: 2 } });
+  session.subscribe('room', { presence: true });
+  const told: unknown[] = [];
+  room.on('subscribed', ({ command }) => told.push(`by ${String(command)}`));
+  room.on('event', ({ data }) => told.push(data));
+  await clock.advance(1_000);
+  assert.deepEqual([told, room.members.size], [['by 1', 1, 2, 'by 2'], 1]);
 });
 
 test('a session that takes part no longer after it was lost forgets who does', async () => {
