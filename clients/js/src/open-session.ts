@@ -155,11 +155,16 @@ export class OpenSession implements Session, Host, Audience {
 
   prefetch<Events extends object, State>(
     channel: string,
-    { forMs = PREFETCH_MS, ...options }: SubscribeOptions<State> & { readonly forMs?: number } = {},
+    { forMs = PREFETCH_MS, signal, ...options }: SubscribeOptions<State> & { readonly forMs?: number } = {},
   ): Channel<Events, State> {
-    const held = this.subscribe<Events, State>(channel, options);
-    const cancel = this.clock.after(forMs, () => void held.leave());
-    held.on('unsubscribed', cancel);
+    // Its time, its signal and its end may all come, and it is left once.
+    const over = new AbortController();
+    const leave = (): void => over.abort();
+    const held = this.subscribe<Events, State>(channel, { ...options, signal: over.signal });
+    over.signal.addEventListener('abort', this.clock.after(forMs, leave));
+    held.on('unsubscribed', leave);
+    signal?.addEventListener('abort', leave, over);
+    if (signal?.aborted || held.end) queueMicrotask(leave);
     return held;
   }
 

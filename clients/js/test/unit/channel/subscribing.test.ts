@@ -276,6 +276,26 @@ test('what is subscribed ahead of need is left again, unless somebody has come t
   assert.deepEqual(data, [1, 2]);
 });
 
+test('what is subscribed ahead of need is left once: when its signal is aborted, or when its time is over', async () => {
+  const { clock, open } = world();
+  const session = open();
+  const [early, late] = [new AbortController(), new AbortController()];
+  session.prefetch('one', { signal: early.signal });
+  session.prefetch('other', { signal: late.signal });
+  const idle = session.prefetch('idle', { signal: early.signal });
+  const gone = session.prefetch('gone', { signal: AbortSignal.abort() });
+  const needed = [session.subscribe('one'), session.subscribe('other')];
+  await clock.advance(10_000);
+  early.abort();
+  await clock.advance(20_000);
+  late.abort();
+  await clock.advance(1_000);
+  assert.deepEqual(
+    [idle, gone, ...needed].map(({ end }) => end?.reason),
+    ['requested', 'requested', undefined, undefined],
+  );
+});
+
 test('who takes part is kept by session: everybody, then who joins and who leaves', async () => {
   const { clock, open } = world({ authenticate: (token) => (token === undefined ? {} : { user: token }) });
   const [ann, bob] = [open({ auth: () => 'ann' }), open({ auth: () => 'bob' })];
