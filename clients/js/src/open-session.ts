@@ -243,9 +243,7 @@ export class OpenSession implements Session, Host, Audience {
     if (iteration.isDone) this.#held.delete(iteration);
     else this.#held.add(iteration);
     const held = Math.min(...[...this.#held].map(({ oldest }) => oldest));
-    if (held === this.#heldBack) return;
-    this.#heldBack = held;
-    this.driver.change('holdBack', held);
+    if (held !== this.#heldBack) this.#holdBack(held);
   }
 
   // What its driver tells.
@@ -276,7 +274,7 @@ export class OpenSession implements Session, Host, Audience {
         return this.#listeners.tell(incoming.isResumed ? 'resumed' : 'opened', { session: incoming.session });
       case 'lost':
         this.isResumed = false;
-        this.#heldBack = Infinity;
+        this.#holdBack(Infinity);
         for (const iteration of this.#held) iteration.disown();
         for (const channel of this.#channels.values()) channel.stands = false;
         return this.#listeners.tell('lost', { reason: incoming.reason, isFinal: incoming.isFinal });
@@ -340,6 +338,11 @@ export class OpenSession implements Session, Host, Audience {
     this.#channels.set(channel, made);
     made.begin(item);
     this.#listeners.tell('subscribed', { channel: made, subscribed: item });
+  }
+
+  #holdBack(number: number): void {
+    this.#heldBack = number;
+    this.driver.change('holdBack', number);
   }
 
   #standingChannel(name: string): Subscription | undefined {
