@@ -48,6 +48,8 @@ export interface Driver {
   ticket(settle: Settle): number;
   /** Waits for what the core settles under a ticket of its own: a command of the page before. */
   await(ticket: number, settle: Settle): void;
+  /** The name of the codec of the link that carries the session. */
+  readonly codec: string;
   /** Drops the link there is, as a failing network would. */
   cut(): void;
 }
@@ -189,6 +191,9 @@ export function driver(surroundings: Surroundings, transports: readonly Transpor
   }
 
   return {
+    get codec() {
+      return links.get(core?.active ?? 0)?.codec ?? surroundings.codec.name;
+    },
     start(begun) {
       core = begun;
       for (const change of early.splice(0)) change();

@@ -203,8 +203,8 @@ export class OpenSession implements Session, Host, Audience {
   }
 
   explain(): Explanation {
-    const { surroundings, transports, kept } = this.#options;
-    return explain(this.#core, this.state, this.clock, transports, surroundings.codec.name, kept.status);
+    const { transports, kept } = this.#options;
+    return explain(this.#core, this.state, this.clock, transports, this.driver.codec, kept.status);
   }
 
   networkChanged(): void {
