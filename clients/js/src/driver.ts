@@ -48,6 +48,8 @@ export interface Driver {
   ticket(settle: Settle): number;
   /** Waits for what the core settles under a ticket of its own: a command of the page before. */
   await(ticket: number, settle: Settle): void;
+  /** The name of the codec of the link that carries the session. */
+  readonly codec: string;
   /** Drops the link there is, as a failing network would. */
   cut(): void;
 }
@@ -101,7 +103,12 @@ export function driver(surroundings: Surroundings, transports: readonly Transpor
     audience.keep(core.saved);
     audience.settled(core);
     for (let output = core.pollOutput(); output; output = core.pollOutput()) perform(output);
-    if (core.isClosed) finish();
+    if (core.isClosed) {
+      // Somebody who was told of this turn may have closed it: nobody is told of another.
+      audience.keep(undefined);
+      audience.settled(core);
+      finish();
+    }
     for (let incoming = core.pollIncoming(); incoming; incoming = core.pollIncoming()) {
       // What was heard may be acknowledged now, though nothing else happens.
       wake();
@@ -184,6 +191,9 @@ export function driver(surroundings: Surroundings, transports: readonly Transpor
   }
 
   return {
+    get codec() {
+      return links.get(core?.active ?? 0)?.codec ?? surroundings.codec.name;
+    },
     start(begun) {
       core = begun;
       for (const change of early.splice(0)) change();

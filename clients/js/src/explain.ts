@@ -26,6 +26,7 @@ export interface TriedTransport {
 export interface Explanation {
   /** What carries the session now. */
   readonly transport: TransportName | undefined;
+  /** The name of what the link speaks, or without one of what is asked for. */
   readonly codec: string;
   /** Why that one. */
   readonly why: string;

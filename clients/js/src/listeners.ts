@@ -37,12 +37,13 @@ export class Listeners<Events extends object> {
 }
 
 /** Runs what the application wrote: what it throws is reported as the platform does, and goes no further. */
-export function shielded(run: () => void): void {
+export function shielded<Result>(run: () => Result): Result | undefined {
   try {
-    run();
+    return run();
   } catch (error) {
     if (typeof reportError === 'function') reportError(error);
     // eslint-disable-next-line no-console -- where the platform has no other place for it
     else console.error(error);
+    return undefined;
   }
 }

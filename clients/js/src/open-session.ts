@@ -155,11 +155,16 @@ export class OpenSession implements Session, Host, Audience {
 
   prefetch<Events extends object, State>(
     channel: string,
-    { forMs = PREFETCH_MS, ...options }: SubscribeOptions<State> & { readonly forMs?: number } = {},
+    { forMs = PREFETCH_MS, signal, ...options }: SubscribeOptions<State> & { readonly forMs?: number } = {},
   ): Channel<Events, State> {
-    const held = this.subscribe<Events, State>(channel, options);
-    const cancel = this.clock.after(forMs, () => void held.leave());
-    held.on('unsubscribed', cancel);
+    // Its time, its signal and its end may all come, and it is left once.
+    const over = new AbortController();
+    const leave = (): void => over.abort();
+    const held = this.subscribe<Events, State>(channel, { ...options, signal: over.signal });
+    over.signal.addEventListener('abort', this.clock.after(forMs, leave));
+    held.on('unsubscribed', leave);
+    signal?.addEventListener('abort', leave, over);
+    if (signal?.aborted || held.end) queueMicrotask(leave);
     return held;
   }
 
@@ -198,8 +203,8 @@ export class OpenSession implements Session, Host, Audience {
   }
 
   explain(): Explanation {
-    const { surroundings, transports, kept } = this.#options;
-    return explain(this.#core, this.state, this.clock, transports, surroundings.codec.name, kept.status);
+    const { transports, kept } = this.#options;
+    return explain(this.#core, this.state, this.clock, transports, this.driver.codec, kept.status);
   }
 
   networkChanged(): void {
@@ -223,11 +228,12 @@ export class OpenSession implements Session, Host, Audience {
   async leave(subscription: Subscription): Promise<void> {
     const { name: channel } = subscription;
     this.#channels.delete(channel);
-    subscription.finish({ reason: 'requested' });
-    if (this.state.name === 'closed') return;
     this.#leaving.set(channel, (this.#leaving.get(channel) ?? 0) + 1);
+    const answered = new Promise((resolve) => this.driver.request({ type: 'unsubscribe', channel }, resolve));
+    // Who hears of it may subscribe again, which has to be asked for behind it.
+    subscription.finish({ reason: 'requested' });
     // Whatever comes of it, it is left: and what is still to be heard in this turn is not of the next one.
-    await new Promise((resolve) => this.driver.request({ type: 'unsubscribe', channel }, resolve));
+    await answered;
     const left = (this.#leaving.get(channel) ?? 1) - 1;
     if (left) this.#leaving.set(channel, left);
     else this.#leaving.delete(channel);
@@ -237,9 +243,7 @@ export class OpenSession implements Session, Host, Audience {
     if (iteration.isDone) this.#held.delete(iteration);
     else this.#held.add(iteration);
     const held = Math.min(...[...this.#held].map(({ oldest }) => oldest));
-    if (held === this.#heldBack) return;
-    this.#heldBack = held;
-    this.driver.change('holdBack', held);
+    if (held !== this.#heldBack) this.#holdBack(held);
   }
 
   // What its driver tells.
@@ -270,7 +274,7 @@ export class OpenSession implements Session, Host, Audience {
         return this.#listeners.tell(incoming.isResumed ? 'resumed' : 'opened', { session: incoming.session });
       case 'lost':
         this.isResumed = false;
-        this.#heldBack = Infinity;
+        this.#holdBack(Infinity);
         for (const iteration of this.#held) iteration.disown();
         for (const channel of this.#channels.values()) channel.stands = false;
         return this.#listeners.tell('lost', { reason: incoming.reason, isFinal: incoming.isFinal });
@@ -309,12 +313,15 @@ export class OpenSession implements Session, Host, Audience {
   }
 
   #subscribe(subscription: Subscription, command: Command): void {
+    // Nothing is asked for any more: a channel that is subscribed again whenever it ends would be so for ever.
+    if (this.#isClosing) return this.#end(subscription.name, this.#reason);
     this.driver.request(command, (outcome) => {
-      if (outcome.kind === 'subscribed') subscription.command = outcome.subscribed.command;
+      // The first that is granted is where it begins; those behind it ask for presence in what is held.
+      if (outcome.kind === 'subscribed') subscription.command ??= outcome.subscribed.command;
       else if (this.#channels.get(subscription.name) === subscription) {
         const error = outcome.kind === 'rejected' ? new Rejected(outcome.error) : undefined;
         // One whose presence alone was refused goes on without.
-        if (!subscription.stands) this.#end(subscription.name, error ? 'refused' : this.#reason, error);
+        if (subscription.command === undefined && !subscription.position) this.#end(subscription.name, error ? 'refused' : this.#reason, error);
         else if (error) subscription.presenceLost(error);
       }
     });
@@ -331,6 +338,11 @@ export class OpenSession implements Session, Host, Audience {
     this.#channels.set(channel, made);
     made.begin(item);
     this.#listeners.tell('subscribed', { channel: made, subscribed: item });
+  }
+
+  #holdBack(number: number): void {
+    this.#heldBack = number;
+    this.driver.change('holdBack', number);
   }
 
   #standingChannel(name: string): Subscription | undefined {
@@ -366,6 +378,6 @@ export class OpenSession implements Session, Host, Audience {
   }
 
   get #reason(): string {
-    return 'reason' in this.state ? this.state.reason : 'closed';
+    return this.state.name === 'closed' ? this.state.reason : 'closed';
   }
 }

@@ -7,6 +7,7 @@ import { nowhere } from './browser/page.js';
 import { systemClock } from './clock.js';
 import { newCore } from './core/core.js';
 import { defaultTiming } from './core/timing.js';
+import { shielded } from './listeners.js';
 import { OpenSession } from './open-session.js';
 import type { OpenOptions } from './options.js';
 import { must } from './payload.js';
@@ -40,7 +41,7 @@ export function open(url: string | URL, options: OpenOptions): Session {
     random,
     auth,
     kept,
-    remember: (verdict) => verdicts?.save(verdict),
+    remember: (verdict) => shielded(() => verdicts?.save(verdict)),
     ended: () => {
       signal?.removeEventListener('abort', close);
       stop();
@@ -59,7 +60,7 @@ export function open(url: string | URL, options: OpenOptions): Session {
       isSecure: base.protocol === 'https:',
       client,
       timing,
-      verdict: verdicts?.load(),
+      verdict: shielded(() => verdicts?.load()),
       saved,
       needsAuth: !!auth,
       commands,

@@ -107,7 +107,6 @@ export function forgetful(status: string): Keeper {
 }
 
 class TabKeeper implements Keeper {
-  status = 'kept in this tab';
   readonly #key: string;
   readonly #tab: Tab;
   readonly #clock: Clock;
@@ -118,6 +117,7 @@ class TabKeeper implements Keeper {
   /** The session that went on elsewhere. */
   #disowned: string | undefined;
   #isOff = false;
+  #status = 'kept in this tab';
   #release: () => void = () => {};
 
   constructor(key: string, tab: Tab, clock: Clock) {
@@ -125,6 +125,10 @@ class TabKeeper implements Keeper {
     this.#tab = tab;
     tab.keys.set(key, this);
     this.#clock = clock;
+  }
+
+  get status(): string {
+    return this.#isDisowned ? 'not kept: it went on in another page' : this.#status;
   }
 
   async take(): Promise<Saved | undefined> {
@@ -148,7 +152,7 @@ class TabKeeper implements Keeper {
     this.#last = saved;
     const session = saved?.known?.session;
     if (session !== before) this.#release();
-    if (session !== undefined && session === this.#disowned) return;
+    if (this.#isDisowned) return;
     if (session !== undefined && session !== before) void this.#lock(session, Infinity);
     // What another session of this page has written is its own.
     if (saved || this.#isOurs()) this.#store(saved);
@@ -175,6 +179,11 @@ class TabKeeper implements Keeper {
     else this.#disowned = session;
   }
 
+  get #isDisowned(): boolean {
+    const session = this.#last?.known?.session;
+    return session !== undefined && session === this.#disowned;
+  }
+
   /** Whether the record is still the one that this page wrote. */
   #isOurs(): boolean {
     return this.#text !== undefined && this.#touch((storage) => storage.getItem(this.#key)) === this.#text;
@@ -193,7 +202,7 @@ class TabKeeper implements Keeper {
       return this.#isOff ? undefined : what(storage);
     } catch (error) {
       this.#isOff = true;
-      this.status = refused(error);
+      this.#status = refused(error);
       this.#release();
       // What is there is older than what is said from now on: the next page would use numbers that are taken.
       try {

@@ -231,6 +231,8 @@ export class FakeSession {
           this.push({ type: 'reply', command, ok: false, error: { code: 'too_many_members', message: `${channel} is full`, retryable: true } });
           return;
         }
+        // What came before comes before it.
+        this.#number();
         const asked = from === 'now' ? log.position : 'last' in from ? log.last(from.last) : from.position;
         const position = this.#cursors.get(channel) ?? asked;
         this.push({ type: 'subscribed', channel, command, position, recovered: this.#isHeld(channel, position) });

@@ -75,6 +75,7 @@ export function lanes(opening: Opening, path: string, fetch: typeof globalThis.f
   const down = lane(fetch, address, codec, way);
   const posts = lane(fetch, () => new URL('send', address()), codec, way);
   const link: Link = {
+    codec: codec.name,
     transmit() {},
     transmitVolatile() {},
     poll() {},

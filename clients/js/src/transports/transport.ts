@@ -46,6 +46,8 @@ export interface Opening {
 }
 
 export interface Link {
+  /** The name of the codec that it speaks, where that may not be the one that it was opened with. */
+  readonly codec?: string;
   /** Says a message on a duplex link. */
   transmit(message: readonly UpFrame[]): void;
   /** Says one that may be dropped, as a datagram where there are some. */

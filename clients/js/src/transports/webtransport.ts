@@ -148,6 +148,9 @@ function open(opening: Opening, WebTransport: WebTransportOptions['WebTransport'
   };
   const write = (writer: typeof stream, bytes: Bytes) => void writer?.write(bytes).catch(ignored); // A failure is read.
   return {
+    get codec() {
+      return codec.name;
+    },
     transmit(message) {
       if (!told.isOver) write(stream, bytesOf(message));
     },

@@ -224,6 +224,9 @@ describe('the page cache', () => {
     await cached.comeBack();
     cached.keep({ ...saved, after: 13 });
     assert.deepEqual(await page().take(), further);
+    assert.equal(cached.status, 'not kept: it went on in another page');
+    cached.keep({ ...saved, known: { session: 's2', token: 'secret', incarnation: 1 } });
+    assert.equal(cached.status, 'kept in this tab');
   });
 
   test('gives back a page whose session was taken by a copy', async () => {

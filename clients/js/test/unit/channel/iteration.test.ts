@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { world } from '../session/world.js';
+import { superseded, tapped, world } from '../session/world.js';
 
 /** The next so many, without leaving the loop. */
 async function take<T>(iterator: AsyncIterator<T, unknown>, count: number): Promise<T[]> {
@@ -59,6 +59,30 @@ test('a slow loop holds acknowledgements back: the gateway stops at its window, 
   assert.deepEqual(
     numbers,
     Array.from({ length: 3_000 }, (_, index) => index + 1),
+  );
+});
+
+test('a loop that was behind when its session was lost holds nothing of the next one back', async () => {
+  const { gateway, clock, open } = world();
+  const { transports, say } = tapped(gateway);
+  const room = open({ transports }).subscribe('room');
+  const data: unknown[] = [];
+  void (async () => {
+    for await (const happening of room) data.push(happening.type === 'event' && happening.data);
+  })();
+  await clock.advance(1_000);
+  // One turn has two events, of which a loop takes one at a time, and the end of their session.
+  gateway.publish('room', 1);
+  gateway.publish('room', 2);
+  queueMicrotask(() => say(superseded));
+  await clock.advance(1_000);
+  for (let n = 3; n <= 1_100; n++) {
+    gateway.publish('room', n);
+    await clock.advance(100);
+  }
+  assert.deepEqual(
+    data,
+    Array.from({ length: 1_100 }, (_, index) => index + 1),
   );
 });
 

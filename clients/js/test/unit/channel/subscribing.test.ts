@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { Rejected } from '../../../src/index.js';
-import type { Channel, PresenceChange } from '../../../src/index.js';
+import type { Channel } from '../../../src/index.js';
 import { heard, world } from '../session/world.js';
 
 test('a channel tells its events with all that the gateway says of them', async () => {
@@ -94,6 +94,20 @@ test('a subscribe right after leaving is another subscription, and hears nothing
   assert.equal(new Set(rooms).size, 3);
 });
 
+test('who hears that a channel is left may subscribe again, and hears its events', async () => {
+  const { gateway, clock, open } = world({ latencyMs: 10 });
+  const session = open();
+  const room = session.subscribe('room');
+  await clock.advance(1_000);
+  const data: unknown[] = [];
+  room.on('unsubscribed', () => session.subscribe('room').on('event', (event) => data.push(event.data)));
+  void room.leave();
+  await clock.advance(100);
+  gateway.publish('room', 1);
+  await clock.advance(100);
+  assert.deepEqual(data, [1]);
+});
+
 test('a channel that was left is not taken for one that the server has subscribed, even when the session is lost meanwhile', async () => {
   const { gateway, clock, open } = world({ latencyMs: 10 });
   const session = open();
@@ -175,6 +189,26 @@ test('aborting its signal leaves a channel', async () => {
   assert.deepEqual(data, []);
 });
 
+test('a channel that is subscribed again whenever it ends does not keep a session from closing', async () => {
+  const { gateway, clock, open } = world({ latencyMs: 10 });
+  const session = open();
+  const ends: string[] = [];
+  const join = (): void => {
+    // Enough to see that it goes on for ever.
+    if (ends.length === 100) return;
+    session.subscribe('room').on('unsubscribed', ({ reason }) => {
+      ends.push(reason);
+      join();
+    });
+  };
+  join();
+  await clock.advance(1_000);
+  const closed = session.close();
+  await clock.advance(1_000);
+  await closed;
+  assert.deepEqual([ends, gateway.sessions], [['closed'], []]);
+});
+
 test('what is told before anybody listens waits for the first who does', async () => {
   const { gateway, clock, open } = world();
   const room = open().subscribe('room');
@@ -242,79 +276,22 @@ test('what is subscribed ahead of need is left again, unless somebody has come t
   assert.deepEqual(data, [1, 2]);
 });
 
-test('who takes part is kept by session: everybody, then who joins and who leaves', async () => {
-  const { clock, open } = world({ authenticate: (token) => (token === undefined ? {} : { user: token }) });
-  const [ann, bob] = [open({ auth: () => 'ann' }), open({ auth: () => 'bob' })];
-  const room = ann.subscribe('room', { presence: true });
-  const changes = heard<PresenceChange>((hear) => room.on('presence', hear));
-  const users = (): (string | undefined)[] => [...room.members.values()].map(({ user }) => user);
-  await clock.advance(1_000);
-  const before = room.members;
-  assert.deepEqual(users(), ['ann']);
-  const other = bob.subscribe('room', { presence: true });
-  await clock.advance(0);
-  assert.deepEqual(users(), ['ann', 'bob']);
-  assert.equal(before.size, 1, 'a map that was handed out does not change');
-  assert.equal(other.members.size, 2);
-  void bob.close();
-  await clock.advance(2_000);
-  assert.deepEqual(users(), ['ann']);
-  assert.deepEqual(
-    changes.map(({ kind, count }) => [kind, count]),
-    [
-      ['state', 1],
-      ['join', 2],
-      ['leave', 1],
-    ],
-  );
-});
-
-test('presence may be asked for later, and comes back after the session was lost', async () => {
-  const { gateway, clock, open } = world();
+test('what is subscribed ahead of need is left once: when its signal is aborted, or when its time is over', async () => {
+  const { clock, open } = world();
   const session = open();
-  const room = session.subscribe('room');
-  await clock.advance(1_000);
-  assert.equal(room.members.size, 0);
-  session.subscribe('room', { presence: true });
-  await clock.advance(0);
-  assert.equal(room.members.size, 1);
-  gateway.loseSessions();
-  await clock.advance(5_000);
-  assert.deepEqual([...room.members.keys()], [session.id]);
-});
-
-test('presence that is refused is told, leaves the channel as it is, and may be asked for again', async () => {
-  const { gateway, clock, open } = world({ members: 1 });
-  const first = open().subscribe('room', { presence: true });
-  await clock.advance(1_000);
-  const session = open();
-  const room = session.subscribe('room');
-  await clock.advance(1_000);
-  const changes = heard<PresenceChange>((hear) => room.on('presence', hear));
-  const data = heard((hear) => room.on('event', ({ data }) => hear(data)));
-  session.subscribe('room', { presence: true });
+  const [early, late] = [new AbortController(), new AbortController()];
+  session.prefetch('one', { signal: early.signal });
+  session.prefetch('other', { signal: late.signal });
+  const idle = session.prefetch('idle', { signal: early.signal });
+  const gone = session.prefetch('gone', { signal: AbortSignal.abort() });
+  const needed = [session.subscribe('one'), session.subscribe('other')];
+  await clock.advance(10_000);
+  early.abort();
+  await clock.advance(20_000);
+  late.abort();
   await clock.advance(1_000);
   assert.deepEqual(
-    changes.map(({ kind, count, error }) => [kind, count, error?.code]),
-    [['state', 0, 'too_many_members']],
+    [idle, gone, ...needed].map(({ end }) => end?.reason),
+    ['requested', 'requested', undefined, undefined],
   );
-  gateway.publish('room', 1);
-  await first.leave();
-  session.subscribe('room', { presence: true });
-  await clock.advance(1_000);
-  assert.deepEqual([data, [...room.members.keys()]], [[1], [session.id]]);
-});
-
-test('a session that takes part no longer after it was lost forgets who does', async () => {
-  const { gateway, clock, open } = world({ members: 1 });
-  const session = open();
-  const room = session.subscribe('room', { presence: true });
-  await clock.advance(1_000);
-  const changes = heard<PresenceChange>((hear) => room.on('presence', hear));
-  const unsubscribed = heard((hear) => room.on('unsubscribed', hear));
-  session.cut();
-  gateway.loseSessions();
-  open().subscribe('room', { presence: true });
-  await clock.advance(5_000);
-  assert.deepEqual([changes.map(({ error }) => error?.code), room.members.size, unsubscribed], [['too_many_members'], 0, []]);
 });

@@ -32,12 +32,15 @@ function scripted(outputs: Output[], incoming: Incoming[], told: string[], more:
   return core as CoreLike;
 }
 
-function begin(transports: readonly Transport[] = []): { clock: ManualClock; told: string[]; driver: Driver } {
+function begin(transports: readonly Transport[] = [], settled = (): void => {}): { clock: ManualClock; told: string[]; driver: Driver } {
   const clock = new ManualClock();
   const told: string[] = [];
   const audience: Audience = {
-    keep: () => void told.push('keep'),
-    settled: () => void told.push('settled'),
+    keep: (saved) => void told.push(saved ? 'keep' : 'keep nothing'),
+    settled: () => {
+      told.push('settled');
+      settled();
+    },
     remember: () => void told.push('remember'),
     hear: ({ hear }) => void told.push(`hear ${hear}`),
     turned: () => void told.push('turned'),
@@ -60,6 +63,16 @@ test('L9: what the next page needs is kept before anything is said; outcomes are
   assert.deepEqual(told.splice(0, 8), ['command at 0', 'settle at 0', 'keep', 'settled', 'remember', 'outcome', 'hear up', 'turned']);
   // What was heard may be acknowledged.
   assert.deepEqual(told, ['settle at 0', 'keep', 'settled', 'turned']);
+});
+
+test('where who is told of a turn closes the session, its end is in that turn too', async () => {
+  let isClosed = false;
+  const { clock, told, driver } = begin([], () => (isClosed = true));
+  const core = scripted([], [], told);
+  Object.defineProperty(core, 'isClosed', { get: () => isClosed });
+  driver.start(core);
+  await clock.advance(0);
+  assert.deepEqual(told, ['settle at 0', 'keep', 'settled', 'keep nothing', 'settled', 'turned']);
 });
 
 test('what comes together is one turn', async () => {

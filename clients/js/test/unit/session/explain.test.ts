@@ -3,11 +3,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { bincode } from '../../../src/bincode.js';
 import type { CoreLike } from '../../../src/core/core.js';
 import type { Candidate } from '../../../src/core/negotiation/candidates.js';
 import { replaced, type Use } from '../../../src/core/negotiation/use.js';
 import { explain } from '../../../src/explain.js';
 import { ManualClock } from '../../../src/testing/clock.js';
+import type { Transport } from '../../../src/transports/transport.js';
 import { world } from './world.js';
 
 test('a session on what it prefers says how it came there', async () => {
@@ -85,6 +87,19 @@ test('what an offer says of credentials is not told', () => {
   const core = { offers, history: [], why: '' } as unknown as CoreLike;
   const told = explain(core, { name: 'connecting', attempt: 1 }, new ManualClock(), [], 'json', '').offers;
   assert.deepEqual(told, [{ name: 'sse', url: 'a.example/events' }, { name: 'polling' }]);
+});
+
+test('the codec is that of the link, and without one what is asked for', async () => {
+  const { gateway, clock, open } = world();
+  const [name, codec] = ['throughline.v1.json', bincode()];
+  // Event streams are text, whatever the session's codec.
+  const transports = gateway.transports
+    .filter((transport) => transport.name === 'sse')
+    .map((transport): Transport => ({ ...transport, open: (opening) => Object.assign(transport.open(opening), { codec: name }) }));
+  const session = open({ transports, codec });
+  assert.equal(session.explain().codec, codec.name);
+  await clock.advance(1_000);
+  assert.equal(session.explain().codec, name);
 });
 
 test('whether a reload keeps the session is said too', () => {

@@ -27,6 +27,20 @@ test('a listener that throws is reported and stops nobody', async () => {
   assert.deepEqual(reported.mock.calls.map(({ arguments: [error] }) => (error as Error).message).slice(-2), ['mine', 'mine']);
 });
 
+test('a store of verdicts that throws is reported and stops nothing', async () => {
+  const { clock, open } = world();
+  const reported = mock.method(console, 'error', () => {});
+  const refuse = (word: string) => (): never => {
+    throw new Error(word);
+  };
+  const session = open({ verdicts: { load: refuse('load'), save: refuse('save') } });
+  await clock.advance(20_000);
+  await session.close();
+  reported.mock.restore();
+  assert.equal(session.state.name, 'closed');
+  assert.deepEqual(reported.mock.calls.map(({ arguments: [error] }) => (error as Error).message), ['load', 'save']);
+});
+
 test('a listener may send, leave and close in the middle of a delivery', async () => {
   const { gateway, clock, open } = world();
   const session = open();

@@ -153,6 +153,30 @@ test('aborting its signal closes a session', async () => {
   assert.deepEqual(gateway.sessions, []);
 });
 
+test('a session that is closed by who hears that it waits is closed like any other', async () => {
+  const { gateway, clock, open } = world({ authenticate: () => ({ user: 'ann', expiresInMs: 60_000 }) });
+  let asked = 0;
+  const session = open({ auth: () => `token ${String(++asked)}` });
+  const room = session.subscribe('room');
+  await clock.advance(1_000);
+  const states = heard<SessionState>((hear) => session.on('state', hear));
+  const ends = heard((hear) => room.on('unsubscribed', hear));
+  session.on('state', ({ name }) => name === 'waiting' && void session.close());
+  const sent = assert.rejects(session.send('room', 1), SessionClosed);
+  gateway.refuse();
+  gateway.cut();
+  await clock.advance(0);
+  await sent;
+  assert.deepEqual(
+    states.map(({ name }) => name),
+    ['recovering', 'waiting', 'closed'],
+  );
+  assert.deepEqual([session.state, ends], [{ name: 'closed', reason: 'closed' }, [{ reason: 'closed' }]]);
+  await session.close();
+  await clock.advance(120_000);
+  assert.equal(asked, 1, 'nobody is asked for credentials any more');
+});
+
 test('a signal that is aborted already opens nothing', async () => {
   const { gateway, clock, open } = world();
   const session = open({ signal: AbortSignal.abort() });

@@ -19,10 +19,11 @@ const EVENTS = { headers: { 'content-type': 'text/event-stream' } };
 const bytes = (text: string) => new TextEncoder().encode(text);
 
 test('the hello goes with the request, as text in any codec', () => {
-  const { net } = begin({ codec: bincode() });
+  const { net, link } = begin({ codec: bincode() });
   const { url, init } = net.at(0);
   assert.equal(url, 'https://gateway.example/live/v1/events');
   assert.deepEqual([init.method, init.headers, init.body], ['POST', { 'content-type': 'text/plain' }, json().encode(hello)]);
+  assert.equal(link.codec, json().name);
 });
 
 test('each event is a message, and its head is a sign of life', async () => {

@@ -70,6 +70,7 @@ test('a browser that knows no protocols speaks text', async () => {
   const begun = begin({ codec: bincode() });
   begun.session.stand('');
   assert.deepEqual(await begun.next(), ['opened']);
+  assert.equal(begun.link.codec, json().name);
   begun.link.transmit([pong]);
   await settled();
   assert.equal(text(begun.session.written), PONG);
