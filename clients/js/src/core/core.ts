@@ -8,10 +8,10 @@
  * `deadline` said is a page that slept.
  */
 
-import type { Random } from '../clock.js';
+import type { Clock, Random } from '../clock.js';
 import type { Command, DownFrame, Offer, TransportName, VolatileUp } from '../protocol.js';
 import type { End } from '../transports/transport.js';
-import { begin, type Conversation, isOver, wallMs } from './conversation.js';
+import { begin, type Conversation, isOver } from './conversation.js';
 import { handleAlive, handleAnswer, handleFrames } from './down.js';
 import { close, expire, handleEnded, waitIfAlone } from './ending.js';
 import type { Link } from './link.js';
@@ -45,8 +45,8 @@ export interface CoreOptions {
   readonly commands: number;
   readonly random: Random;
   readonly nowMs: number;
-  /** Milliseconds since the Unix epoch at `nowMs`. */
-  readonly wallMs: number;
+  /** The time of day: what it is compared with outlives a page, and goes on while a machine sleeps. */
+  readonly wall: Clock['wall'];
 }
 
 /** What a core is to whoever drives it. */
@@ -192,7 +192,7 @@ export function newCore(options: CoreOptions): CoreLike {
         savedOf = [known, outbox.revision];
         const kept = outbox.save(!!known);
         const isWorth = !!known || kept.commands.length > 0;
-        saved = isWorth ? { known, attach, after: inbox.received, ...kept, atMs: wallMs(c) } : undefined;
+        saved = isWorth ? { known, attach, after: inbox.received, ...kept } : undefined;
       }
       return saved;
     },
@@ -209,7 +209,7 @@ export function newCore(options: CoreOptions): CoreLike {
         speak(c);
         break;
       }
-      const news = c.negotiation.pollVerdict(wallMs(c));
+      const news = c.negotiation.pollVerdict(options.wall());
       if (news) c.outputs.push({ do: 'remember', verdict: news.verdict });
       c.dueMs = Math.max(c.now, deadline());
     }),

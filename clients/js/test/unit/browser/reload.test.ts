@@ -306,7 +306,7 @@ describe('what is written', () => {
       'x',
       'null',
       '{}',
-      text.replace('"version":2', '"version":1'),
+      text.replace('"version":3', '"version":2'),
       text.replace('"isLeft":true', '"isLeft":1'),
       changed({ known: null }),
       changed({ known: { ...saved.known, session: '' } }),
