@@ -20,7 +20,7 @@ import type { Attempt, CoreState, Incoming, Output, Saved, Verdict } from './out
 import { handlePosted } from './post.js';
 import type { Timing } from './timing.js';
 import { linkDeadline, speak } from './up.js';
-import { authenticate, command, freeze, goOffline, hide, migrate, networkChanged, sayVolatile } from './wishes.js';
+import { authenticate, command, disown, freeze, goOffline, hide, migrate, networkChanged, sayVolatile } from './wishes.js';
 
 export interface CoreOptions {
   /** In order of preference, each with whether it is duplex, and why this platform does not have it. */
@@ -99,6 +99,8 @@ export interface CoreLike {
   handleHidden(nowMs: number, isHidden: boolean): void;
   /** Every link was cut without a goodbye (the page goes to the cache); a `handleNetworkChanged` brings it back. */
   handleFrozen(nowMs: number): void;
+  /** What was kept of the session is another page's by now: it is lost to this one, and whatever waits may have been said there. */
+  handleDisowned(nowMs: number): void;
 
   settle(nowMs: number): void;
   pollOutput(): Output | undefined;
@@ -153,6 +155,7 @@ export function newCore(options: CoreOptions): CoreLike {
     handleOffline: change(goOffline),
     handleHidden: change(hide),
     handleFrozen: change(freeze),
+    handleDisowned: change(disown),
 
     get state() {
       return stateOf(c);

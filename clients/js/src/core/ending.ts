@@ -198,10 +198,10 @@ function blameSilence(c: Conversation, link: Link): void {
 }
 
 /**
- * The session is lost, as this link says; its successor is subscribed where it was: the gateway has `isTakenUp` the stated
+ * The session is lost, as this link says, or none; its successor is subscribed where it was: the gateway has `isTakenUp` the stated
  * positions, or is asked to (C6). `user` is whose the successor is, where that is known.
  */
-export function loseSession(c: Conversation, link: Link, reason: string, isTakenUp = false, user?: string): void {
+export function loseSession(c: Conversation, link: Link | undefined, reason: string, isTakenUp = false, user?: string): void {
   // All other links are of the lost session.
   for (const other of c.links.values()) if (other !== link) dropLink(c, other, NO_LINK);
   const isAuthenticated = c.known?.user !== undefined && (user ?? c.known.user) === c.known.user;

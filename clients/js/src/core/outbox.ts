@@ -174,6 +174,11 @@ export class Outbox {
     return unknown;
   }
 
+  /** Who knows which of them were said, and when. */
+  doubt(): void {
+    for (const entry of this.#entries) entry.saidMs = -Infinity;
+  }
+
   /** Everyone who still waits, and whether the outcome is unknown. Nothing is left. */
   abandon(): { readonly owner: Owner | undefined; readonly isUnknown: boolean }[] {
     const abandoned = this.#entries.map((entry) => ({ owner: entry.owner, isUnknown: isUnknown(entry) }));

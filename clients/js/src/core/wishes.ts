@@ -3,7 +3,7 @@
 import type { Command, TransportName, VolatileUp } from '../protocol.js';
 import { nextWaitMs } from './backoff.js';
 import { type Conversation, isOver, plan, say, stand, stay, tell } from './conversation.js';
-import { CLOSED, dropAll } from './ending.js';
+import { CLOSED, dropAll, loseSession } from './ending.js';
 import { forgetAsked } from './link.js';
 import { NO_LINK } from './opening.js';
 import { lengthOf, sizeOf } from './outbox.js';
@@ -85,6 +85,14 @@ export function goOffline(c: Conversation): void {
 export function freeze(c: Conversation): void {
   c.paused = 'frozen';
   if (c.standing === 'opening' || c.standing === 'up') forgetLinks(c);
+}
+
+/** What the page left was taken by another: as if all of it had been said, and longer ago than any `id` is known (C6). */
+export function disown(c: Conversation): void {
+  if (isOver(c)) return;
+  freeze(c);
+  c.outbox.doubt();
+  loseSession(c, undefined, 'superseded');
 }
 
 /** No link is left, and none has failed. */
