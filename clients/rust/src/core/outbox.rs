@@ -6,11 +6,11 @@
 
 use std::collections::VecDeque;
 
-use throughline_wire::{ChannelName, Command, Payload};
+use throughline_wire::{ChannelName, Command, Payload, frame::VolatileUp};
 
 use super::{Time, names::Ticket};
 
-/// What a command costs beside what it carries: its name for numbers, braces and member names.
+/// What a command or a volatile costs beside what it carries: its name for numbers, braces and member names.
 const OVERHEAD_BYTES: usize = 160;
 
 /// Who waits for a command.
@@ -226,17 +226,33 @@ pub(crate) fn size_of(command: &Command) -> usize {
             }
             Command::Unsubscribe { channel } => channel.as_str().len(),
             Command::Send(send) => {
-                let payload = match &send.payload {
-                    Payload::Bytes(bytes) => bytes.len().div_ceil(3) * 4,
-                    payload => payload.len(),
-                };
-                let text = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| 2 * text.len());
                 let meta: usize =
                     send.meta.iter().map(|(name, value)| name.len() + 2 * value.len() + 6).sum();
-                payload + text(&send.name) + text(&send.id) + meta + send.channel.as_str().len()
+                size_of_payload(&send.payload)
+                    + size_of_text(&send.name)
+                    + size_of_text(&send.id)
+                    + meta
+                    + send.channel.as_str().len()
             }
             Command::Noop | Command::Unknown => 0,
         }
+}
+
+/// At most how many bytes a volatile takes in either codec.
+pub(crate) fn size_of_volatile(volatile: &VolatileUp) -> usize {
+    let channel = volatile.channel.as_str().len();
+    OVERHEAD_BYTES + size_of_payload(&volatile.payload) + size_of_text(&volatile.name) + channel
+}
+
+fn size_of_payload(payload: &Payload) -> usize {
+    match payload {
+        Payload::Bytes(bytes) => bytes.len().div_ceil(3) * 4,
+        payload => payload.len(),
+    }
+}
+
+fn size_of_text(text: &Option<Box<str>>) -> usize {
+    text.as_ref().map_or(0, |text| 2 * text.len())
 }
 
 #[cfg(test)]
