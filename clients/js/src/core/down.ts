@@ -281,16 +281,19 @@ type Done = NonNullable<ReturnType<Outbox['reply']>>;
 
 /** A command has its reply: an error, or what is in an item. */
 function replied(c: Conversation, { owner, command }: Done, error: ReplyError | undefined, reply?: Reply): void {
-  const { inbox, wishes } = c;
+  const { inbox, outbox, wishes } = c;
   if (error && typeof owner !== 'number' && command.type === 'subscribe') {
     const { channel } = command;
-    if (owner === 'renewal') {
+    const isFull = command.presence && error.code === 'too_many_members';
+    if (owner === 'renewal' && !isFull) {
       inbox.positions.delete(channel);
       wishes.delete(channel);
       inbox.note({ hear: 'unsubscribed', item: { type: 'unsubscribed', channel, reason: 'revoked' }, error });
     } else if (inbox.positions.has(channel)) {
-      // P9: a channel that is held stays as it is, but for its presence.
-      wishes.set(channel, { ...command, presence: false });
+      // P9: a channel that is held stays as it is, but for its presence; one that is asked for anew is had without.
+      const without = { ...command, presence: false };
+      if (owner === 'renewal') outbox.push(without, owner);
+      wishes.set(channel, without);
       inbox.note({ hear: 'presenceLost', item: { channel }, error });
     }
   } else if (error) tell(c, owner, { kind: 'rejected', error });
