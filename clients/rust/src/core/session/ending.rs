@@ -344,7 +344,7 @@ impl Core {
     }
 
     /// Over, for good.
-    pub(super) fn stop(&mut self, reason: Option<LostReason>) {
+    pub(crate) fn stop(&mut self, reason: Option<LostReason>) {
         self.drop_all();
         for (owner, unknown) in self.outbox.abandon() {
             let outcome = if unknown { Outcome::Unknown } else { Outcome::Closed };
