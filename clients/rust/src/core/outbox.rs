@@ -20,8 +20,10 @@ pub(crate) enum Owner {
     Application(Ticket),
     /// The client itself: a subscription that its configuration names.
     Configured,
-    /// The client itself: a subscription made anew after its session was lost or rebuilt.
+    /// The client itself: a subscription made anew after its session was lost.
     Renewal,
+    /// The client itself: presence in a channel that the session holds, asked for again after it was rebuilt.
+    Wish,
 }
 
 /// A run of commands to say.
@@ -170,7 +172,7 @@ impl Outbox {
         self.entries.iter().any(|entry| {
             let renewed =
                 matches!(&entry.command, Command::Subscribe { channel: asked, .. } if asked == channel);
-            renewed && entry.owner == Some(Owner::Renewal)
+            renewed && matches!(entry.owner, Some(Owner::Renewal | Owner::Wish))
         })
     }
 
@@ -198,7 +200,7 @@ impl Outbox {
         let mut unknown = Vec::new();
         for entry in old.entries {
             match (entry.owner, &entry.command, entry.said) {
-                (None | Some(Owner::Renewal), ..) => {}
+                (None | Some(Owner::Renewal | Owner::Wish), ..) => {}
                 (Some(owner), Command::Send(_), Some(_)) => unknown.push(owner),
                 (Some(owner), ..) => self.push(entry.command, owner),
             }

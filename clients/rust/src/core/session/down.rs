@@ -375,12 +375,12 @@ impl Core {
         self.inbox.take(item);
     }
 
-    /// P8: in a new incarnation it asks again to take part wherever it does.
-    fn take_part_again(&mut self) {
+    /// P8: positions do not say where it takes part, so where they were taken up it asks again wherever it does.
+    pub(super) fn take_part_again(&mut self) {
         for renewal in self.presence.renewals(self.inbox.positions(), false) {
             let is_asked = |channel| self.outbox.is_renewing(channel);
             if !matches!(&renewal, Command::Subscribe { channel, .. } if is_asked(channel)) {
-                self.outbox.push(renewal, Owner::Renewal);
+                self.outbox.push(renewal, Owner::Wish);
             }
         }
     }
@@ -392,11 +392,22 @@ impl Core {
         result: Result<throughline_wire::item::Accepted, ReplyError>,
     ) {
         match (owner, result, command) {
-            (Owner::Renewal, Err(error), Command::Subscribe { channel, .. })
+            // P9: a channel that is held stays as it is, but for its presence.
+            (Owner::Wish, Err(error), Command::Subscribe { channel, .. }) => {
+                self.presence.forget(channel);
+                if self.inbox.holds(channel) {
+                    self.inbox.note(Incoming::PresenceLost { channel: channel.clone(), error });
+                }
+            }
+            // One that is not held is had without presence, where that alone was refused.
+            (Owner::Renewal, Err(error), Command::Subscribe { channel, from, token, presence: true })
                 if *error.code == *ErrorCode::TooManyMembers.as_str() && self.inbox.holds(channel) =>
             {
-                self.presence.forget(channel);
+                let (channel, from, token) = (channel.clone(), *from, token.clone());
+                self.presence.forget(&channel);
                 self.inbox.note(Incoming::PresenceLost { channel: channel.clone(), error });
+                let without = Command::Subscribe { channel, from, token, presence: false };
+                self.outbox.push(without, Owner::Renewal);
             }
             (Owner::Renewal | Owner::Configured, Err(_), Command::Subscribe { channel, .. }) => {
                 self.inbox.forget(channel);

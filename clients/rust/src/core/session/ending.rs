@@ -311,9 +311,12 @@ impl Core {
         self.known = None;
         self.positions_wanted = false;
         let positions = self.inbox.begin_anew();
-        let renewals = self.presence.renewals(&positions, !taken_up); // P8: positions do not say where it takes part
+        let renewals = if taken_up { Vec::new() } else { self.presence.renewals(&positions, true) };
         let unknown = self.outbox.begin_anew(renewals);
         self.inbox.hold(positions);
+        if taken_up {
+            self.take_part_again();
+        }
         for owner in unknown {
             self.tell_owner(owner, Outcome::Unknown);
         }
