@@ -1,6 +1,6 @@
 //! What is known of one link.
 
-use throughline_wire::Positions;
+use throughline_wire::{Positions, Token};
 
 use super::{Time, names::Ticket};
 use crate::config::{Transport, Via};
@@ -27,6 +27,8 @@ pub(crate) struct Stated {
     pub(crate) positions: Option<Positions>,
     /// The last command that travelled behind it.
     pub(crate) commands: u64,
+    /// The credentials that it showed.
+    pub(crate) auth: Option<Token>,
 }
 
 /// A poll that has no answer yet.

@@ -461,7 +461,7 @@ impl Core {
             return self.negotiation.leave_alone(via, now + wait);
         }
         if retry.reason == RetryReason::Unauthorized {
-            return self.need_credentials(key);
+            return self.need_credentials(now, key);
         }
         if retry.is_final {
             return self.stop(Some(LostReason::Final(Some(retry.reason))));

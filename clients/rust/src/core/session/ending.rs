@@ -126,7 +126,7 @@ impl Core {
                 self.lose_session(key, LostReason::Gone, false);
                 self.come_back(now, key, &reason, None);
             }
-            CloseCode(4200..=4299) => self.need_credentials(key),
+            CloseCode(4200..=4299) => self.need_credentials(now, key),
             CloseCode(4300..=4399) => self.stop(Some(LostReason::Final(None))),
             _ => self.come_back(now, key, &reason, None),
         }
@@ -323,7 +323,11 @@ impl Core {
         self.inbox.note(Incoming::SessionLost { reason });
     }
 
-    pub(super) fn need_credentials(&mut self, key: LinkKey) {
+    /// The credentials that a link has shown are refused. Where others were given meanwhile, those are shown.
+    pub(super) fn need_credentials(&mut self, now: Time, key: LinkKey) {
+        if self.links.get(&key).is_some_and(|link| link.stated.auth != self.config.auth) {
+            return self.come_back(now, key, "unauthorized", Some(Time::ZERO));
+        }
         if let Some(link) = self.links.remove(&key) {
             self.outputs.push_back(Output::Close { link: key, in_peace: false });
             let change =
