@@ -80,7 +80,7 @@ function handleFrame(c: Conversation, link: Link, frame: DownFrame): void {
       handleAck(c, link, frame.upTo);
       break;
     case 'error':
-      refuse(c, frame.command, frame);
+      link.isAnswered = refuse(c, frame.command, frame);
       if (frame.fatal) link.fault = frame.code;
       break;
     case 'migrate': {
@@ -303,9 +303,12 @@ function replied(c: Conversation, { owner, command }: Done, error: ReplyError | 
   else tell(c, owner, { kind: 'rejected', error: { code: 'internal', message: 'a reply without what it is about', retryable: true } });
 }
 
-/** The gateway reports an error: whether it was about a command, which has its reply by that. */
+/**
+ * The gateway reports an error: whether it was about a command, which has its reply by that. Where a message was too large, the
+ * largest on its way is it.
+ */
 export function refuse(c: Conversation, number: number | undefined, { code, message }: Pick<ErrorFrame, 'code' | 'message'>): boolean {
-  const done = c.outbox.reply(number);
+  const done = c.outbox.reply(number ?? (code === 'message_too_large' ? c.outbox.largestOnItsWay() : undefined));
   if (done) replied(c, done, { code, message, retryable: RETRYABLE.test(code) });
   return !!done;
 }
@@ -327,7 +330,7 @@ function handleRetry(c: Conversation, link: Link, { delayMs, spreadMs, reason, s
   if ((final || reason === 'unauthorized') && lacksCookies(c, link)) return comeBack(c, link, reason);
   if (reason === 'unauthorized') return needCredentials(c);
   if (final) return stop(c, reason);
-  if (reason === 'protocol_error') return refused(c, link, reason, waitMs);
+  if (reason === 'protocol_error' && !link.isAnswered) return refused(c, link, reason, waitMs);
   if (reason !== 'positions') {
     // Where the session has ended, or another gateway answers, positions are asked for: they may as well go along.
     c.positionsWanted ||= reason === 'ended' || reason === 'drain';

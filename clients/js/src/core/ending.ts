@@ -59,7 +59,7 @@ function closed(c: Conversation, link: Link, code: number, reason: string): void
   if (code === 1002 || code === 1003 || code === 1007) return refused(c, link, reason, undefined);
   if (code >= 4200 && code < 4300) return needCredentials(c);
   if (code > 4300 && code < 4400) return stop(c, reason);
-  if (code === 1009) refuse(c, c.outbox.largestOnItsWay(), { code: 'message_too_large', message: reason });
+  if (code === 1009) refuse(c, undefined, { code: 'message_too_large', message: reason });
   c.positionsWanted ||= code === 4003;
   if (code >= 4100 && code < 4200) loseSession(c, link, 'gone');
   if (code === 4300 && isNewest) loseSession(c, link, 'superseded');
