@@ -91,6 +91,8 @@ pub(crate) struct Link {
     pub(crate) confirmed: bool,
     /// A fatal error that the gateway reported; its advice, and the end, follow.
     pub(crate) fault: Option<&'static str>,
+    /// Whether that was the reply of a command: it is not said again, so what follows is no refusal of this client.
+    pub(crate) is_answered: bool,
     /// Whether it moved the session: an item or an acknowledgement that was news.
     pub(crate) useful: bool,
     /// When it was asked for a sign of life, unless one came since.
@@ -141,6 +143,7 @@ impl Link {
             until,
             confirmed: false,
             fault: None,
+            is_answered: false,
             useful: false,
             pinged: None,
             asked: None,

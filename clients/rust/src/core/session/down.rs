@@ -478,7 +478,9 @@ impl Core {
                     self.come_back(now, key, "the gateway asks for positions", wait);
                 }
             }
-            RetryReason::ProtocolError => self.refused(now, key, "protocol_error", Some(wait)),
+            RetryReason::ProtocolError if !link.is_answered => {
+                self.refused(now, key, "protocol_error", Some(wait))
+            }
             reason => {
                 // Where the session has ended, or another gateway answers, positions are asked for: they may as well go along.
                 self.positions_wanted |= matches!(reason, RetryReason::Ended | RetryReason::Drain);
@@ -514,18 +516,25 @@ impl Core {
 
     fn handle_error(&mut self, key: LinkKey, error: ErrorFrame) {
         tracing::warn!(code = %error.code, command = error.command, message = %error.message, "the gateway reports an error");
-        if let Some((owner, command)) = error.command.and_then(|number| self.outbox.reply(number)) {
-            let refusal = ReplyError {
-                code: error.code.as_str().into(),
-                message: error.message,
-                retryable: error.code.is_retryable(),
-            };
-            self.replied(owner, &command, Err(refusal));
+        let is_answered = self.refuse(error.command, error.code, error.message);
+        if let Some(link) = self.links.get_mut(&key) {
+            link.is_answered = is_answered;
+            if error.fatal {
+                link.fault = Some(error.code.as_str());
+            }
         }
-        if error.fatal
-            && let Some(link) = self.links.get_mut(&key)
-        {
-            link.fault = Some(error.code.as_str());
-        }
+    }
+
+    /// An error is the reply of the command that it is about: where a message was too large, of the largest on its way.
+    /// Returns whether there is one.
+    pub(super) fn refuse(&mut self, command: Option<u64>, code: ErrorCode, message: Box<str>) -> bool {
+        let largest = || self.outbox.largest_on_its_way().filter(|_| code == ErrorCode::MessageTooLarge);
+        let number = command.or_else(largest);
+        let Some((owner, command)) = number.and_then(|number| self.outbox.reply(number)) else {
+            return false;
+        };
+        let refusal = ReplyError { code: code.as_str().into(), message, retryable: code.is_retryable() };
+        self.replied(owner, &command, Err(refusal));
+        true
     }
 }

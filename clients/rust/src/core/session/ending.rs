@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use throughline_wire::{AttemptOutcome, CloseCode, RetryReason};
+use throughline_wire::{AttemptOutcome, CloseCode, ErrorCode, RetryReason};
 
 use super::{Core, Outcome, Output, Standing};
 use crate::{
@@ -107,12 +107,7 @@ impl Core {
             }
             CloseCode::SUPERSEDED => self.come_back(now, key, &reason, None),
             CloseCode::TOO_LARGE => {
-                if let Some(number) = self.outbox.largest_on_its_way()
-                    && let Some((owner, command)) = self.outbox.reply(number)
-                {
-                    let refusal = throughline_wire::ErrorCode::MessageTooLarge.into();
-                    self.replied(owner, &command, Err(refusal));
-                }
+                self.refuse(None, ErrorCode::MessageTooLarge, reason.as_str().into());
                 self.come_back(now, key, &reason, None);
             }
             CloseCode::PROTOCOL_ERROR | CloseCode::UNSUPPORTED_DATA | CloseCode::INVALID_DATA => {

@@ -206,12 +206,8 @@ impl Core {
 
     fn post_refused(&mut self, now: Time, key: LinkKey, error: ErrorFrame) {
         tracing::debug!(code = %error.code, message = %error.message, "a post is refused");
-        let command = match error.code {
-            ErrorCode::MessageTooLarge => error.command.or_else(|| self.outbox.largest_on_its_way()),
-            _ => error.command,
-        };
-        if let Some((owner, command)) = command.and_then(|number| self.outbox.reply(number)) {
-            return self.replied(owner, &command, Err(error.code.into()));
+        if self.refuse(error.command, error.code, error.message) {
+            return;
         }
         let stale = [
             ErrorCode::SessionEnded,

@@ -328,3 +328,20 @@ fn credentials_given_while_those_of_a_hello_are_refused_are_shown_at_once() {
     bench.core.handle_ended(bench.now, link, End::Closed(4200));
     assert_eq!(bench.core.standing, Standing::NeedsCredentials);
 }
+
+#[test]
+fn a_message_that_is_too_large_fails_its_largest_command_and_is_no_refusal_of_the_client() {
+    let (mut bench, mut link) = Bench::up(WEBSOCKET);
+    for _ in 0..3 {
+        let large = bench.command(send());
+        bench.run();
+        let code = ErrorCode::MessageTooLarge;
+        let error = ErrorFrame { code, message: code.message().into(), command: None, fatal: true };
+        bench.down(link, [DownFrame::Error(error), retry(RetryReason::ProtocolError, 1_000, false)]);
+        assert_eq!(bench.outcome(large), Some(Outcome::Rejected(code.into())));
+        bench.pass(Duration::from_secs(60));
+        link = bench.opened().0;
+        bench.welcome(link, welcome(1, true));
+    }
+    assert_eq!(bench.core.standing, Standing::Up);
+}
