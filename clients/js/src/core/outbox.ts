@@ -220,8 +220,7 @@ export class Outbox {
     commands.forEach((command, index) => {
       const number = low + index;
       const owner = command.type === 'send' ? -number : undefined;
-      const times = number <= said ? { saidMs, wallMs: atMs } : { saidMs: Infinity, wallMs: Infinity };
-      this.#entries.push({ command, owner, bytes: sizeOf(command), ...times });
+      this.#entries.push({ command, owner, bytes: sizeOf(command), saidMs: number <= said ? saidMs : Infinity, wallMs: atMs });
     });
   }
 }
