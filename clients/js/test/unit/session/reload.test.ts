@@ -128,6 +128,26 @@ test('a page back from the cache repeats nothing that its successor may have sai
   assert.notEqual(session.id, next.id);
 });
 
+test('a channel that its successor has filled goes on without presence in a page back from the cache', async () => {
+  const { gateway, clock, open } = world({ latencyMs: 10, members: 1 });
+  const [first, second] = [page(), page()];
+  const room = open({ environment: first.environment, name: 'full' }).subscribe('room', { presence: true });
+  const changes: unknown[] = [];
+  room.on('presence', ({ kind, count, error }) => changes.push([kind, count, error?.code]));
+  room.on('event', ({ data }) => changes.push(data));
+  await clock.advance(1_000);
+  first.told().left();
+  first.told().frozen();
+  open({ environment: second.environment, name: 'full' }).subscribe('room', { presence: true });
+  await clock.advance(1_000);
+  first.told().cameBack(true);
+  await clock.advance(60_000);
+  gateway.publish('room', 'on');
+  await clock.advance(1_000);
+  assert.deepEqual(changes, [['state', 1, undefined], ['state', 0, 'too_many_members'], 'on']);
+  assert.equal(room.members.size, 0);
+});
+
 test('of two sessions of one name in one page the second is not kept, and says so, until the first is closed', async () => {
   const { clock, open } = world();
   const [first, second, other] = [open({ name: 'twice' }), open({ name: 'twice' }), open({ name: 'another' })];
