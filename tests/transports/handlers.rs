@@ -2,16 +2,18 @@
 
 use std::{
     convert::Infallible,
-    future::Future,
+    future::{Future, Pending, pending},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use throughline::upstream::Intent;
 use throughline_client::{
     Config, SendError, Session, Transport, Via,
-    wire::{ChannelName, Json, Meta, Payload, item::Accepted},
+    wire::{self, ChannelName, Json, Meta, Payload, item::Accepted},
 };
+use tokio::sync::Notify;
 use tower::Service;
 
 use super::support::gateway::TestGateway;
@@ -35,6 +37,40 @@ impl Service<Intent> for Touchy {
             Ok(Accepted { position: None, payload: intent.said.payload })
         })
     }
+}
+
+/// Tells that it was asked, and never answers.
+#[derive(Clone)]
+struct Silent(Arc<Notify>);
+
+impl Service<Intent> for Silent {
+    type Response = Accepted;
+    type Error = Infallible;
+    type Future = Pending<Result<Accepted, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Intent) -> Self::Future {
+        self.0.notify_one();
+        pending()
+    }
+}
+
+#[tokio::test]
+async fn what_was_said_is_of_unknown_outcome_once_the_last_handle_is_dropped() {
+    let asked = Arc::new(Notify::new());
+    let gateway = TestGateway::start(|builder| builder.handler(Silent(Arc::clone(&asked)))).await;
+    let config = Config::new(format!("http://{}", gateway.address)).only(Via::json(Transport::WebSocket));
+    let (session, _events) = Session::connect(config).expect("a legal configuration");
+    let channel = ChannelName::parse("orders").expect("a legal name");
+    let said = wire::Send { channel, name: None, id: None, meta: Meta::default(), payload: Payload::Empty };
+    let sending = session.begin_send(said).await;
+    asked.notified().await;
+    drop(session);
+    let outcome = sending.outcome().await;
+    assert!(matches!(outcome, Err(SendError::OutcomeUnknown)), "{outcome:?}");
 }
 
 #[tokio::test]

@@ -286,6 +286,12 @@ export class OpenSession implements Session, Host, Audience {
         if (item.command === undefined) this.#end(item.channel, item.reason, error && new Rejected(error));
         return;
       }
+      case 'presenceLost': {
+        // Also while it is asked for anew; but not one that was never held.
+        const held = this.#channels.get(incoming.item.channel);
+        if (held?.position) held.hear(incoming);
+        return;
+      }
       default:
         this.#standingChannel(incoming.item.channel ?? '')?.hear(incoming);
     }

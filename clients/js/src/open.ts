@@ -66,7 +66,7 @@ export function open(url: string | URL, options: OpenOptions): Session {
       commands,
       random,
       nowMs: clock.now(),
-      wallMs: clock.wall(),
+      wall: () => clock.wall(),
     });
     session.start(core, saved);
   });

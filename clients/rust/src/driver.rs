@@ -144,7 +144,8 @@ impl Driver {
                 break;
             }
             match self.news().await {
-                News::Request(None) | News::Control(None) => break,
+                // Nobody is left to ask for anything; whoever waits hears which outcomes are unknown.
+                News::Request(None) | News::Control(None) => self.core.stop(None),
                 News::Control(Some(control)) => self.control(control),
                 News::Request(Some(request)) => {
                     self.request(request);

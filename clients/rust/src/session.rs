@@ -94,7 +94,8 @@ impl Session {
     /// When the gateway refuses, or the client is closed.
     ///
     /// # Cancel safety
-    /// Dropped after its first poll the subscription is made all the same; only its result is not heard.
+    /// Dropped after its first poll the subscription is made all the same, unless it still waits since too many commands
+    /// have no reply ([`Config::commands`]); only its result is not heard.
     pub async fn subscribe(
         &self,
         channel: ChannelName,

@@ -58,8 +58,12 @@ export function attend(
       keeper.leave();
       wake();
     },
-    // Where it is not online, it stays frozen until it is.
-    cameBack: (isOnline) => void keeper.comeBack().then(() => isOnline && networkChanged()),
+    cameBack: (isOnline) =>
+      void keeper.comeBack().then((isOwn) => {
+        if (!isOwn) change('handleDisowned');
+        // Where it is not online, it stays frozen until it is.
+        if (isOnline) networkChanged();
+      }),
   });
 }
 

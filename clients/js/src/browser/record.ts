@@ -11,7 +11,7 @@ import type { Saved } from '../core/output.js';
 import type { Command } from '../protocol.js';
 
 /** Counted up whenever `Saved` means something else than before. */
-const VERSION = 2;
+const VERSION = 3;
 
 export interface TabRecord {
   readonly saved: Saved;

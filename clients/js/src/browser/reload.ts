@@ -13,7 +13,7 @@
  *
  * Chromium lets a page into its page cache with a lock held, and throws it out as soon as another page wants that lock: so
  * the lock is given up before, and taken again when the page is shown. If the session went on elsewhere meanwhile, it is
- * not kept here any more; its next attach is answered `superseded`, and the session after that is this page's own.
+ * lost to this page, whatever was sent of unknown outcome: it may have been said there. The next session is this page's own.
  *
  * Where there are no Web Locks (an insecure address), and where no session stands yet that one could be named after (the
  * record has only what was never said), a record is used only if the page before has left it, as it says in `pagehide`;
@@ -45,8 +45,8 @@ export interface Keeper {
   leave(): void;
   /** The session is over: its name is free for another one of this page. */
   end(): void;
-  /** The page is back from the cache: settled when it is known whether the session is still its own. */
-  comeBack(): Promise<void>;
+  /** The page is back from the cache: whether the session is still its own. */
+  comeBack(): Promise<boolean>;
 }
 
 export interface KeeperOptions {
@@ -103,7 +103,7 @@ function thisTab(): Tab | undefined {
 
 /** Keeps nothing, and says why. */
 export function forgetful(status: string): Keeper {
-  return { status, take: async () => undefined, keep() {}, leave() {}, end() {}, comeBack: async () => {} };
+  return { status, take: async () => undefined, keep() {}, leave() {}, end() {}, comeBack: async () => true };
 }
 
 class TabKeeper implements Keeper {
@@ -170,13 +170,15 @@ class TabKeeper implements Keeper {
     if (keys.get(this.#key) === this) keys.delete(this.#key);
   }
 
-  async comeBack(): Promise<void> {
+  async comeBack(): Promise<boolean> {
     this.#isAway = false;
     this.#tab.keys.set(this.#key, this);
     const session = this.#last?.known?.session;
-    if (!this.#last || this.#isOff) return;
-    if (this.#isOurs() && (session === undefined || !this.#tab.locks || (await this.#lock(session, HANDOVER_MS)))) this.#store(this.#last);
+    if (!this.#last || this.#isOff) return true;
+    const isOwn = this.#isOurs() && (session === undefined || !this.#tab.locks || (await this.#lock(session, HANDOVER_MS)));
+    if (isOwn) this.#store(this.#last);
     else this.#disowned = session;
+    return isOwn;
   }
 
   get #isDisowned(): boolean {

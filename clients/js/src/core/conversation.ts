@@ -105,14 +105,14 @@ export interface Conversation {
 
 /** A session that has no link yet: its first attempt is due at once. */
 export function begin(options: CoreOptions): Conversation {
-  const { saved, auth, random, nowMs, wallMs } = options;
+  const { saved, auth, random, nowMs, wall } = options;
   const conversation: Conversation = {
     options,
     instance: Array.from({ length: 26 }, () => Math.floor(random() * 32).toString(32)).join(''),
     now: nowMs,
     outputs: [],
     inbox: new Inbox(),
-    outbox: new Outbox(),
+    outbox: new Outbox(wall),
     volatiles: new Volatiles(),
     negotiation: new Negotiation(options),
     links: new Map(),
@@ -145,20 +145,17 @@ export function begin(options: CoreOptions): Conversation {
     dueMs: Infinity,
   };
   if (saved) {
-    const { known, attach, after, unkept, atMs } = saved;
+    const { known, attach, after, unkept } = saved;
     conversation.known = known;
     conversation.attach = conversation.followed = attach + ATTACHES_BETWEEN_PAGES;
     // The page holds nothing: it is rebuilt without a channel, and its application begins each anew.
     conversation.positionsWanted = true;
     conversation.inbox.received = after;
-    conversation.outbox.restore(saved, nowMs - Math.max(0, wallMs - atMs));
+    conversation.outbox.restore(saved, nowMs);
     for (const number of unkept) tell(conversation, -number, { kind: 'unknown' });
   }
   return conversation;
 }
-
-/** Milliseconds since the Unix epoch. */
-export const wallMs = ({ options, now }: Conversation): number => options.wallMs + now - options.nowMs;
 
 export const isOver = ({ standing }: Conversation): boolean => standing === 'closing' || standing === 'closed';
 

@@ -8,10 +8,10 @@
  * `deadline` said is a page that slept.
  */
 
-import type { Random } from '../clock.js';
+import type { Clock, Random } from '../clock.js';
 import type { Command, DownFrame, Offer, TransportName, VolatileUp } from '../protocol.js';
 import type { End } from '../transports/transport.js';
-import { begin, type Conversation, isOver, wallMs } from './conversation.js';
+import { begin, type Conversation, isOver } from './conversation.js';
 import { handleAlive, handleAnswer, handleFrames } from './down.js';
 import { close, expire, handleEnded, waitIfAlone } from './ending.js';
 import type { Link } from './link.js';
@@ -20,7 +20,7 @@ import type { Attempt, CoreState, Incoming, Output, Saved, Verdict } from './out
 import { handlePosted } from './post.js';
 import type { Timing } from './timing.js';
 import { linkDeadline, speak } from './up.js';
-import { authenticate, command, freeze, goOffline, hide, migrate, networkChanged, sayVolatile } from './wishes.js';
+import { authenticate, command, disown, freeze, goOffline, hide, migrate, networkChanged, sayVolatile } from './wishes.js';
 
 export interface CoreOptions {
   /** In order of preference, each with whether it is duplex, and why this platform does not have it. */
@@ -45,8 +45,8 @@ export interface CoreOptions {
   readonly commands: number;
   readonly random: Random;
   readonly nowMs: number;
-  /** Milliseconds since the Unix epoch at `nowMs`. */
-  readonly wallMs: number;
+  /** The time of day: what it is compared with outlives a page, and goes on while a machine sleeps. */
+  readonly wall: Clock['wall'];
 }
 
 /** What a core is to whoever drives it. */
@@ -99,6 +99,8 @@ export interface CoreLike {
   handleHidden(nowMs: number, isHidden: boolean): void;
   /** Every link was cut without a goodbye (the page goes to the cache); a `handleNetworkChanged` brings it back. */
   handleFrozen(nowMs: number): void;
+  /** What was kept of the session is another page's by now: it is lost to this one, and whatever waits may have been said there. */
+  handleDisowned(nowMs: number): void;
 
   settle(nowMs: number): void;
   pollOutput(): Output | undefined;
@@ -153,6 +155,7 @@ export function newCore(options: CoreOptions): CoreLike {
     handleOffline: change(goOffline),
     handleHidden: change(hide),
     handleFrozen: change(freeze),
+    handleDisowned: change(disown),
 
     get state() {
       return stateOf(c);
@@ -192,7 +195,7 @@ export function newCore(options: CoreOptions): CoreLike {
         savedOf = [known, outbox.revision];
         const kept = outbox.save(!!known);
         const isWorth = !!known || kept.commands.length > 0;
-        saved = isWorth ? { known, attach, after: inbox.received, ...kept, atMs: wallMs(c) } : undefined;
+        saved = isWorth ? { known, attach, after: inbox.received, ...kept } : undefined;
       }
       return saved;
     },
@@ -209,7 +212,7 @@ export function newCore(options: CoreOptions): CoreLike {
         speak(c);
         break;
       }
-      const news = c.negotiation.pollVerdict(wallMs(c));
+      const news = c.negotiation.pollVerdict(options.wall());
       if (news) c.outputs.push({ do: 'remember', verdict: news.verdict });
       c.dueMs = Math.max(c.now, deadline());
     }),

@@ -80,7 +80,7 @@ function handleFrame(c: Conversation, link: Link, frame: DownFrame): void {
       handleAck(c, link, frame.upTo);
       break;
     case 'error':
-      refuse(c, frame.command, frame);
+      link.isAnswered = refuse(c, frame.command, frame);
       if (frame.fatal) link.fault = frame.code;
       break;
     case 'migrate': {
@@ -281,16 +281,19 @@ type Done = NonNullable<ReturnType<Outbox['reply']>>;
 
 /** A command has its reply: an error, or what is in an item. */
 function replied(c: Conversation, { owner, command }: Done, error: ReplyError | undefined, reply?: Reply): void {
-  const { inbox, wishes } = c;
+  const { inbox, outbox, wishes } = c;
   if (error && typeof owner !== 'number' && command.type === 'subscribe') {
     const { channel } = command;
-    if (owner === 'renewal') {
+    const isFull = command.presence && error.code === 'too_many_members';
+    if (owner === 'renewal' && !isFull) {
       inbox.positions.delete(channel);
       wishes.delete(channel);
       inbox.note({ hear: 'unsubscribed', item: { type: 'unsubscribed', channel, reason: 'revoked' }, error });
     } else if (inbox.positions.has(channel)) {
-      // P9: a channel that is held stays as it is, but for its presence.
-      wishes.set(channel, { ...command, presence: false });
+      // P9: a channel that is held stays as it is, but for its presence; one that is asked for anew is had without.
+      const without = { ...command, presence: false };
+      if (owner === 'renewal') outbox.push(without, owner);
+      wishes.set(channel, without);
       inbox.note({ hear: 'presenceLost', item: { channel }, error });
     }
   } else if (error) tell(c, owner, { kind: 'rejected', error });
@@ -300,9 +303,12 @@ function replied(c: Conversation, { owner, command }: Done, error: ReplyError | 
   else tell(c, owner, { kind: 'rejected', error: { code: 'internal', message: 'a reply without what it is about', retryable: true } });
 }
 
-/** The gateway reports an error: whether it was about a command, which has its reply by that. */
+/**
+ * The gateway reports an error: whether it was about a command, which has its reply by that. Where a message was too large, the
+ * largest on its way is it.
+ */
 export function refuse(c: Conversation, number: number | undefined, { code, message }: Pick<ErrorFrame, 'code' | 'message'>): boolean {
-  const done = c.outbox.reply(number);
+  const done = c.outbox.reply(number ?? (code === 'message_too_large' ? c.outbox.largestOnItsWay() : undefined));
   if (done) replied(c, done, { code, message, retryable: RETRYABLE.test(code) });
   return !!done;
 }
@@ -324,7 +330,7 @@ function handleRetry(c: Conversation, link: Link, { delayMs, spreadMs, reason, s
   if ((final || reason === 'unauthorized') && lacksCookies(c, link)) return comeBack(c, link, reason);
   if (reason === 'unauthorized') return needCredentials(c);
   if (final) return stop(c, reason);
-  if (reason === 'protocol_error') return refused(c, link, reason, waitMs);
+  if (reason === 'protocol_error' && !link.isAnswered) return refused(c, link, reason, waitMs);
   if (reason !== 'positions') {
     // Where the session has ended, or another gateway answers, positions are asked for: they may as well go along.
     c.positionsWanted ||= reason === 'ended' || reason === 'drain';

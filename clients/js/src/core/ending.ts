@@ -59,7 +59,7 @@ function closed(c: Conversation, link: Link, code: number, reason: string): void
   if (code === 1002 || code === 1003 || code === 1007) return refused(c, link, reason, undefined);
   if (code >= 4200 && code < 4300) return needCredentials(c);
   if (code > 4300 && code < 4400) return stop(c, reason);
-  if (code === 1009) refuse(c, c.outbox.largestOnItsWay(), { code: 'message_too_large', message: reason });
+  if (code === 1009) refuse(c, undefined, { code: 'message_too_large', message: reason });
   c.positionsWanted ||= code === 4003;
   if (code >= 4100 && code < 4200) loseSession(c, link, 'gone');
   if (code === 4300 && isNewest) loseSession(c, link, 'superseded');
@@ -198,10 +198,10 @@ function blameSilence(c: Conversation, link: Link): void {
 }
 
 /**
- * The session is lost, as this link says; its successor is subscribed where it was: the gateway has `isTakenUp` the stated
+ * The session is lost, as this link says, or none; its successor is subscribed where it was: the gateway has `isTakenUp` the stated
  * positions, or is asked to (C6). `user` is whose the successor is, where that is known.
  */
-export function loseSession(c: Conversation, link: Link, reason: string, isTakenUp = false, user?: string): void {
+export function loseSession(c: Conversation, link: Link | undefined, reason: string, isTakenUp = false, user?: string): void {
   // All other links are of the lost session.
   for (const other of c.links.values()) if (other !== link) dropLink(c, other, NO_LINK);
   const isAuthenticated = c.known?.user !== undefined && (user ?? c.known.user) === c.known.user;

@@ -68,6 +68,8 @@ export interface Link {
   untilMs: number;
   /** A fatal error that the gateway reported; its advice, and the end, follow. */
   fault?: string | undefined;
+  /** Whether that was the reply of a command: it is not said again, so what follows is no refusal of this client. */
+  isAnswered?: boolean;
   /** When it was asked for a sign of life, unless one came since. */
   pingedMs: number;
   /** When the first of the pings was said that have no answer: that measures the round trip. `-Infinity` where it would not. */

@@ -6,6 +6,7 @@
  * is filled by a `noop` where it has to be said again.
  */
 
+import type { Clock } from '../clock.js';
 import type { Command, UpFrame } from '../protocol.js';
 import type { Saved } from './output.js';
 
@@ -20,7 +21,10 @@ export type Commands = Extract<UpFrame, { readonly type: 'commands' }>;
 /** What is kept over a reload, at most. */
 const SAVED_BYTES = 131_072;
 
-/** For how long a gateway knows the `id` of a send (docs/protocol.md, Send and reply), less the time that it takes to say it. */
+/**
+ * For how long a gateway knows the `id` of a send (docs/protocol.md, Send and reply), less the time that it takes to say it. By
+ * both clocks: one may stand still while a machine sleeps, the other may be set back.
+ */
 const KNOWN_MS = 240_000;
 
 /** The most in one frame (docs/codecs.md, Sizes). */
@@ -36,8 +40,9 @@ interface Entry {
   /** Nobody waits any more once it is replied. */
   owner: Owner | undefined;
   bytes: number;
-  /** When it was first said; `Infinity` before. */
+  /** When it was first said, by either clock; `Infinity` before. */
   saidMs: number;
+  wallMs: number;
 }
 
 export class Outbox {
@@ -48,6 +53,11 @@ export class Outbox {
   /** Rises whenever what has to be kept over a reload is another. */
   revision = 0;
   #entries: Entry[] = [];
+  readonly #wall: Clock['wall'];
+
+  constructor(wall: Clock['wall']) {
+    this.#wall = wall;
+  }
 
   /** The number that the next command gets. */
   get next(): number {
@@ -61,7 +71,7 @@ export class Outbox {
 
   /** Numbers a command. */
   push(command: Command, owner: Owner, bytes = sizeOf(command)): void {
-    this.#push({ command, owner, bytes, saidMs: Infinity });
+    this.#push({ command, owner, bytes, saidMs: Infinity, wallMs: Infinity });
   }
 
   #push(entry: Entry): void {
@@ -89,6 +99,7 @@ export class Outbox {
       if (bytes > budgetBytes && items.length) break;
       if (entry?.saidMs === Infinity) {
         entry.saidMs = nowMs;
+        entry.wallMs = this.#wall();
         this.revision++;
       }
       items.push(entry?.command ?? noop);
@@ -152,14 +163,20 @@ export class Outbox {
     for (const renewal of renewals) this.push(renewal, 'renewal');
     const unknown: Owner[] = [];
     for (const entry of old) {
-      const { owner, command, saidMs } = entry;
+      const { owner, command, saidMs, wallMs } = entry;
       if (typeof owner !== 'number') continue;
-      const isSure = isAuthenticated && command.type === 'send' && command.id !== undefined && nowMs - saidMs < KNOWN_MS;
+      const ageMs = Math.max(nowMs - saidMs, this.#wall() - wallMs);
+      const isSure = isAuthenticated && command.type === 'send' && command.id !== undefined && ageMs < KNOWN_MS;
       if (isUnknown(entry) && !isSure) unknown.push(owner);
       // What is said again is no less in doubt than it was.
       else this.#push({ ...entry, saidMs: isSure ? saidMs : Infinity });
     }
     return unknown;
+  }
+
+  /** Who knows which of them were said, and when. */
+  doubt(): void {
+    for (const entry of this.#entries) entry.saidMs = -Infinity;
   }
 
   /** Everyone who still waits, and whether the outcome is unknown. Nothing is left. */
@@ -174,32 +191,36 @@ export class Outbox {
    * What the next page needs of them: the channels are for its application to say. Where no session `stands` they begin with
    * 1, and what was said is not kept: nobody could tell any more whether the gateway knows its `id`.
    */
-  save(stands: boolean): Pick<Saved, 'low' | 'commands' | 'said' | 'unkept'> {
+  save(stands: boolean): Pick<Saved, 'low' | 'commands' | 'said' | 'unkept' | 'atMs'> {
     let { low } = this;
     let room = SAVED_BYTES;
     let said = 0;
+    let atMs = this.#wall();
     const commands: Command[] = [];
     const unkept: number[] = [];
-    this.#entries.forEach(({ command, owner, bytes, saidMs }, index) => {
+    this.#entries.forEach(({ command, owner, bytes, saidMs, wallMs }, index) => {
       const number = this.low + index;
       const isSend = owner !== undefined && command.type === 'send';
       const isKept = isSend && bytes <= room && (stands || saidMs === Infinity);
       if (stands && saidMs < Infinity) said = number;
-      if (isKept) room -= bytes;
-      else if (isSend) unkept.push(number);
+      if (isKept) {
+        room -= bytes;
+        atMs = Math.min(atMs, wallMs);
+      } else if (isSend) unkept.push(number);
       if (isSend || commands.length || !stands) commands.push(isKept ? command : noop);
       else low = number + 1;
     });
-    return { low, commands: room < SAVED_BYTES || unkept.length ? commands : [], said, unkept };
+    return { low, commands: room < SAVED_BYTES || unkept.length ? commands : [], said, unkept, atMs };
   }
 
   /** Goes on with what the page before has left, each under its number and minus its number as its ticket. */
-  restore({ low, commands, said }: Saved, saidMs: number): void {
+  restore({ low, commands, said, atMs }: Saved, nowMs: number): void {
+    const saidMs = nowMs - Math.max(0, this.#wall() - atMs);
     [this.low, this.taken] = [low, low - 1];
     commands.forEach((command, index) => {
       const number = low + index;
       const owner = command.type === 'send' ? -number : undefined;
-      this.#entries.push({ command, owner, bytes: sizeOf(command), saidMs: number <= said ? saidMs : Infinity });
+      this.#entries.push({ command, owner, bytes: sizeOf(command), saidMs: number <= said ? saidMs : Infinity, wallMs: atMs });
     });
   }
 }

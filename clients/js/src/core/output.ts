@@ -119,6 +119,6 @@ export interface Saved {
   readonly said: number;
   /** Sends that were not kept, being too large or of a session that is lost, a `noop` in `commands`: the next page is told of each that its outcome is unknown. */
   readonly unkept: readonly number[];
-  /** When it was written, by `Clock.wall`. */
+  /** When the oldest of `commands` was first said, by `Clock.wall`: for a while the gateway knows the `id` of each. */
   readonly atMs: number;
 }

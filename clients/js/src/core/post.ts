@@ -152,8 +152,7 @@ export function handlePosted(c: Conversation, link: Link, id: number, answer: re
 }
 
 function handleRefusal(c: Conversation, link: Link, error: ErrorFrame): void {
-  const command = error.command ?? (error.code === 'message_too_large' ? c.outbox.largestOnItsWay() : undefined);
-  if (refuse(c, command, error) || !STALE.test(error.code)) return;
+  if (refuse(c, error.command, error) || !STALE.test(error.code)) return;
   if (!link.isPolling) return fail(c, link, error.code);
   // A poll that went out just now brings the news; otherwise another does.
   if (link.poll && c.now - link.poll.sinceMs >= c.options.timing.ackDelayMs) link.poll = undefined;

@@ -2,8 +2,8 @@
 
 import type { Command, TransportName, VolatileUp } from '../protocol.js';
 import { nextWaitMs } from './backoff.js';
-import { type Conversation, isOver, plan, say, stand, stay, tell, wallMs } from './conversation.js';
-import { CLOSED, dropAll } from './ending.js';
+import { type Conversation, isOver, plan, say, stand, stay, tell } from './conversation.js';
+import { CLOSED, dropAll, loseSession } from './ending.js';
 import { forgetAsked } from './link.js';
 import { NO_LINK } from './opening.js';
 import { lengthOf, sizeOf } from './outbox.js';
@@ -29,7 +29,7 @@ export function command(c: Conversation, wanted: Command, ticket: number): void 
 export function sayVolatile(c: Conversation, said: Omit<VolatileUp, 'type' | 'seq'>): boolean {
   const link = c.active;
   if (!link || isOver(c)) return false;
-  const volatile = { type: 'volatile', ...said, seq: c.volatiles.number(wallMs(c)) } as const;
+  const volatile = { type: 'volatile', ...said, seq: c.volatiles.number(c.options.wall()) } as const;
   if (lengthOf(volatile) > largest(c)) return false;
   if (link.isDuplex) say(c, link, [volatile], true);
   else c.volatiles.wait(volatile);
@@ -85,6 +85,14 @@ export function goOffline(c: Conversation): void {
 export function freeze(c: Conversation): void {
   c.paused = 'frozen';
   if (c.standing === 'opening' || c.standing === 'up') forgetLinks(c);
+}
+
+/** What the page left was taken by another: as if all of it had been said, and longer ago than any `id` is known (C6). */
+export function disown(c: Conversation): void {
+  if (isOver(c)) return;
+  freeze(c);
+  c.outbox.doubt();
+  loseSession(c, undefined, 'superseded');
 }
 
 /** No link is left, and none has failed. */

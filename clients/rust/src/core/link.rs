@@ -1,6 +1,6 @@
 //! What is known of one link.
 
-use throughline_wire::Positions;
+use throughline_wire::{Positions, Token};
 
 use super::{Time, names::Ticket};
 use crate::config::{Transport, Via};
@@ -27,6 +27,8 @@ pub(crate) struct Stated {
     pub(crate) positions: Option<Positions>,
     /// The last command that travelled behind it.
     pub(crate) commands: u64,
+    /// The credentials that it showed.
+    pub(crate) auth: Option<Token>,
 }
 
 /// A poll that has no answer yet.
@@ -89,6 +91,8 @@ pub(crate) struct Link {
     pub(crate) confirmed: bool,
     /// A fatal error that the gateway reported; its advice, and the end, follow.
     pub(crate) fault: Option<&'static str>,
+    /// Whether that was the reply of a command: it is not said again, so what follows is no refusal of this client.
+    pub(crate) is_answered: bool,
     /// Whether it moved the session: an item or an acknowledgement that was news.
     pub(crate) useful: bool,
     /// When it was asked for a sign of life, unless one came since.
@@ -141,6 +145,7 @@ impl Link {
             until,
             confirmed: false,
             fault: None,
+            is_answered: false,
             useful: false,
             pinged: None,
             asked: None,

@@ -6,11 +6,11 @@
 
 use std::collections::VecDeque;
 
-use throughline_wire::{ChannelName, Command, Payload};
+use throughline_wire::{ChannelName, Command, Payload, frame::VolatileUp};
 
 use super::{Time, names::Ticket};
 
-/// What a command costs beside what it carries: its name for numbers, braces and member names.
+/// What a command or a volatile costs beside what it carries: its name for numbers, braces and member names.
 const OVERHEAD_BYTES: usize = 160;
 
 /// Who waits for a command.
@@ -20,8 +20,10 @@ pub(crate) enum Owner {
     Application(Ticket),
     /// The client itself: a subscription that its configuration names.
     Configured,
-    /// The client itself: a subscription made anew after its session was lost or rebuilt.
+    /// The client itself: a subscription made anew after its session was lost.
     Renewal,
+    /// The client itself: presence in a channel that the session holds, asked for again after it was rebuilt.
+    Wish,
 }
 
 /// A run of commands to say.
@@ -170,7 +172,7 @@ impl Outbox {
         self.entries.iter().any(|entry| {
             let renewed =
                 matches!(&entry.command, Command::Subscribe { channel: asked, .. } if asked == channel);
-            renewed && entry.owner == Some(Owner::Renewal)
+            renewed && matches!(entry.owner, Some(Owner::Renewal | Owner::Wish))
         })
     }
 
@@ -198,7 +200,7 @@ impl Outbox {
         let mut unknown = Vec::new();
         for entry in old.entries {
             match (entry.owner, &entry.command, entry.said) {
-                (None | Some(Owner::Renewal), ..) => {}
+                (None | Some(Owner::Renewal | Owner::Wish), ..) => {}
                 (Some(owner), Command::Send(_), Some(_)) => unknown.push(owner),
                 (Some(owner), ..) => self.push(entry.command, owner),
             }
@@ -226,17 +228,33 @@ pub(crate) fn size_of(command: &Command) -> usize {
             }
             Command::Unsubscribe { channel } => channel.as_str().len(),
             Command::Send(send) => {
-                let payload = match &send.payload {
-                    Payload::Bytes(bytes) => bytes.len().div_ceil(3) * 4,
-                    payload => payload.len(),
-                };
-                let text = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| 2 * text.len());
                 let meta: usize =
                     send.meta.iter().map(|(name, value)| name.len() + 2 * value.len() + 6).sum();
-                payload + text(&send.name) + text(&send.id) + meta + send.channel.as_str().len()
+                size_of_payload(&send.payload)
+                    + size_of_text(&send.name)
+                    + size_of_text(&send.id)
+                    + meta
+                    + send.channel.as_str().len()
             }
             Command::Noop | Command::Unknown => 0,
         }
+}
+
+/// At most how many bytes a volatile takes in either codec.
+pub(crate) fn size_of_volatile(volatile: &VolatileUp) -> usize {
+    let channel = volatile.channel.as_str().len();
+    OVERHEAD_BYTES + size_of_payload(&volatile.payload) + size_of_text(&volatile.name) + channel
+}
+
+fn size_of_payload(payload: &Payload) -> usize {
+    match payload {
+        Payload::Bytes(bytes) => bytes.len().div_ceil(3) * 4,
+        payload => payload.len(),
+    }
+}
+
+fn size_of_text(text: &Option<Box<str>>) -> usize {
+    text.as_ref().map_or(0, |text| 2 * text.len())
 }
 
 #[cfg(test)]

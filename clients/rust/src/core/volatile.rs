@@ -1,13 +1,13 @@
 //! What is said and not kept: numbered by the sender, dropped where it is late, never said twice.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque, vec_deque::Drain};
 
 use throughline_wire::{
     ChannelName, Payload, SessionId,
     frame::{VolatileDown, VolatileUp},
 };
 
-use super::Time;
+use super::{Time, outbox::size_of_volatile};
 
 /// How many wait for the next post of a link without an upward direction of its own; past it the oldest go.
 const WAITING: usize = 16;
@@ -59,9 +59,17 @@ impl Volatiles {
         !self.waiting.is_empty()
     }
 
-    /// All that wait.
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = VolatileUp> + '_ {
-        self.waiting.drain(..)
+    /// Those that wait, oldest first, as far as there is room; the others go on waiting. `room` is what is left of it,
+    /// `most` what one may take at all.
+    pub(crate) fn drain(&mut self, room: &mut usize, most: usize) -> Drain<'_, VolatileUp> {
+        self.waiting.retain(|volatile| size_of_volatile(volatile) <= most);
+        let fits = |volatile: &&VolatileUp| {
+            let left = room.checked_sub(size_of_volatile(volatile));
+            *room = left.unwrap_or(*room);
+            left.is_some()
+        };
+        let count = self.waiting.iter().take_while(fits).count();
+        self.waiting.drain(..count)
     }
 
     /// Whether one that came down is news.
@@ -142,10 +150,26 @@ mod tests {
             let said = volatiles.number(Time::from_millis(n), channel("a"), name, Payload::Empty);
             volatiles.wait(said);
         }
-        assert_eq!(volatiles.drain().count(), WAITING);
+        assert_eq!(volatiles.drain(&mut 65_536, 65_536).count(), WAITING);
         let again = volatiles.number(Time::ZERO, channel("a"), None, Payload::Empty);
         volatiles.wait(again.clone());
         volatiles.wait(VolatileUp { seq: again.seq + 1, ..again.clone() });
-        assert_eq!(volatiles.drain().map(|said| said.seq).collect::<Vec<_>>(), [again.seq + 1]);
+        let said: Vec<_> = volatiles.drain(&mut 65_536, 65_536).map(|said| said.seq).collect();
+        assert_eq!(said, [again.seq + 1]);
+    }
+
+    #[test]
+    fn those_that_find_no_room_wait_for_more_unless_there_can_never_be_enough() {
+        let mut volatiles = Volatiles::default();
+        for (n, bytes) in [300, 3_000, 300, 300].into_iter().enumerate() {
+            let payload = Payload::Bytes(vec![0; bytes].into());
+            let said = volatiles.number(Time::ZERO, channel("a"), Some(n.to_string().into()), payload);
+            volatiles.wait(said);
+        }
+        let mut room = 1_200;
+        assert_eq!(volatiles.drain(&mut room, 2_000).count(), 2);
+        assert!(room < 300, "{room} are left");
+        assert_eq!(volatiles.drain(&mut 1_200, 2_000).count(), 1);
+        assert!(!volatiles.is_waiting());
     }
 }

@@ -27,7 +27,7 @@ import { BEGUN, GREETED, OPENED, UP, type Use, WELCOMED, busyUntil, expiresAt, e
 /** Of the core's options, what decides on transports. The verdict may be of any age: what is too old does not count. */
 export type NegotiationOptions = Pick<
   CoreOptions,
-  'transports' | 'negotiates' | 'isSecure' | 'timing' | 'verdict' | 'random' | 'nowMs' | 'wallMs'
+  'transports' | 'negotiates' | 'isSecure' | 'timing' | 'verdict' | 'random' | 'nowMs' | 'wall'
 >;
 
 type IsAlive = (link: number) => boolean;
@@ -64,7 +64,7 @@ export class Negotiation {
   #overdue: Use | undefined;
   #hedged: Use | undefined;
 
-  constructor({ transports, negotiates, isSecure, timing, verdict, random, nowMs, wallMs }: NegotiationOptions) {
+  constructor({ transports, negotiates, isSecure, timing, verdict, random, nowMs, wall }: NegotiationOptions) {
     this.#negotiates = this.#isFirst = negotiates;
     this.#timing = timing;
     this.#random = random;
@@ -72,7 +72,7 @@ export class Negotiation {
     for (const { name, missing } of transports) {
       if (missing !== undefined) this.history.note(nowMs, name, 'unsupported', 0, missing);
     }
-    this.#verdict = verdict && this.#candidates.remembered(verdict, wallMs);
+    this.#verdict = verdict && this.#candidates.remembered(verdict, wall());
   }
 
   /** Whether the application listed this transport, and the platform has it. */

@@ -232,10 +232,10 @@ describe('a session', () => {
         return () => (stopped = true);
       },
     };
-    let isBack: () => void = () => {};
+    let isBack: (isOwn: boolean) => void = () => {};
     const keeper = {
       leave: () => calls.push('leave'),
-      comeBack: () => new Promise<void>((resolve) => (isBack = resolve)),
+      comeBack: () => new Promise<boolean>((resolve) => (isBack = resolve)),
     };
     const stop = attend(environment, new URL('http://a.example/'), keeper, {
       change: (...change: readonly unknown[]) => void calls.push(change.join(' ')),
@@ -249,15 +249,15 @@ describe('a session', () => {
     tell.frozen();
     assert.deepEqual(calls, ['handleHidden true', 'handleOffline', 'handleNetworkChanged', 'leave', 'wake', 'handleFrozen'], 'what waits goes out when the page is left');
     tell.cameBack(false);
-    isBack();
+    isBack(true);
     await idle();
     assert.equal(calls.length, 6, 'there is no network');
     tell.cameBack(true);
     await idle();
     assert.equal(calls.length, 6);
-    isBack();
+    isBack(false);
     await idle();
-    assert.deepEqual(calls.slice(6), ['handleNetworkChanged']);
+    assert.deepEqual(calls.slice(6), ['handleDisowned', 'handleNetworkChanged'], 'it went on elsewhere');
     stop();
     assert.equal(stopped, true);
   });

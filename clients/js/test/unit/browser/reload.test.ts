@@ -160,7 +160,7 @@ describe('a page that is loaded again before there was a session', () => {
     const first = page();
     first.keep(unsaid);
     first.leave();
-    await first.comeBack();
+    assert.ok(await first.comeBack());
     assert.match(storage.items.get(KEY) ?? '', /"isLeft":false/);
     first.leave();
     assert.deepEqual(await page().take(), unsaid);
@@ -205,7 +205,7 @@ describe('the page cache', () => {
     cached.leave();
     await idle();
     assert.equal(locks.held.size, 0);
-    await cached.comeBack();
+    assert.ok(await cached.comeBack());
     assert.equal(locks.held.size, 1);
     const later = { ...saved, after: 99 };
     cached.keep(later);
@@ -221,7 +221,7 @@ describe('the page cache', () => {
     const further = { ...saved, attach: 1_000_008 };
     next.keep(further);
     next.leave();
-    await cached.comeBack();
+    assert.equal(await cached.comeBack(), false);
     cached.keep({ ...saved, after: 13 });
     assert.deepEqual(await page().take(), further);
     assert.equal(cached.status, 'not kept: it went on in another page');
@@ -238,7 +238,7 @@ describe('the page cache', () => {
     const comingBack = cached.comeBack();
     await idle();
     clock.advance(HANDOVER_MS);
-    await comingBack;
+    assert.equal(await comingBack, false);
     const writes = storage.writes;
     cached.keep({ ...saved, after: 13 });
     assert.equal(storage.writes, writes, 'not kept');
@@ -309,7 +309,7 @@ describe('what is written', () => {
       'x',
       'null',
       '{}',
-      text.replace('"version":2', '"version":1'),
+      text.replace('"version":3', '"version":2'),
       text.replace('"isLeft":true', '"isLeft":1'),
       changed({ known: null }),
       changed({ known: { ...saved.known, session: '' } }),

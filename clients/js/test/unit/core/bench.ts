@@ -77,6 +77,8 @@ export const WALL_MS = 1_000_000_000;
 export class Bench {
   readonly core: CoreLike;
   now = 0;
+  /** For how long the machine slept: only the wall clock went on. */
+  sleptMs = 0;
   /** Whether handshakes are not answered. Otherwise they are at once, and what is said first shows with its opening. */
   hangs = false;
   readonly #outputs: Output[] = [];
@@ -95,7 +97,7 @@ export class Bench {
       commands: 1_024,
       random: randomness(1),
       nowMs: 0,
-      wallMs: WALL_MS,
+      wall: () => WALL_MS + this.now + this.sleptMs,
       ...options,
     });
   }

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { ack, Bench, commands, items, position, refusal, reply, send, subscribe, subscribed, welcome } from './bench.js';
+import { ack, Bench, commands, items, position, refusal, reply, retry, send, subscribe, subscribed, welcome } from './bench.js';
 
 test('C1: what a gateway did not take is said again', () => {
   const [bench] = Bench.up('polling');
@@ -46,6 +46,22 @@ test('a command larger than a message is refused at once, and the largest that f
   assert.equal(bench.outcome(fits), undefined);
   const message = bench.said().find(({ type }) => type === 'commands');
   assert.ok(new TextEncoder().encode(JSON.stringify(message)).length <= 65_536);
+});
+
+test('a message that is too large fails its largest command, and is no refusal of the client', () => {
+  const [bench] = Bench.up('websocket');
+  const error = { type: 'error', code: 'message_too_large', message: '', fatal: true } as const;
+  for (let n = 0; n < 3; n++) {
+    const large = bench.command(send({ data: 'x'.repeat(20_000) }));
+    bench.run();
+    bench.down(bench.link('websocket'), error, retry('protocol_error', 1_000));
+    const outcome = bench.outcome(large);
+    assert.ok(outcome?.kind === 'rejected' && outcome.error.code === 'message_too_large');
+    bench.wait();
+    const [link] = bench.opened();
+    bench.down(link, welcome(1, true));
+  }
+  assert.equal(bench.core.state.name, 'live');
 });
 
 test('messages stay within what the gateway takes, however much waits', () => {

@@ -13,7 +13,7 @@ const noop = { type: 'noop' } as const;
 const x = send({ data: 'x' });
 
 function boxOf(count: number): Outbox {
-  const outbox = new Outbox();
+  const outbox = new Outbox(() => 0);
   for (let n = 1; n <= count; n++) outbox.push(x, n);
   return outbox;
 }
@@ -82,7 +82,7 @@ test('C2: a number whose reply is known is filled by a noop', () => {
 });
 
 test('C5: what opens a session ends before the first send', () => {
-  const outbox = new Outbox();
+  const outbox = new Outbox(() => 0);
   assert.equal(outbox.openingRun(0, 64, 1_000), undefined);
   for (const command of [subscribe('a'), subscribe('b'), x, subscribe('c')]) outbox.push(command, 1);
   assert.deepEqual(outbox.openingRun(0, 64, 1_000)?.items, [subscribe('a'), subscribe('b')]);

@@ -123,6 +123,25 @@ test('a wish that is refused is told, leaves the channel as it is, and is not sa
   assert.equal(commands(bench.said()), undefined);
 });
 
+test('a renewal whose presence alone is refused is had without', () => {
+  const [bench, old] = present();
+  bench.ends(old, closed(4100));
+  const [link] = bench.opened();
+  bench.down(link, welcome(2, false));
+  bench.taken();
+  bench.down(link, items(1, refusal(1, 'too_many_members'), subscribed('b', 4, 2)));
+  assert.deepEqual(commands(bench.said())?.items, [subscribe('a', { presence: false, token: 'key', from: { position: position(4) } })]);
+  bench.down(link, items(3, subscribed('a', 4, 3)));
+  assert.deepEqual(
+    bench.taken().map(({ hear, ...told }) => [hear, 'item' in told && 'channel' in told.item && told.item.channel]),
+    [
+      ['presenceLost', 'a'],
+      ['subscribed', 'b'],
+      ['subscribed', 'a'],
+    ],
+  );
+});
+
 test('a wish that is refused once its channel is left is of no interest', () => {
   const [bench, old] = present();
   bench.down(old, retry('positions'));

@@ -9,7 +9,7 @@ import { ack, Bench, closed, commands, event, items, position, reply, retry, sen
 
 /** The page that is loaded after this one, a second later. */
 const reload = (bench: Bench, options: Partial<CoreOptions> = {}): Bench =>
-  new Bench(['polling', 'websocket'], { saved: bench.saved(), wallMs: WALL_MS + bench.now + 1_000, ...options });
+  new Bench(['polling', 'websocket'], { saved: bench.saved(), wall: () => WALL_MS + bench.now + 1_000, ...options });
 
 test('a reload states the session without a channel, and attaches well above the page before', () => {
   const [before, link] = Bench.up('websocket');
@@ -120,10 +120,40 @@ test('C6: a send with an id of an authenticated user is renumbered too, unless t
     before.down(before.opened()[0], welcome(1, false, { user: 'ann' }));
     before.command(send({ id: 'x' }));
     before.run();
-    const page = reload(before, { wallMs: WALL_MS + awayMs });
+    const page = reload(before, { wall: () => WALL_MS + awayMs });
     assert.equal(page.core.user, 'ann');
     page.down(page.opened()[0], welcome(2, false, { user: 'ann' }));
     assert.equal(page.outcome(-1)?.kind, expected);
+  }
+});
+
+test('C6: the age of an id counts from when the oldest send was first said, whatever was kept since', () => {
+  const before = new Bench(['websocket']);
+  before.down(before.opened()[0], welcome(1, false, { user: 'ann' }));
+  before.command(send({ id: 'x' }));
+  before.run();
+  before.now = 235_000;
+  before.command(send({ id: 'y' }));
+  const page = reload(before, { wall: () => WALL_MS + 245_000 });
+  page.down(page.opened()[0], welcome(2, false, { user: 'ann' }));
+  assert.equal(page.outcome(-1)?.kind, 'unknown');
+});
+
+test('C6: a send with an id is not repeated after a sleep in which the gateway has forgotten that', () => {
+  for (const [sleptMs, expected] of [
+    [100_000, undefined],
+    [3_600_000, 'unknown'],
+  ] as const) {
+    const bench = new Bench(['websocket']);
+    const [link] = bench.opened();
+    bench.down(link, welcome(1, false, { user: 'ann' }));
+    const ticket = bench.command(send({ id: 'x' }));
+    bench.run();
+    bench.sleptMs = sleptMs;
+    bench.ends(link);
+    bench.wait();
+    bench.down(bench.opened()[0], welcome(2, false, { user: 'ann' }));
+    assert.equal(bench.outcome(ticket)?.kind, expected);
   }
 });
 

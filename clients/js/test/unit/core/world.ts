@@ -91,7 +91,7 @@ export class World {
       commands: 1_024,
       random: this.random,
       nowMs: this.now,
-      wallMs: 1_000_000 + this.now,
+      wall: () => 1_000_000 + this.now,
       saved: this.#saved,
     });
     for (const said of this.#tickets.values()) {

@@ -98,7 +98,7 @@ describe('a first start', () => {
     const dayMs = 86_400_000;
     const leads = [0, dayMs - 1, dayMs, -1].map((ageMs) => {
       const verdict = { transport: 'websocket', atMs: 2 * dayMs - ageMs } as const;
-      return new World(['works', 'works', 'works'], { verdict, wallMs: 2 * dayMs }).begun[0];
+      return new World(['works', 'works', 'works'], { verdict, wall: () => 2 * dayMs }).begun[0];
     });
     assert.deepEqual(leads, ['websocket', 'websocket', 'polling', 'polling']);
   });

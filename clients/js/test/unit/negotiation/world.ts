@@ -39,7 +39,7 @@ export function options(change: Partial<NegotiationOptions> = {}): NegotiationOp
     timing: defaultTiming,
     random: seeded(1),
     nowMs: 0,
-    wallMs: 1_000_000,
+    wall: () => 1_000_000,
     ...change,
   };
 }

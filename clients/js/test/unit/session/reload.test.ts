@@ -101,6 +101,53 @@ test('a session that was resumed and is lost is another one: it is not resumed a
   assert.deepEqual([next.state.name, next.isResumed], ['live', false]);
 });
 
+test('a page back from the cache repeats nothing that its successor may have said', async () => {
+  const { gateway, clock, open } = world({ latencyMs: 10 });
+  const [first, second] = [page(), page()];
+  const session = open({ environment: first.environment, name: 'cached' });
+  await clock.advance(1_000);
+  const carriedOut: unknown[] = [];
+  gateway.onSend(({ data }) => void carriedOut.push(data));
+  gateway.cut();
+  // Numbered and kept, but not said: there is no link.
+  const sent = session.send('room', 'x', { id: 'x' });
+  sent.catch(() => {});
+  await clock.advance(0);
+  assert.notEqual(session.state.name, 'live');
+  first.told().left();
+  first.told().frozen();
+  const next = open({ environment: second.environment, name: 'cached' });
+  await clock.advance(60_000);
+  assert.deepEqual(carriedOut, ['x']);
+  second.told().left();
+  second.told().frozen();
+  first.told().cameBack(true);
+  await clock.advance(60_000);
+  await assert.rejects(sent, { name: 'OutcomeUnknown' });
+  assert.deepEqual([session.state.name, carriedOut], ['live', ['x']]);
+  assert.notEqual(session.id, next.id);
+});
+
+test('a channel that its successor has filled goes on without presence in a page back from the cache', async () => {
+  const { gateway, clock, open } = world({ latencyMs: 10, members: 1 });
+  const [first, second] = [page(), page()];
+  const room = open({ environment: first.environment, name: 'full' }).subscribe('room', { presence: true });
+  const changes: unknown[] = [];
+  room.on('presence', ({ kind, count, error }) => changes.push([kind, count, error?.code]));
+  room.on('event', ({ data }) => changes.push(data));
+  await clock.advance(1_000);
+  first.told().left();
+  first.told().frozen();
+  open({ environment: second.environment, name: 'full' }).subscribe('room', { presence: true });
+  await clock.advance(1_000);
+  first.told().cameBack(true);
+  await clock.advance(60_000);
+  gateway.publish('room', 'on');
+  await clock.advance(1_000);
+  assert.deepEqual(changes, [['state', 1, undefined], ['state', 0, 'too_many_members'], 'on']);
+  assert.equal(room.members.size, 0);
+});
+
 test('of two sessions of one name in one page the second is not kept, and says so, until the first is closed', async () => {
   const { clock, open } = world();
   const [first, second, other] = [open({ name: 'twice' }), open({ name: 'twice' }), open({ name: 'another' })];

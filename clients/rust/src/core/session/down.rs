@@ -234,11 +234,22 @@ impl Core {
         result: Result<throughline_wire::item::Accepted, ReplyError>,
     ) {
         match (owner, result, command) {
-            (Owner::Renewal, Err(error), Command::Subscribe { channel, .. })
+            // P9: a channel that is held stays as it is, but for its presence.
+            (Owner::Wish, Err(error), Command::Subscribe { channel, .. }) => {
+                self.presence.forget(channel);
+                if self.inbox.holds(channel) {
+                    self.inbox.note(Incoming::PresenceLost { channel: channel.clone(), error });
+                }
+            }
+            // One that is not held is had without presence, where that alone was refused.
+            (Owner::Renewal, Err(error), Command::Subscribe { channel, from, token, presence: true })
                 if *error.code == *ErrorCode::TooManyMembers.as_str() && self.inbox.holds(channel) =>
             {
-                self.presence.forget(channel);
+                let (channel, from, token) = (channel.clone(), *from, token.clone());
+                self.presence.forget(&channel);
                 self.inbox.note(Incoming::PresenceLost { channel: channel.clone(), error });
+                let without = Command::Subscribe { channel, from, token, presence: false };
+                self.outbox.push(without, Owner::Renewal);
             }
             (Owner::Renewal | Owner::Configured, Err(_), Command::Subscribe { channel, .. }) => {
                 self.inbox.forget(channel);
@@ -292,7 +303,7 @@ impl Core {
             return self.negotiation.leave_alone(via, now + wait);
         }
         if retry.reason == RetryReason::Unauthorized {
-            return self.need_credentials(key);
+            return self.need_credentials(now, key);
         }
         if retry.is_final {
             return self.stop(Some(LostReason::Final(Some(retry.reason))));
@@ -309,7 +320,9 @@ impl Core {
                     self.come_back(now, key, "the gateway asks for positions", wait);
                 }
             }
-            RetryReason::ProtocolError => self.refused(now, key, "protocol_error", Some(wait)),
+            RetryReason::ProtocolError if !link.is_answered => {
+                self.refused(now, key, "protocol_error", Some(wait))
+            }
             reason => {
                 // Where the session has ended, or another gateway answers, positions are asked for: they may as well go along.
                 self.positions_wanted |= matches!(reason, RetryReason::Ended | RetryReason::Drain);
@@ -345,18 +358,25 @@ impl Core {
 
     fn handle_error(&mut self, key: LinkKey, error: ErrorFrame) {
         tracing::warn!(code = %error.code, command = error.command, message = %error.message, "the gateway reports an error");
-        if let Some((owner, command)) = error.command.and_then(|number| self.outbox.reply(number)) {
-            let refusal = ReplyError {
-                code: error.code.as_str().into(),
-                message: error.message,
-                retryable: error.code.is_retryable(),
-            };
-            self.replied(owner, &command, Err(refusal));
+        let is_answered = self.refuse(error.command, error.code, error.message);
+        if let Some(link) = self.links.get_mut(&key) {
+            link.is_answered = is_answered;
+            if error.fatal {
+                link.fault = Some(error.code.as_str());
+            }
         }
-        if error.fatal
-            && let Some(link) = self.links.get_mut(&key)
-        {
-            link.fault = Some(error.code.as_str());
-        }
+    }
+
+    /// An error is the reply of the command that it is about: where a message was too large, of the largest on its way.
+    /// Returns whether there is one.
+    pub(super) fn refuse(&mut self, command: Option<u64>, code: ErrorCode, message: Box<str>) -> bool {
+        let largest = || self.outbox.largest_on_its_way().filter(|_| code == ErrorCode::MessageTooLarge);
+        let number = command.or_else(largest);
+        let Some((owner, command)) = number.and_then(|number| self.outbox.reply(number)) else {
+            return false;
+        };
+        let refusal = ReplyError { code: code.as_str().into(), message, retryable: code.is_retryable() };
+        self.replied(owner, &command, Err(refusal));
+        true
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use throughline_wire::{AttemptOutcome, CloseCode, RetryReason};
+use throughline_wire::{AttemptOutcome, CloseCode, ErrorCode, RetryReason};
 
 use super::{Core, Outcome, Output, Standing};
 use crate::{
@@ -107,12 +107,7 @@ impl Core {
             }
             CloseCode::SUPERSEDED => self.come_back(now, key, &reason, None),
             CloseCode::TOO_LARGE => {
-                if let Some(number) = self.outbox.largest_on_its_way()
-                    && let Some((owner, command)) = self.outbox.reply(number)
-                {
-                    let refusal = throughline_wire::ErrorCode::MessageTooLarge.into();
-                    self.replied(owner, &command, Err(refusal));
-                }
+                self.refuse(None, ErrorCode::MessageTooLarge, reason.as_str().into());
                 self.come_back(now, key, &reason, None);
             }
             CloseCode::PROTOCOL_ERROR | CloseCode::UNSUPPORTED_DATA | CloseCode::INVALID_DATA => {
@@ -126,7 +121,7 @@ impl Core {
                 self.lose_session(key, LostReason::Gone, false);
                 self.come_back(now, key, &reason, None);
             }
-            CloseCode(4200..=4299) => self.need_credentials(key),
+            CloseCode(4200..=4299) => self.need_credentials(now, key),
             CloseCode(4300..=4399) => self.stop(Some(LostReason::Final(None))),
             _ => self.come_back(now, key, &reason, None),
         }
@@ -311,16 +306,23 @@ impl Core {
         self.known = None;
         self.positions_wanted = false;
         let positions = self.inbox.begin_anew();
-        let renewals = self.presence.renewals(&positions, !taken_up); // P8: positions do not say where it takes part
+        let renewals = if taken_up { Vec::new() } else { self.presence.renewals(&positions, true) };
         let unknown = self.outbox.begin_anew(renewals);
         self.inbox.hold(positions);
+        if taken_up {
+            self.take_part_again();
+        }
         for owner in unknown {
             self.tell_owner(owner, Outcome::Unknown);
         }
         self.inbox.note(Incoming::SessionLost { reason });
     }
 
-    pub(super) fn need_credentials(&mut self, key: LinkKey) {
+    /// The credentials that a link has shown are refused. Where others were given meanwhile, those are shown.
+    pub(super) fn need_credentials(&mut self, now: Time, key: LinkKey) {
+        if self.links.get(&key).is_some_and(|link| link.stated.auth != self.config.auth) {
+            return self.come_back(now, key, "unauthorized", Some(Time::ZERO));
+        }
         if let Some(link) = self.links.remove(&key) {
             self.outputs.push_back(Output::Close { link: key, in_peace: false });
             let change =
@@ -344,7 +346,7 @@ impl Core {
     }
 
     /// Over, for good.
-    pub(super) fn stop(&mut self, reason: Option<LostReason>) {
+    pub(crate) fn stop(&mut self, reason: Option<LostReason>) {
         self.drop_all();
         for (owner, unknown) in self.outbox.abandon() {
             let outcome = if unknown { Outcome::Unknown } else { Outcome::Closed };

@@ -41,7 +41,7 @@ use super::{
         Negotiation,
         verdict::{self, Verdicts},
     },
-    outbox::{Outbox, Owner, size_of},
+    outbox::{Outbox, Owner, size_of, size_of_volatile},
     presence::Presence,
     random::Random,
     volatile::Volatiles,
@@ -222,13 +222,13 @@ impl Core {
         if matches!(self.standing, Standing::Closed | Standing::Closing { .. }) {
             return self.tell(ticket, Outcome::Closed);
         }
-        if size_of(&command) as u64 > self.limits.message_bytes.saturating_sub(up::FRAMING_BYTES as u64) {
+        if size_of(&command) > self.budget() {
             return self.tell(ticket, Outcome::Rejected(ErrorCode::MessageTooLarge.into()));
         }
         self.outbox.push(command, Owner::Application(ticket));
     }
 
-    /// Says something that is not kept: on the link there is, or not at all.
+    /// Says something that is not kept: on the link there is and within a message, or not at all.
     pub(crate) fn say_volatile(
         &mut self,
         now: Time,
@@ -240,6 +240,9 @@ impl Core {
             return;
         };
         let volatile = self.volatiles.number(self.wall + now, channel, name, payload);
+        if size_of_volatile(&volatile) > self.budget() {
+            return;
+        }
         if link.is_duplex() {
             self.outputs
                 .push_back(Output::Volatile { link: key, message: vec![UpFrame::Volatile(volatile)] });

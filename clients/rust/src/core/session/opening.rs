@@ -152,7 +152,7 @@ impl Core {
             version: 0,
             instance: self.instance.clone(),
             attach,
-            auth: self.config.auth.clone(),
+            auth: stated.auth.clone(),
             resume,
             client: first.then(|| ClientInfo {
                 name: self.config.client_name.as_str().into(),
@@ -169,7 +169,8 @@ impl Core {
     /// `after` is what the application took, except where positions go along: they count everything that came, and
     /// so must `after`.
     fn stated(&self) -> Stated {
-        let Some(known) = &self.known else { return Stated::default() };
+        let auth = self.config.auth.clone();
+        let Some(known) = &self.known else { return Stated { auth, ..Stated::default() } };
         let states_positions = self.positions_wanted || self.volunteers_positions();
         let positions = states_positions.then(|| self.inbox.positions().clone());
         Stated {
@@ -179,6 +180,7 @@ impl Core {
             low: self.outbox.low(),
             positions,
             commands: 0,
+            auth,
         }
     }
 

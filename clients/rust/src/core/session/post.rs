@@ -20,6 +20,9 @@ const UPLOAD_BYTES_PER_MS: u64 = 8;
 /// Posts in a row that may fail before their link is given up.
 const FAILED_POSTS: u32 = 6;
 
+/// What the history takes, told at its longest.
+const TOLD_BYTES: usize = 2_048;
+
 impl Core {
     /// Posts what a link without an upward direction has to say.
     pub(super) fn post(&mut self, now: Time, key: LinkKey) {
@@ -42,10 +45,6 @@ impl Core {
         }
         let name = SessionName { token: known.token, incarnation: known.incarnation, link: link.name };
         let mut message = vec![UpFrame::Session(name)];
-        message.extend(self.negotiation.history.tell(now).map(UpFrame::Tried));
-        if volatiles {
-            message.extend(self.volatiles.drain().map(UpFrame::Volatile));
-        }
         if let Some(nonce) = link.pong {
             message.push(UpFrame::Pong { nonce });
         }
@@ -75,6 +74,14 @@ impl Core {
         }
         if let Some(up_to) = ack {
             message.push(UpFrame::Ack { up_to });
+        }
+        // What need not be said now takes what room is left.
+        let mut room = budget.saturating_sub(bytes);
+        if volatiles {
+            message.extend(self.volatiles.drain(&mut room, budget).map(UpFrame::Volatile));
+        }
+        if room >= TOLD_BYTES {
+            message.extend(self.negotiation.history.tell(now).map(UpFrame::Tried));
         }
         let post = Post {
             id: link.posts.next,
@@ -199,12 +206,8 @@ impl Core {
 
     fn post_refused(&mut self, now: Time, key: LinkKey, error: ErrorFrame) {
         tracing::debug!(code = %error.code, message = %error.message, "a post is refused");
-        let command = match error.code {
-            ErrorCode::MessageTooLarge => error.command.or_else(|| self.outbox.largest_on_its_way()),
-            _ => error.command,
-        };
-        if let Some((owner, command)) = command.and_then(|number| self.outbox.reply(number)) {
-            return self.replied(owner, &command, Err(error.code.into()));
+        if self.refuse(error.command, error.code, error.message) {
+            return;
         }
         let stale = [
             ErrorCode::SessionEnded,

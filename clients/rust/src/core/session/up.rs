@@ -10,7 +10,7 @@ use crate::core::{
 };
 
 /// Room that a message of commands leaves for the frames around them: a token, an acknowledgement, a pong.
-pub(super) const FRAMING_BYTES: usize = 512;
+const FRAMING_BYTES: usize = 512;
 
 /// Polls in a row that may be late before their link is given up.
 const LATE_POLLS: u32 = 2;

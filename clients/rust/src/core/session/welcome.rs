@@ -158,12 +158,12 @@ impl Core {
         }
     }
 
-    /// P8: in a new incarnation it asks again to take part wherever it does.
-    fn take_part_again(&mut self) {
+    /// P8: positions do not say where it takes part, so where they were taken up it asks again wherever it does.
+    pub(super) fn take_part_again(&mut self) {
         for renewal in self.presence.renewals(self.inbox.positions(), false) {
             let is_asked = |channel| self.outbox.is_renewing(channel);
             if !matches!(&renewal, Command::Subscribe { channel, .. } if is_asked(channel)) {
-                self.outbox.push(renewal, Owner::Renewal);
+                self.outbox.push(renewal, Owner::Wish);
             }
         }
     }

@@ -342,3 +342,37 @@ fn attempts_back_off_and_try_the_next_transport_and_never_give_up() {
     assert_eq!(tried[..4], [WEBSOCKET, POLLING, WEBSOCKET, POLLING]);
     assert!(longest > Duration::from_secs(10) && longest <= Duration::from_secs(30), "{longest:?}");
 }
+
+#[test]
+fn credentials_given_while_those_of_a_hello_are_refused_are_shown_at_once() {
+    let mut config = crate::Config::new("http://gateway");
+    (config.transports, config.negotiate) = (vec![WEBSOCKET], false);
+    config.auth = Some(Token::new("old"));
+    let mut bench = Bench::with(config);
+    let (link, hello) = bench.opened();
+    assert_eq!(hello.auth, Some(Token::new("old")));
+    bench.core.authenticate(bench.now, Token::new("new"));
+    bench.down(link, [retry(RetryReason::Unauthorized, 0, false)]);
+    bench.pass(Duration::from_secs(60));
+    let (link, hello) = bench.opened();
+    assert_eq!(hello.auth, Some(Token::new("new")));
+    bench.core.handle_ended(bench.now, link, End::Closed(4200));
+    assert_eq!(bench.core.standing, Standing::NeedsCredentials);
+}
+
+#[test]
+fn a_message_that_is_too_large_fails_its_largest_command_and_is_no_refusal_of_the_client() {
+    let (mut bench, mut link) = Bench::up(WEBSOCKET);
+    for _ in 0..3 {
+        let large = bench.command(send());
+        bench.run();
+        let code = ErrorCode::MessageTooLarge;
+        let error = ErrorFrame { code, message: code.message().into(), command: None, fatal: true };
+        bench.down(link, [DownFrame::Error(error), retry(RetryReason::ProtocolError, 1_000, false)]);
+        assert_eq!(bench.outcome(large), Some(Outcome::Rejected(code.into())));
+        bench.pass(Duration::from_secs(60));
+        link = bench.opened().0;
+        bench.welcome(link, welcome(1, true));
+    }
+    assert_eq!(bench.core.standing, Standing::Up);
+}

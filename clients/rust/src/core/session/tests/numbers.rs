@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use throughline_wire::{Command, DownFrame, ErrorCode, RetryReason, UpFrame};
+use throughline_wire::{Codec, Command, DownFrame, ErrorCode, Payload, RetryReason, UpFrame};
 
 use super::super::testing::*;
 use super::{commands, lost};
 use crate::{
     core::{Outcome, Output},
     incoming::Incoming,
+    transport::encode,
 };
 
 #[test]
@@ -265,8 +266,38 @@ fn n4_a_new_session_is_not_followed_if_a_position_has_moved_since_it_was_stated(
 fn a_command_larger_than_a_message_is_refused_at_once() {
     let (mut bench, _) = Bench::up(WEBSOCKET);
     let Command::Send(mut large) = send() else { unreachable!() };
-    large.payload = throughline_wire::Payload::Bytes(vec![0; 64 * 1024].into());
+    large.payload = Payload::Bytes(vec![0; 64 * 1024].into());
     let ticket = bench.command(Command::Send(large));
     let refusal = Outcome::Rejected(ErrorCode::MessageTooLarge.into());
     assert_eq!(bench.outcome(ticket), Some(refusal));
+}
+
+#[test]
+fn what_need_not_be_said_now_takes_what_room_a_post_has_left() {
+    let (mut bench, _) = Bench::up(SSE);
+    for name in ["cursor", "typing"] {
+        let payload = Payload::Bytes(vec![0; 4_096].into());
+        bench.core.say_volatile(bench.now, channel("room"), Some(name.into()), payload);
+    }
+    let Command::Send(mut large) = send() else { unreachable!() };
+    large.payload = Payload::Bytes(vec![0; 45_000].into());
+    bench.command(Command::Send(large));
+    let (link, post, message) = bench.posted();
+    assert_eq!(commands(&message).unwrap().items.len(), 1);
+    let bytes = encode(Codec::Json, &message).len();
+    assert!(bytes <= 65_536, "{bytes} bytes");
+    bench.core.handle_post(bench.now, link, post, Ok(vec![DownFrame::Ack { up_to: 1 }]));
+    let (_, _, message) = bench.posted();
+    assert_eq!(message.iter().filter(|frame| matches!(frame, UpFrame::Volatile(_))).count(), 2);
+}
+
+#[test]
+fn a_volatile_larger_than_a_message_is_not_said() {
+    for via in [WEBSOCKET, SSE] {
+        let (mut bench, _) = Bench::up(via);
+        bench.run();
+        let payload = Payload::Bytes(vec![0; 64 * 1024].into());
+        bench.core.say_volatile(bench.now, channel("room"), None, payload);
+        assert!(bench.run().is_empty());
+    }
 }

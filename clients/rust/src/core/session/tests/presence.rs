@@ -119,3 +119,20 @@ fn where_there_is_no_room_any_more_it_keeps_the_channel_and_says_so() {
     bench.welcome(link, Welcome { incarnation: 2, next: 4, received: 1, ..welcome(2, true) });
     assert!(asked(&mut bench).is_empty(), "it does not ask for ever");
 }
+
+#[test]
+fn where_a_new_session_does_not_hold_the_channel_it_is_had_without_presence() {
+    let (mut bench, link) = taking_part();
+    bench.core.handle_ended(bench.now, link, End::Closed(4100));
+    let (link, _) = bench.opened();
+    bench.welcome(link, welcome(2, false));
+    bench.run();
+    bench.taken();
+    let refusal = Reply { command: 1, result: Err(ErrorCode::TooManyMembers.into()) };
+    bench.down(link, [items(1, [Item::Reply(refusal), subscribed("b", Some(2), 7)])]);
+    assert_eq!(asked(&mut bench), [again("a", 4, false)]);
+    let told = bench.taken();
+    assert!(matches!(told[0], Incoming::PresenceLost { .. }), "{told:?}");
+    bench.down(link, [items(3, [subscribed("a", Some(3), 4)])]);
+    assert!(matches!(bench.taken()[..], [Incoming::Subscribed { number: 3, .. }]));
+}
