@@ -83,6 +83,11 @@ struct Change {
 }
 
 impl Change {
+    /// Whether it may come yet: it is due, and takes a moment.
+    fn is_near(&self) -> bool {
+        Instant::now() < self.due + MOMENT
+    }
+
     /// Somebody who speaks request by request is told now, or about to be.
     fn wait_for_a_trip(&self) {
         *self.heard_by.lock() = Instant::now() + TRIP;
@@ -234,7 +239,7 @@ impl Drain {
 
     /// Whether a successor is about to take the listeners over: whoever connects has a gateway yet, in a moment.
     pub(super) fn is_about_to_change(&self) -> bool {
-        self.to_change().is_some_and(|change| Instant::now() < change.due)
+        self.to_change().is_some_and(Change::is_near)
     }
 
     /// Whether whoever takes over may have sessions that are not known here.
@@ -246,9 +251,8 @@ impl Drain {
     /// ended: until then whoever is back is back too early.
     fn stays_away(&self) -> Duration {
         let Some(change) = self.to_change() else { return self.return_after };
-        let now = Instant::now();
-        let until = if now < change.due + MOMENT { change.due } else { self.began + self.deadline };
-        until.saturating_duration_since(now) + MOMENT
+        let until = if change.is_near() { change.due } else { self.began + self.deadline };
+        until.saturating_duration_since(Instant::now()) + MOMENT
     }
 
     /// Waits until nobody's next request is expected here any more, and the listeners may change hands.

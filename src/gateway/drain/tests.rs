@@ -10,18 +10,19 @@ use std::{
 use bytes::BytesMut;
 use serde_json::{Value, json};
 use throughline_link::{Gate as _, LinkEnd, LinkRequest, Opening, Peer as _, Shape, Transmit};
-use throughline_wire::{ChannelName, Codec, item::Accepted};
+use throughline_wire::{ChannelName, Codec, Position, item::Accepted};
 use tokio::{sync::Notify, task::JoinHandle};
 
 use super::*;
 use crate::{
     Gateway, Handle,
-    broker::Pending,
+    broker::{Broker, BrokerError, Memory, MemoryConfig, Pending, Tail, Usage},
+    channel::{Channel, NewEvent},
     gateway::{
         Authenticate, Credentials, Denied, GatewayConfig, Identity,
         peer::{GatewayGate, GatewayPeer},
     },
-    session::{SessionConfig, TokenKeys},
+    session::{Now, SessionConfig, TokenKeys},
     upstream::Intent,
 };
 
@@ -338,6 +339,60 @@ async fn nobody_is_waited_for_who_closed_a_page_long_ago_nor_longer_than_a_momen
         let waited = scene.hand_over().await.expect("it waits") - began;
         assert!(waited >= most && waited < most + 2 * LOOK, "{waited:?}");
         stream.end(LinkEnd::Lost);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_connects_in_the_moment_of_the_change_finds_a_gateway() {
+    let scene = Scene::new();
+    let _vanished = scene.between_polls();
+    let began = Instant::now();
+    assert!(scene.hand_over().await.expect("it waits") >= began + CHANGE, "as late as can be");
+    assert!(scene.handle.is_ready().await, "the successor is being told");
+    tokio::time::sleep_until(began + CHANGE + MOMENT).await;
+    assert!(!scene.handle.is_ready().await, "it did not take them");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_drains_by_the_time_the_broker_answers_is_not_ready() {
+    let broker = Arc::new(Sluggish(Memory::new(MemoryConfig::default(), clock::now, clock::random_u64)));
+    let scene = Scene::of(GatewayConfig::default(), |builder| builder.broker(broker));
+    let handle = scene.handle.clone();
+    let asked = tokio::spawn(async move { handle.is_ready().await });
+    tokio::time::sleep(TICK).await;
+    scene.handle.drain(None);
+    assert!(!asked.await.expect("it is answered"));
+}
+
+/// A broker that takes its time.
+struct Sluggish(Memory);
+
+impl Broker for Sluggish {
+    fn open<'a>(&'a self, channel: &'a ChannelName) -> Pending<'a, Result<Arc<Channel>, BrokerError>> {
+        self.0.open(channel)
+    }
+
+    fn publish<'a>(
+        &'a self,
+        channel: &'a ChannelName,
+        event: NewEvent,
+    ) -> Pending<'a, Result<Position, BrokerError>> {
+        Box::pin(async move {
+            tokio::time::sleep(LOOK).await;
+            self.0.publish(channel, event).await
+        })
+    }
+
+    fn report_to(&self, tail: Arc<dyn Tail>) {
+        self.0.report_to(tail);
+    }
+
+    fn maintain(&self, now: Now) {
+        self.0.maintain(now);
+    }
+
+    fn usage(&self) -> &Usage {
+        self.0.usage()
     }
 }
 
