@@ -103,6 +103,8 @@ impl Shared {
             Drain::new(self, order)
         });
         if is_first {
+            // Before anybody is told to leave by an answer, which is to be the last on its connection. The drain is there by then.
+            self.retire.cancel();
             tracing::info!(
                 sessions = drain.sessions,
                 spread_ms = drain.spread.as_millis() as u64,
@@ -283,8 +285,6 @@ impl Drain {
 
 async fn run(shared: Arc<Shared>) {
     let Some(drain) = shared.drain() else { return };
-    // First, so that the answers that tell them to leave are the last on their connections.
-    shared.retire.cancel();
     let ended = tokio::time::timeout(drain.deadline, empty(&shared, drain)).await;
     if ended.is_err() {
         let left: Vec<_> = shared.registry.all();

@@ -103,7 +103,7 @@ impl Scene {
 
     /// Waits until the drain has looked at everybody for the first time.
     async fn begun(&self) {
-        self.handle.retiring().cancelled().await;
+        tokio::time::sleep(TICK).await;
     }
 
     async fn told(&self, count: u64) {
@@ -168,6 +168,13 @@ fn place(heard: &[Value]) -> Instant {
     assert_eq!(retry["reason"], "drain", "{retry}");
     assert!(retry["slot"].is_string(), "{retry}");
     Instant::now() + Duration::from_millis(retry["delayMs"].as_u64().expect("a number"))
+}
+
+#[tokio::test]
+async fn an_answer_is_the_last_on_its_connection_from_the_moment_when_it_may_tell_to_leave() {
+    let scene = Scene::new();
+    scene.handle.drain(None);
+    assert!(scene.handle.retiring().is_cancelled());
 }
 
 #[tokio::test(start_paused = true)]
