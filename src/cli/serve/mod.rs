@@ -212,7 +212,7 @@ impl Stops {
         let clients = Stop { retire: handle.retiring(), ..Stop::default() };
         // The admin API is there while the gateway drains; a successor's is another.
         let accept = CancellationToken::new();
-        let admin = Stop { retire: accept.clone(), accept, all: clients.all.clone() };
+        let admin = Stop { retire: accept.clone(), accept, all: clients.all.clone(), ..Stop::default() };
         let webtransport = clients.all.child_token();
         Self { clients, admin, webtransport }
     }

@@ -3,7 +3,6 @@
 use anyhow::Context as _;
 use sd_notify::NotifyState;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use super::{Progress, Stops, handover, inherited::Inherited, sockets::Sockets};
 use crate::{Handle, cli::config::Settings};
@@ -86,7 +85,7 @@ pub(super) fn wait_for_successor(
     let waiting = handover::Handover::bind(path.as_ref(), &sockets.clients, &sockets.admin)
         .with_context(|| format!("cannot wait for a successor at {path}"))?;
     let (handle, (steps, succession)) = (handle.clone(), watch::channel(Step::Waiting));
-    let accepting = [stops.clients.accept.clone(), stops.admin.accept.clone()];
+    let listeners = [stops.clients.clone(), stops.admin.clone()];
     let webtransport = stops.webtransport.clone();
     tokio::spawn(async move {
         loop {
@@ -100,7 +99,11 @@ pub(super) fn wait_for_successor(
                 () = handle.may_change_hands() => true,
             };
             if may_accept {
-                accepting.iter().for_each(CancellationToken::cancel);
+                listeners.iter().for_each(|stop| stop.accept.cancel());
+                // Each may be about to accept one more, who would be heard here.
+                for stop in &listeners {
+                    stop.closed.cancelled().await;
+                }
             }
             if may_accept && successor.go_ahead().await.is_ok() {
                 break;
@@ -127,5 +130,80 @@ pub(super) fn tell_supervisor(progress: Progress) {
     };
     if let Err(error) = told {
         tracing::warn!(%error, "the supervisor could not be told");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Read as _};
+
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::UnixStream,
+    };
+
+    use super::*;
+    use crate::Gateway;
+
+    /// A gateway that waits for a successor, as a process does.
+    struct Scene {
+        settings: Settings,
+        handle: Handle,
+        stops: Stops,
+        succession: Succession,
+    }
+
+    impl Scene {
+        async fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("throughline-{name}-{}.sock", std::process::id()));
+            let mut settings = Settings::default();
+            settings.clients.listen = "127.0.0.1:0".into();
+            settings.admin.listen = "127.0.0.1:0".into();
+            settings.webtransport.enabled = false;
+            settings.handover.socket = path.to_str().unwrap().into();
+            let sockets = Sockets::bind(&settings, Inherited::default(), false).await.unwrap();
+            let handle = Gateway::builder().build().handle();
+            let stops = Stops::new(&handle);
+            let succession = wait_for_successor(&settings, &sockets, &handle, &stops).unwrap();
+            Self { settings, handle, stops, succession }
+        }
+
+        /// A successor that is ready.
+        async fn successor(&self) -> UnixStream {
+            let mut successor = UnixStream::connect(&self.settings.handover.socket).await.unwrap();
+            hear(&mut successor, "throughline 1 clients admin\n").await;
+            successor.write_all(b"ready\n").await.unwrap();
+            successor
+        }
+
+        fn close_listeners(&self) {
+            self.stops.clients.closed.cancel();
+            self.stops.admin.closed.cancel();
+        }
+    }
+
+    impl Drop for Scene {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.settings.handover.socket);
+        }
+    }
+
+    async fn hear(successor: &mut UnixStream, word: &str) {
+        let mut heard = vec![0; word.len()];
+        successor.read_exact(&mut heard).await.unwrap();
+        assert_eq!(heard, word.as_bytes());
+    }
+
+    #[tokio::test]
+    async fn a_successor_is_told_once_both_listeners_have_let_go_of_their_sockets() {
+        let scene = Scene::new("closing").await;
+        let successor = scene.successor().await;
+        scene.stops.clients.accept.cancelled().await;
+        scene.stops.admin.accept.cancelled().await;
+        // Of the system itself: the runtime may not have looked yet.
+        let mut successor = successor.into_std().unwrap();
+        assert_eq!(successor.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock, "nothing is said");
+        scene.close_listeners();
+        hear(&mut UnixStream::from_std(successor).unwrap(), "yours\n").await;
     }
 }
