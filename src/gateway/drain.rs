@@ -78,7 +78,9 @@ struct Change {
     heard_by: Mutex<Instant>,
     /// Nobody's next request is waited for any more.
     may_be: CancellationToken,
-    /// This process accepts nobody any more.
+    /// The successor has been told to go ahead, or is being told.
+    is_given: AtomicBool,
+    /// It serves, and this process accepts nobody any more.
     is_made: AtomicBool,
 }
 
@@ -217,6 +219,7 @@ impl Drain {
                 due: Instant::now() + CHANGE.min(order.deadline / 4),
                 heard_by: Mutex::new(Instant::now()),
                 may_be: CancellationToken::new(),
+                is_given: AtomicBool::new(false),
                 is_made: AtomicBool::new(false),
             }),
             spread: natural.min(telling_time(order.deadline)),
@@ -264,9 +267,23 @@ impl Drain {
         }
     }
 
+    /// A successor is about to be told that they are its own, or could not be told.
+    #[cfg(all(feature = "cli", unix))]
+    pub(super) fn give(&self, is_given: bool) {
+        if let Some(change) = &self.change {
+            change.is_given.store(is_given, Ordering::Release);
+        }
+    }
+
+    /// Whether whoever takes over may serve by now.
+    pub(super) fn is_given(&self) -> bool {
+        self.change.as_ref().is_some_and(|change| change.is_given.load(Ordering::Acquire))
+    }
+
     /// They have.
     pub(super) fn changed_hands(&self) {
         if let Some(change) = &self.change {
+            change.is_given.store(true, Ordering::Release);
             change.is_made.store(true, Ordering::Release);
         }
     }

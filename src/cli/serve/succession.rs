@@ -104,9 +104,12 @@ pub(super) fn wait_for_successor(
                 for stop in &listeners {
                     stop.closed.cancelled().await;
                 }
-            }
-            if may_accept && successor.go_ahead().await.is_ok() {
-                break;
+                // Before it is told: what the admin API does from then on is done there.
+                handle.give_listeners(true);
+                if successor.go_ahead().await.is_ok() {
+                    break;
+                }
+                handle.give_listeners(false);
             }
             steps.send_replace(Step::Gone);
             tracing::error!(
