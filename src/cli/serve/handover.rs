@@ -49,18 +49,33 @@ pub(super) struct Predecessor(UnixStream);
 
 /// Asks the process that waits at `path` for its sockets. `None` where none does.
 pub(super) async fn ask(path: &Path) -> anyhow::Result<Option<(Predecessor, Inherited)>> {
+    let asking = async {
+        loop {
+            match ask_once(path).await {
+                // It left before it looked who asks: perhaps another waits there by now.
+                Err(error) if is_gone(&error) => tokio::time::sleep(AGAIN).await,
+                asked => return asked,
+            }
+        }
+    };
+    let asked = timeout(PATIENCE, asking).await.context("the process before does not answer")?;
+    asked.with_context(|| format!("no sockets from {}", path.display()))
+}
+
+async fn ask_once(path: &Path) -> io::Result<Option<(Predecessor, Inherited)>> {
     let stream = match UnixStream::connect(path).await {
-        Ok(stream) => stream,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
             return Ok(None);
         }
-        Err(error) => return Err(error).with_context(|| format!("{}", path.display())),
+        connected => connected?,
     };
-    let received = timeout(PATIENCE, stream.async_io(Interest::READABLE, || receive(&stream)));
-    let received = received.await.context("the process before does not answer")?;
-    let sockets = received.with_context(|| format!("no sockets from {}", path.display()))?;
+    let sockets = stream.async_io(Interest::READABLE, || receive(&stream)).await?;
     let [clients, admin] = sockets.map(|socket| Some(TcpListener::from(socket)));
     Ok(Some((Predecessor(stream), Inherited { clients, admin })))
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset)
 }
 
 impl Predecessor {
@@ -175,6 +190,9 @@ fn receive(stream: &UnixStream) -> io::Result<[OwnedFd; 2]> {
         })
         .flatten()
         .collect();
+    if length == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     let wrong = || io::Error::new(io::ErrorKind::InvalidData, "it is no gateway, or of another version");
     if word[..length] != *SOCKETS { Err(wrong()) } else { sockets.try_into().map_err(|_| wrong()) }
 }
@@ -188,3 +206,35 @@ const TOO_LATE: &[u8] = b"it was not ready in time\n";
 /// How long either waits for the other.
 const PATIENCE: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_asks_a_process_that_just_leaves_asks_the_one_that_waits_then() {
+        let path = std::env::temp_dir().join(format!("throughline-leaving-{}.sock", std::process::id()));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let wait = || Handover::bind(&path, &listener, &listener).unwrap();
+        let leaving = wait();
+        let mut asking = pin!(ask(&path));
+        assert!(asking.as_mut().now_or_never().is_none(), "it has connected");
+        let next = wait();
+        drop(leaving);
+        let next = tokio::spawn(async move { next.successor().await });
+        assert!(asking.await.unwrap().is_some());
+        next.abort();
+        let _ = next.await;
+
+        let leaving = wait();
+        let mut asking = pin!(ask(&path));
+        assert!(asking.as_mut().now_or_never().is_none());
+        drop(leaving);
+        assert!(asking.await.unwrap().is_none(), "nobody has followed");
+        fs::remove_file(&path).unwrap();
+    }
+}
