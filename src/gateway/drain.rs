@@ -63,6 +63,8 @@ pub(super) struct Drain {
     told: AtomicU64,
     /// The places at the successor's door.
     places: Mutex<Admission>,
+    /// Nobody is waited for any more: a session that is opened yet is over.
+    is_ending: AtomicBool,
     /// Once it has ended: whether all had left.
     outcome: OnceLock<bool>,
     /// Wakes whoever waits for the outcome, once it is also said in the log: the process may end by that.
@@ -226,6 +228,7 @@ impl Drain {
             sessions,
             told: AtomicU64::new(0),
             places: Mutex::new(Admission::new(rate, 1)),
+            is_ending: AtomicBool::new(false),
             outcome: OnceLock::new(),
             over: CancellationToken::new(),
         }
@@ -288,6 +291,12 @@ impl Drain {
         }
     }
 
+    /// Whether it has come to its end. Whoever is registered before that is seen by its end; whoever asks behind its own
+    /// registration misses none.
+    pub(super) fn is_ending(&self) -> bool {
+        self.is_ending.load(Ordering::Acquire)
+    }
+
     /// How far ahead the next place is.
     fn ahead(&self) -> Duration {
         Duration::from_millis(self.places.lock().ahead_ms(clock::now(), Class::Resume))
@@ -320,6 +329,8 @@ async fn run(shared: Arc<Shared>) {
     if let Some(change) = &drain.change {
         change.may_be.cancel();
     }
+    // Before it is looked who there is, see `is_ending`.
+    drain.is_ending.store(true, Ordering::Release);
     shared.end_lives().await;
     let _ = drain.outcome.set(ended.is_ok()); // nobody else sets it
     tracing::info!(

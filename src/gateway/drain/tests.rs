@@ -362,7 +362,7 @@ async fn whoever_connects_in_the_moment_of_the_change_finds_a_gateway() {
 
 #[tokio::test(start_paused = true)]
 async fn a_gateway_that_drains_by_the_time_the_broker_answers_is_not_ready() {
-    let broker = Arc::new(Sluggish(Memory::new(MemoryConfig::default(), clock::now, clock::random_u64)));
+    let broker = Arc::new(Sluggish::default());
     let scene = Scene::of(GatewayConfig::default(), |builder| builder.broker(broker));
     let handle = scene.handle.clone();
     let asked = tokio::spawn(async move { handle.is_ready().await });
@@ -372,11 +372,22 @@ async fn a_gateway_that_drains_by_the_time_the_broker_answers_is_not_ready() {
 }
 
 /// A broker that takes its time.
-struct Sluggish(Memory);
+struct Sluggish {
+    memory: Memory,
+    /// What drains from beginning to end while it is asked how full it is.
+    drains: Mutex<Option<Handle>>,
+}
+
+impl Default for Sluggish {
+    fn default() -> Self {
+        let memory = Memory::new(MemoryConfig::default(), clock::now, clock::random_u64);
+        Self { memory, drains: Mutex::default() }
+    }
+}
 
 impl Broker for Sluggish {
     fn open<'a>(&'a self, channel: &'a ChannelName) -> Pending<'a, Result<Arc<Channel>, BrokerError>> {
-        self.0.open(channel)
+        self.memory.open(channel)
     }
 
     fn publish<'a>(
@@ -386,21 +397,37 @@ impl Broker for Sluggish {
     ) -> Pending<'a, Result<Position, BrokerError>> {
         Box::pin(async move {
             tokio::time::sleep(LOOK).await;
-            self.0.publish(channel, event).await
+            self.memory.publish(channel, event).await
         })
     }
 
     fn report_to(&self, tail: Arc<dyn Tail>) {
-        self.0.report_to(tail);
+        self.memory.report_to(tail);
     }
 
     fn maintain(&self, now: Now) {
-        self.0.maintain(now);
+        self.memory.maintain(now);
     }
 
     fn usage(&self) -> &Usage {
-        self.0.usage()
+        if let Some(handle) = self.drains.lock().take() {
+            while !handle.drain(None).is_over {
+                std::thread::yield_now();
+            }
+        }
+        self.memory.usage()
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_is_opened_once_the_drain_has_ended_is_over() {
+    let broker = Arc::new(Sluggish::default());
+    let scene = Scene::of(GatewayConfig::default(), |builder| builder.broker(Arc::clone(&broker) as _));
+    *broker.drains.lock() = Some(scene.handle.clone());
+    let mut late = scene.says("websocket", Shape::Duplex, &[hello()]);
+    let heard = heard(&mut late);
+    assert_eq!(scene.handle.session_count(), 0, "{heard:?}");
+    late.end(LinkEnd::Closed);
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,12 +15,13 @@ use crate::{
         authority::{Credentials, Denied, Identity},
         cell::Cell,
         clock,
+        drain::Drain,
         limits::Said,
         signal::Wake,
         tickets::{Pass, Shown},
     },
     limits::Limit,
-    session::{Goodbye, LinkId, LinkKind, LinkSpec, Opening, ResumeTag, Session, TokenKeys},
+    session::{Ending, Goodbye, LinkId, LinkKind, LinkSpec, Opening, ResumeTag, Session, TokenKeys},
 };
 
 impl GatewayPeer {
@@ -305,7 +306,13 @@ impl GatewayPeer {
         cell.adopt(identity);
         self.shared.registry.add(Arc::clone(&cell), user.as_deref());
         self.shared.metrics.count_opening();
-        cell.change(|_| ()); // schedules its deadline and takes up its positions
+        // A drain may have come and gone since it was asked about.
+        let is_late = self.shared.drain().is_some_and(Drain::is_ending);
+        cell.change(|session| {
+            if is_late {
+                session.end(Ending::Stopped);
+            }
+        }); // schedules its deadline and takes up its positions
         Ok((cell, link))
     }
 
