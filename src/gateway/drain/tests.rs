@@ -519,6 +519,21 @@ impl Authenticate for Porter {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_whose_session_is_gone_takes_no_place_however_often_it_is_shown() {
+    let scene = Scene::new();
+    let mut client = scene.between_polls();
+    let id = SessionId::parse(client.welcome["session"].as_str().expect("an id"));
+    assert!(scene.handle.disconnect(id.expect("an id")));
+    scene.handle.drain(None);
+    for _ in 0..100 {
+        let told = heard(&mut scene.polls(&mut client));
+        let retry = first(&told, "retry");
+        assert!(retry["reason"] == "drain" && retry.get("slot").is_none(), "{retry}");
+    }
+    assert_eq!(scene.handle.shared.drain().expect("it drains").ahead(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
 async fn newcomers_get_a_place_behind_the_change_and_are_the_successors_to_ask_afterwards() {
     let porter = Porter::default();
     let asked = Arc::clone(&porter.0);

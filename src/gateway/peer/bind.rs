@@ -205,6 +205,8 @@ impl GatewayPeer {
         if let Some(drain) = self.shared.drain() {
             let (class, holder) =
                 caller(self.genuine(&hello, reason, plain), identity.user.as_deref(), &hello);
+            // Nothing is kept of a session that is not here: each time that its token is shown would take another place.
+            let holder = holder.filter(|holder| !matches!(holder, Holder::Session(_)));
             let verdict = self.shared.turn_away(drain, class, holder);
             return self.turn_away(verdict, plain);
         }
