@@ -8,11 +8,12 @@
 //!     │ ── "ready" ────────────────────▶ │   begins to drain, accepts yet
 //!     │       … whoever might come back by another connection is told when …
 //!     │ ◀── "yours" ──────────────────── │   has stopped accepting
+//!     │ ── "serving" ──────────────────▶ │
 //!     ▼ accepts                          ▼ drains, ends
 //! ```
 //!
 //! Nobody is refused: what connects while neither accepts waits in the system's queue, which belongs to the sockets and not
-//! to a process. A successor that dies before it is ready changes nothing; one that dies between "ready" and "yours" leaves
+//! to a process. A successor that dies before it is ready changes nothing; one that dies between "ready" and "serving" leaves
 //! a process that drains, and hands over to the next who asks. A predecessor that dies is one that has handed over; the one
 //! that sends its successor away says so.
 
@@ -80,10 +81,10 @@ fn is_gone(error: &io::Error) -> bool {
 
 impl Predecessor {
     /// Says that this process is ready, and waits until the one before accepts nobody any more.
-    pub(super) async fn take_over(self) -> anyhow::Result<()> {
-        let mut stream = BufReader::new(self.0);
+    pub(super) async fn take_over(&mut self) -> anyhow::Result<()> {
         // One that is gone has nothing to say against it.
-        let _ = stream.write_all(READY).await;
+        let _ = self.0.write_all(READY).await;
+        let mut stream = BufReader::new(&mut self.0);
         let mut word = String::new();
         let _ = timeout(PATIENCE, stream.read_line(&mut word))
             .await
@@ -92,6 +93,11 @@ impl Predecessor {
             YOURS | "" => Ok(()),
             other => anyhow::bail!("the process before goes on: {}", other.trim_end()),
         }
+    }
+
+    /// Says that this process serves; the one before may end.
+    pub(super) async fn serving(mut self) {
+        let _ = self.0.write_all(SERVING).await;
     }
 }
 
@@ -150,22 +156,27 @@ impl Handover {
     async fn offer(&self, stream: &mut UnixStream) -> io::Result<()> {
         let sockets = [self.sockets[0].as_fd(), self.sockets[1].as_fd()];
         stream.async_io(Interest::WRITABLE, || send(stream, &sockets)).await?;
-        let mut word = String::new();
-        BufReader::with_capacity(READY.len(), stream).read_line(&mut word).await?;
-        if word.as_bytes() == READY { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+        hear(stream, READY).await
     }
 }
 
 impl Successor {
-    /// Nobody else accepts any more. An error says that this one is gone.
+    /// Nobody else accepts any more: waits until this one does. An error says that it is gone.
     pub(super) async fn go_ahead(&mut self) -> io::Result<()> {
-        self.0.write_all(YOURS.as_bytes()).await
+        self.0.write_all(YOURS.as_bytes()).await?;
+        hear(&mut self.0, SERVING).await
     }
 
     /// Waits until it is gone: it has nothing more to say.
     pub(super) async fn gone(&mut self) {
         let _ = self.0.read(&mut [0]).await;
     }
+}
+
+async fn hear(stream: &mut UnixStream, expected: &[u8]) -> io::Result<()> {
+    let mut word = String::new();
+    BufReader::with_capacity(expected.len(), stream).read_line(&mut word).await?;
+    if word.as_bytes() == expected { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 fn send(stream: &UnixStream, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
@@ -198,10 +209,11 @@ fn receive(stream: &UnixStream) -> io::Result<[OwnedFd; 2]> {
 }
 
 /// What goes with the descriptors of [`NAMES`], in their order.
-const SOCKETS: &[u8] = b"throughline 1 clients admin\n";
+const SOCKETS: &[u8] = b"throughline 2 clients admin\n";
 const _: () = assert!(NAMES.len() == 2, "SOCKETS names them");
 const READY: &[u8] = b"ready\n";
 const YOURS: &str = "yours\n";
+const SERVING: &[u8] = b"serving\n";
 const TOO_LATE: &[u8] = b"it was not ready in time\n";
 /// How long either waits for the other.
 const PATIENCE: Duration = Duration::from_secs(60);

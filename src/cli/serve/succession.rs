@@ -22,9 +22,9 @@ pub(super) async fn before(
     })
 }
 
-/// From here on this process serves, and the one before accepts nobody any more.
+/// From here on the process before accepts nobody any more, and this one has to serve.
 pub(super) async fn take_over(
-    predecessor: Option<handover::Predecessor>,
+    predecessor: Option<&mut handover::Predecessor>,
     handle: &Handle,
 ) -> anyhow::Result<()> {
     let Some(predecessor) = predecessor else { return Ok(()) };
@@ -34,6 +34,13 @@ pub(super) async fn take_over(
     Ok(())
 }
 
+/// It does.
+pub(super) async fn serving(predecessor: Option<handover::Predecessor>) {
+    if let Some(predecessor) = predecessor {
+        predecessor.serving().await;
+    }
+}
+
 /// How far whoever takes over is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
@@ -41,7 +48,7 @@ enum Step {
     Waiting,
     /// A successor is ready; whether it takes over is decided by the end of the drain.
     Ready,
-    /// It died before the listeners changed hands.
+    /// It died before it served.
     Gone,
     /// It serves.
     Made,
@@ -117,6 +124,8 @@ pub(super) fn wait_for_successor(
             );
         }
         handle.changed_hands();
+        // Whoever has come here meanwhile is to ask the successor, which waits at the same path by now.
+        drop(waiting);
         steps.send_replace(Step::Made);
         // Its UDP port is the last that the successor waits for.
         handle.vacated("webtransport").await;
@@ -174,7 +183,7 @@ mod tests {
         /// A successor that is ready.
         async fn successor(&self) -> UnixStream {
             let mut successor = UnixStream::connect(&self.settings.handover.socket).await.unwrap();
-            hear(&mut successor, "throughline 1 clients admin\n").await;
+            hear(&mut successor, "throughline 2 clients admin\n").await;
             successor.write_all(b"ready\n").await.unwrap();
             successor
         }
@@ -208,5 +217,23 @@ mod tests {
         assert_eq!(successor.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock, "nothing is said");
         scene.close_listeners();
         hear(&mut UnixStream::from_std(successor).unwrap(), "yours\n").await;
+    }
+
+    #[tokio::test]
+    async fn a_successor_has_taken_over_once_it_serves_and_not_when_it_dies_of_the_word() {
+        let mut scene = Scene::new("serving").await;
+        scene.close_listeners();
+        let mut successor = scene.successor().await;
+        hear(&mut successor, "yours\n").await;
+        assert!(scene.handle.is_followed(), "it may serve");
+        drop(successor);
+        assert!(!scene.succession.is_made().await);
+        assert!(!scene.handle.is_followed());
+
+        let mut successor = scene.successor().await;
+        hear(&mut successor, "yours\n").await;
+        successor.write_all(b"serving\n").await.unwrap();
+        assert!(scene.succession.is_made().await);
+        assert!(scene.handle.is_followed());
     }
 }
