@@ -270,7 +270,7 @@ fn what_is_asked_of_the_admin_api_once_a_successor_may_serve_is_for_the_successo
 fn be_ready_and_die(place: &Place, first: &mut Serve) {
     let mut successor = successor(place);
     // The process hears of both at once: it may not hand over in between.
-    first.process.signal("STOP");
+    first.process.stop();
     successor.write_all(b"ready\n").unwrap();
     drop(successor);
     first.process.signal("CONT");
