@@ -63,6 +63,8 @@ pub(super) struct Drain {
     told: AtomicU64,
     /// The places at the successor's door.
     places: Mutex<Admission>,
+    /// Nobody is waited for any more: a session that is opened yet is over.
+    is_ending: AtomicBool,
     /// Once it has ended: whether all had left.
     outcome: OnceLock<bool>,
     /// Wakes whoever waits for the outcome, once it is also said in the log: the process may end by that.
@@ -78,11 +80,18 @@ struct Change {
     heard_by: Mutex<Instant>,
     /// Nobody's next request is waited for any more.
     may_be: CancellationToken,
-    /// This process accepts nobody any more.
+    /// The successor has been told to go ahead, or is being told.
+    is_given: AtomicBool,
+    /// It serves, and this process accepts nobody any more.
     is_made: AtomicBool,
 }
 
 impl Change {
+    /// Whether it may come yet: it is due, and takes a moment.
+    fn is_near(&self) -> bool {
+        Instant::now() < self.due + MOMENT
+    }
+
     /// Somebody who speaks request by request is told now, or about to be.
     fn wait_for_a_trip(&self) {
         *self.heard_by.lock() = Instant::now() + TRIP;
@@ -98,6 +107,8 @@ impl Shared {
             Drain::new(self, order)
         });
         if is_first {
+            // Before anybody is told to leave by an answer, which is to be the last on its connection. The drain is there by then.
+            self.retire.cancel();
             tracing::info!(
                 sessions = drain.sessions,
                 spread_ms = drain.spread.as_millis() as u64,
@@ -210,12 +221,14 @@ impl Drain {
                 due: Instant::now() + CHANGE.min(order.deadline / 4),
                 heard_by: Mutex::new(Instant::now()),
                 may_be: CancellationToken::new(),
+                is_given: AtomicBool::new(false),
                 is_made: AtomicBool::new(false),
             }),
             spread: natural.min(telling_time(order.deadline)),
             sessions,
             told: AtomicU64::new(0),
             places: Mutex::new(Admission::new(rate, 1)),
+            is_ending: AtomicBool::new(false),
             outcome: OnceLock::new(),
             over: CancellationToken::new(),
         }
@@ -234,7 +247,7 @@ impl Drain {
 
     /// Whether a successor is about to take the listeners over: whoever connects has a gateway yet, in a moment.
     pub(super) fn is_about_to_change(&self) -> bool {
-        self.to_change().is_some_and(|change| Instant::now() < change.due)
+        self.to_change().is_some_and(Change::is_near)
     }
 
     /// Whether whoever takes over may have sessions that are not known here.
@@ -246,9 +259,8 @@ impl Drain {
     /// ended: until then whoever is back is back too early.
     fn stays_away(&self) -> Duration {
         let Some(change) = self.to_change() else { return self.return_after };
-        let now = Instant::now();
-        let until = if now < change.due + MOMENT { change.due } else { self.began + self.deadline };
-        until.saturating_duration_since(now) + MOMENT
+        let until = if change.is_near() { change.due } else { self.began + self.deadline };
+        until.saturating_duration_since(Instant::now()) + MOMENT
     }
 
     /// Waits until nobody's next request is expected here any more, and the listeners may change hands.
@@ -258,11 +270,31 @@ impl Drain {
         }
     }
 
+    /// A successor is about to be told that they are its own, or could not be told.
+    #[cfg(all(feature = "cli", unix))]
+    pub(super) fn give(&self, is_given: bool) {
+        if let Some(change) = &self.change {
+            change.is_given.store(is_given, Ordering::Release);
+        }
+    }
+
+    /// Whether whoever takes over may serve by now.
+    pub(super) fn is_given(&self) -> bool {
+        self.change.as_ref().is_some_and(|change| change.is_given.load(Ordering::Acquire))
+    }
+
     /// They have.
     pub(super) fn changed_hands(&self) {
         if let Some(change) = &self.change {
+            change.is_given.store(true, Ordering::Release);
             change.is_made.store(true, Ordering::Release);
         }
+    }
+
+    /// Whether it has come to its end. Whoever is registered before that is seen by its end; whoever asks behind its own
+    /// registration misses none.
+    pub(super) fn is_ending(&self) -> bool {
+        self.is_ending.load(Ordering::Acquire)
     }
 
     /// How far ahead the next place is.
@@ -279,8 +311,6 @@ impl Drain {
 
 async fn run(shared: Arc<Shared>) {
     let Some(drain) = shared.drain() else { return };
-    // First, so that the answers that tell them to leave are the last on their connections.
-    shared.retire.cancel();
     let ended = tokio::time::timeout(drain.deadline, empty(&shared, drain)).await;
     if ended.is_err() {
         let left: Vec<_> = shared.registry.all();
@@ -299,6 +329,8 @@ async fn run(shared: Arc<Shared>) {
     if let Some(change) = &drain.change {
         change.may_be.cancel();
     }
+    // Before it is looked who there is, see `is_ending`.
+    drain.is_ending.store(true, Ordering::Release);
     shared.end_lives().await;
     let _ = drain.outcome.set(ended.is_ok()); // nobody else sets it
     tracing::info!(

@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     Identity, Shared, Ticket, TicketError, clock,
-    drain::{DrainOrder, DrainProgress},
+    drain::{Drain, DrainOrder, DrainProgress},
     limits::Door,
 };
 use crate::{
@@ -309,6 +309,19 @@ impl Handle {
         if let Some(drain) = self.shared.drain() {
             drain.may_change_hands().await;
         }
+    }
+
+    /// Says that a successor is about to be told that the listeners are its own, or that it could not be told.
+    #[cfg(all(feature = "cli", unix))]
+    pub(crate) fn give_listeners(&self, are_given: bool) {
+        if let Some(drain) = self.shared.drain() {
+            drain.give(are_given);
+        }
+    }
+
+    /// Whether a successor may serve by now, with sessions that this gateway does not know.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.shared.drain().is_some_and(Drain::is_given)
     }
 
     /// Says that the successor accepts now, and this process does not.

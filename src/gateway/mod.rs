@@ -194,7 +194,8 @@ impl Shared {
 
     /// Whether sessions are taken: an event goes through the broker, and the gateway does not drain, unless for a successor.
     pub(crate) async fn is_ready(&self) -> bool {
-        self.is_there_for_newcomers() && self.is_healthy().await
+        // Twice, as a drain may begin while the broker is asked.
+        self.is_there_for_newcomers() && self.is_healthy().await && self.is_there_for_newcomers()
     }
 
     /// Tells whoever listens that all sessions are over, since they go with this process.

@@ -239,10 +239,11 @@ fn health(is_healthy: bool) -> Response<Body> {
 
 /// Whether a balancer should send clients here.
 async fn readiness(shared: &Shared) -> Response<Body> {
-    if !shared.is_there_for_newcomers() {
+    let is_ready = shared.is_ready().await;
+    if !is_ready && !shared.is_there_for_newcomers() {
         return text(StatusCode::SERVICE_UNAVAILABLE, "the gateway drains\n");
     }
-    health(shared.is_healthy().await)
+    health(is_ready)
 }
 
 fn not_found() -> Response<Body> {

@@ -8,11 +8,12 @@
 //!     │ ── "ready" ────────────────────▶ │   begins to drain, accepts yet
 //!     │       … whoever might come back by another connection is told when …
 //!     │ ◀── "yours" ──────────────────── │   has stopped accepting
+//!     │ ── "serving" ──────────────────▶ │
 //!     ▼ accepts                          ▼ drains, ends
 //! ```
 //!
 //! Nobody is refused: what connects while neither accepts waits in the system's queue, which belongs to the sockets and not
-//! to a process. A successor that dies before it is ready changes nothing; one that dies between "ready" and "yours" leaves
+//! to a process. A successor that dies before it is ready changes nothing; one that dies between "ready" and "serving" leaves
 //! a process that drains, and hands over to the next who asks. A predecessor that dies is one that has handed over; the one
 //! that sends its successor away says so.
 
@@ -49,26 +50,41 @@ pub(super) struct Predecessor(UnixStream);
 
 /// Asks the process that waits at `path` for its sockets. `None` where none does.
 pub(super) async fn ask(path: &Path) -> anyhow::Result<Option<(Predecessor, Inherited)>> {
+    let asking = async {
+        loop {
+            match ask_once(path).await {
+                // It left before it looked who asks: perhaps another waits there by now.
+                Err(error) if is_gone(&error) => tokio::time::sleep(AGAIN).await,
+                asked => return asked,
+            }
+        }
+    };
+    let asked = timeout(PATIENCE, asking).await.context("the process before does not answer")?;
+    asked.with_context(|| format!("no sockets from {}", path.display()))
+}
+
+async fn ask_once(path: &Path) -> io::Result<Option<(Predecessor, Inherited)>> {
     let stream = match UnixStream::connect(path).await {
-        Ok(stream) => stream,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
             return Ok(None);
         }
-        Err(error) => return Err(error).with_context(|| format!("{}", path.display())),
+        connected => connected?,
     };
-    let received = timeout(PATIENCE, stream.async_io(Interest::READABLE, || receive(&stream)));
-    let received = received.await.context("the process before does not answer")?;
-    let sockets = received.with_context(|| format!("no sockets from {}", path.display()))?;
+    let sockets = stream.async_io(Interest::READABLE, || receive(&stream)).await?;
     let [clients, admin] = sockets.map(|socket| Some(TcpListener::from(socket)));
     Ok(Some((Predecessor(stream), Inherited { clients, admin })))
 }
 
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset)
+}
+
 impl Predecessor {
     /// Says that this process is ready, and waits until the one before accepts nobody any more.
-    pub(super) async fn take_over(self) -> anyhow::Result<()> {
-        let mut stream = BufReader::new(self.0);
+    pub(super) async fn take_over(&mut self) -> anyhow::Result<()> {
         // One that is gone has nothing to say against it.
-        let _ = stream.write_all(READY).await;
+        let _ = self.0.write_all(READY).await;
+        let mut stream = BufReader::new(&mut self.0);
         let mut word = String::new();
         let _ = timeout(PATIENCE, stream.read_line(&mut word))
             .await
@@ -77,6 +93,11 @@ impl Predecessor {
             YOURS | "" => Ok(()),
             other => anyhow::bail!("the process before goes on: {}", other.trim_end()),
         }
+    }
+
+    /// Says that this process serves; the one before may end.
+    pub(super) async fn serving(mut self) {
+        let _ = self.0.write_all(SERVING).await;
     }
 }
 
@@ -135,22 +156,27 @@ impl Handover {
     async fn offer(&self, stream: &mut UnixStream) -> io::Result<()> {
         let sockets = [self.sockets[0].as_fd(), self.sockets[1].as_fd()];
         stream.async_io(Interest::WRITABLE, || send(stream, &sockets)).await?;
-        let mut word = String::new();
-        BufReader::with_capacity(READY.len(), stream).read_line(&mut word).await?;
-        if word.as_bytes() == READY { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+        hear(stream, READY).await
     }
 }
 
 impl Successor {
-    /// Nobody else accepts any more. An error says that this one is gone.
+    /// Nobody else accepts any more: waits until this one does. An error says that it is gone.
     pub(super) async fn go_ahead(&mut self) -> io::Result<()> {
-        self.0.write_all(YOURS.as_bytes()).await
+        self.0.write_all(YOURS.as_bytes()).await?;
+        hear(&mut self.0, SERVING).await
     }
 
     /// Waits until it is gone: it has nothing more to say.
     pub(super) async fn gone(&mut self) {
         let _ = self.0.read(&mut [0]).await;
     }
+}
+
+async fn hear(stream: &mut UnixStream, expected: &[u8]) -> io::Result<()> {
+    let mut word = String::new();
+    BufReader::with_capacity(expected.len(), stream).read_line(&mut word).await?;
+    if word.as_bytes() == expected { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 fn send(stream: &UnixStream, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
@@ -175,16 +201,52 @@ fn receive(stream: &UnixStream) -> io::Result<[OwnedFd; 2]> {
         })
         .flatten()
         .collect();
+    if length == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     let wrong = || io::Error::new(io::ErrorKind::InvalidData, "it is no gateway, or of another version");
     if word[..length] != *SOCKETS { Err(wrong()) } else { sockets.try_into().map_err(|_| wrong()) }
 }
 
 /// What goes with the descriptors of [`NAMES`], in their order.
-const SOCKETS: &[u8] = b"throughline 1 clients admin\n";
+const SOCKETS: &[u8] = b"throughline 2 clients admin\n";
 const _: () = assert!(NAMES.len() == 2, "SOCKETS names them");
 const READY: &[u8] = b"ready\n";
 const YOURS: &str = "yours\n";
+const SERVING: &[u8] = b"serving\n";
 const TOO_LATE: &[u8] = b"it was not ready in time\n";
 /// How long either waits for the other.
 const PATIENCE: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_asks_a_process_that_just_leaves_asks_the_one_that_waits_then() {
+        let path = std::env::temp_dir().join(format!("throughline-leaving-{}.sock", std::process::id()));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let wait = || Handover::bind(&path, &listener, &listener).unwrap();
+        let leaving = wait();
+        let mut asking = pin!(ask(&path));
+        assert!(asking.as_mut().now_or_never().is_none(), "it has connected");
+        let next = wait();
+        drop(leaving);
+        let next = tokio::spawn(async move { next.successor().await });
+        assert!(asking.await.unwrap().is_some());
+        next.abort();
+        let _ = next.await;
+
+        let leaving = wait();
+        let mut asking = pin!(ask(&path));
+        assert!(asking.as_mut().now_or_never().is_none());
+        drop(leaving);
+        assert!(asking.await.unwrap().is_none(), "nobody has followed");
+        fs::remove_file(&path).unwrap();
+    }
+}

@@ -66,7 +66,7 @@ async fn serve(settings: &Settings, inherited: Inherited) -> anyhow::Result<()> 
     // Heard before anybody is told that there is somebody to signal.
     let nudges = reload_signal(settings)?;
     let is_supervised = inherited.clients.is_some();
-    let (predecessor, inherited) = succession::before(settings, inherited).await?;
+    let (mut predecessor, inherited) = succession::before(settings, inherited).await?;
     let mut sockets = Sockets::bind(settings, inherited, predecessor.is_some()).await?;
     let certificates = gateway::certificates(settings, &sockets)?;
     let mut secrets = Secrets::new(settings);
@@ -108,7 +108,7 @@ async fn serve(settings: &Settings, inherited: Inherited) -> anyhow::Result<()> 
     }
     // Once it has taken over nobody else serves: nothing that it can do without ends it.
     let is_successor = predecessor.is_some();
-    succession::take_over(predecessor, &handle).await?;
+    succession::take_over(predecessor.as_mut(), &handle).await?;
     let mut succession = match succession::wait_for_successor(settings, &sockets, &handle, &stops) {
         Err(error) if is_successor => {
             tracing::error!(%error, "no successor can take over from this process");
@@ -139,6 +139,7 @@ async fn serve(settings: &Settings, inherited: Inherited) -> anyhow::Result<()> 
         None => tokio::spawn(listener::serve(clients, gateway, connections, stops.clients.clone())),
     });
     listeners.push(tokio::spawn(listener::serve(sockets.admin, admin, operators, stops.admin.clone())));
+    succession::serving(predecessor).await;
     let Nudges { certificates: of_certificates, secrets: of_secrets } = nudges;
     if let Some(certificates) = certificates {
         let handle = handle.clone();
@@ -212,7 +213,7 @@ impl Stops {
         let clients = Stop { retire: handle.retiring(), ..Stop::default() };
         // The admin API is there while the gateway drains; a successor's is another.
         let accept = CancellationToken::new();
-        let admin = Stop { retire: accept.clone(), accept, all: clients.all.clone() };
+        let admin = Stop { retire: accept.clone(), accept, all: clients.all.clone(), ..Stop::default() };
         let webtransport = clients.all.child_token();
         Self { clients, admin, webtransport }
     }

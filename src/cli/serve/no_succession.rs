@@ -18,9 +18,12 @@ pub(super) async fn before(
 }
 
 /// From nobody.
-pub(super) async fn take_over(_: Option<Infallible>, _: &Handle) -> anyhow::Result<()> {
+pub(super) async fn take_over(_: Option<&mut Infallible>, _: &Handle) -> anyhow::Result<()> {
     Ok(())
 }
+
+/// Nobody waits for it.
+pub(super) async fn serving(_: Option<Infallible>) {}
 
 /// Nobody comes.
 #[derive(Default)]

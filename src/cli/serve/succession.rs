@@ -3,7 +3,6 @@
 use anyhow::Context as _;
 use sd_notify::NotifyState;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use super::{Progress, Stops, handover, inherited::Inherited, sockets::Sockets};
 use crate::{Handle, cli::config::Settings};
@@ -23,9 +22,9 @@ pub(super) async fn before(
     })
 }
 
-/// From here on this process serves, and the one before accepts nobody any more.
+/// From here on the process before accepts nobody any more, and this one has to serve.
 pub(super) async fn take_over(
-    predecessor: Option<handover::Predecessor>,
+    predecessor: Option<&mut handover::Predecessor>,
     handle: &Handle,
 ) -> anyhow::Result<()> {
     let Some(predecessor) = predecessor else { return Ok(()) };
@@ -35,6 +34,13 @@ pub(super) async fn take_over(
     Ok(())
 }
 
+/// It does.
+pub(super) async fn serving(predecessor: Option<handover::Predecessor>) {
+    if let Some(predecessor) = predecessor {
+        predecessor.serving().await;
+    }
+}
+
 /// How far whoever takes over is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
@@ -42,7 +48,7 @@ enum Step {
     Waiting,
     /// A successor is ready; whether it takes over is decided by the end of the drain.
     Ready,
-    /// It died before the listeners changed hands.
+    /// It died before it served.
     Gone,
     /// It serves.
     Made,
@@ -86,7 +92,7 @@ pub(super) fn wait_for_successor(
     let waiting = handover::Handover::bind(path.as_ref(), &sockets.clients, &sockets.admin)
         .with_context(|| format!("cannot wait for a successor at {path}"))?;
     let (handle, (steps, succession)) = (handle.clone(), watch::channel(Step::Waiting));
-    let accepting = [stops.clients.accept.clone(), stops.admin.accept.clone()];
+    let listeners = [stops.clients.clone(), stops.admin.clone()];
     let webtransport = stops.webtransport.clone();
     tokio::spawn(async move {
         loop {
@@ -100,12 +106,17 @@ pub(super) fn wait_for_successor(
                 () = handle.may_change_hands() => true,
             };
             if may_accept {
-                // The loops are not waited for: what they take until they notice is answered here, as by any gateway
-                // that drains, with what its session is owed or with when to come to the successor. Nothing is lost.
-                accepting.iter().for_each(CancellationToken::cancel);
-            }
-            if may_accept && successor.go_ahead().await.is_ok() {
-                break;
+                listeners.iter().for_each(|stop| stop.accept.cancel());
+                // Each may be about to accept one more, who would be heard here.
+                for stop in &listeners {
+                    stop.closed.cancelled().await;
+                }
+                // Before it is told: what the admin API does from then on is done there.
+                handle.give_listeners(true);
+                if successor.go_ahead().await.is_ok() {
+                    break;
+                }
+                handle.give_listeners(false);
             }
             steps.send_replace(Step::Gone);
             tracing::error!(
@@ -113,6 +124,8 @@ pub(super) fn wait_for_successor(
             );
         }
         handle.changed_hands();
+        // Whoever has come here meanwhile is to ask the successor, which waits at the same path by now.
+        drop(waiting);
         steps.send_replace(Step::Made);
         // Its UDP port is the last that the successor waits for.
         handle.vacated("webtransport").await;
@@ -129,5 +142,98 @@ pub(super) fn tell_supervisor(progress: Progress) {
     };
     if let Err(error) = told {
         tracing::warn!(%error, "the supervisor could not be told");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Read as _};
+
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::UnixStream,
+    };
+
+    use super::*;
+    use crate::Gateway;
+
+    /// A gateway that waits for a successor, as a process does.
+    struct Scene {
+        settings: Settings,
+        handle: Handle,
+        stops: Stops,
+        succession: Succession,
+    }
+
+    impl Scene {
+        async fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("throughline-{name}-{}.sock", std::process::id()));
+            let mut settings = Settings::default();
+            settings.clients.listen = "127.0.0.1:0".into();
+            settings.admin.listen = "127.0.0.1:0".into();
+            settings.webtransport.enabled = false;
+            settings.handover.socket = path.to_str().unwrap().into();
+            let sockets = Sockets::bind(&settings, Inherited::default(), false).await.unwrap();
+            let handle = Gateway::builder().build().handle();
+            let stops = Stops::new(&handle);
+            let succession = wait_for_successor(&settings, &sockets, &handle, &stops).unwrap();
+            Self { settings, handle, stops, succession }
+        }
+
+        /// A successor that is ready.
+        async fn successor(&self) -> UnixStream {
+            let mut successor = UnixStream::connect(&self.settings.handover.socket).await.unwrap();
+            hear(&mut successor, "throughline 2 clients admin\n").await;
+            successor.write_all(b"ready\n").await.unwrap();
+            successor
+        }
+
+        fn close_listeners(&self) {
+            self.stops.clients.closed.cancel();
+            self.stops.admin.closed.cancel();
+        }
+    }
+
+    impl Drop for Scene {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.settings.handover.socket);
+        }
+    }
+
+    async fn hear(successor: &mut UnixStream, word: &str) {
+        let mut heard = vec![0; word.len()];
+        successor.read_exact(&mut heard).await.unwrap();
+        assert_eq!(heard, word.as_bytes());
+    }
+
+    #[tokio::test]
+    async fn a_successor_is_told_once_both_listeners_have_let_go_of_their_sockets() {
+        let scene = Scene::new("closing").await;
+        let successor = scene.successor().await;
+        scene.stops.clients.accept.cancelled().await;
+        scene.stops.admin.accept.cancelled().await;
+        // Of the system itself: the runtime may not have looked yet.
+        let mut successor = successor.into_std().unwrap();
+        assert_eq!(successor.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock, "nothing is said");
+        scene.close_listeners();
+        hear(&mut UnixStream::from_std(successor).unwrap(), "yours\n").await;
+    }
+
+    #[tokio::test]
+    async fn a_successor_has_taken_over_once_it_serves_and_not_when_it_dies_of_the_word() {
+        let mut scene = Scene::new("serving").await;
+        scene.close_listeners();
+        let mut successor = scene.successor().await;
+        hear(&mut successor, "yours\n").await;
+        assert!(scene.handle.is_followed(), "it may serve");
+        drop(successor);
+        assert!(!scene.succession.is_made().await);
+        assert!(!scene.handle.is_followed());
+
+        let mut successor = scene.successor().await;
+        hear(&mut successor, "yours\n").await;
+        successor.write_all(b"serving\n").await.unwrap();
+        assert!(scene.succession.is_made().await);
+        assert!(scene.handle.is_followed());
     }
 }

@@ -10,18 +10,19 @@ use std::{
 use bytes::BytesMut;
 use serde_json::{Value, json};
 use throughline_link::{Gate as _, LinkEnd, LinkRequest, Opening, Peer as _, Shape, Transmit};
-use throughline_wire::{ChannelName, Codec, item::Accepted};
+use throughline_wire::{ChannelName, Codec, Position, item::Accepted};
 use tokio::{sync::Notify, task::JoinHandle};
 
 use super::*;
 use crate::{
     Gateway, Handle,
-    broker::Pending,
+    broker::{Broker, BrokerError, Memory, MemoryConfig, Pending, Tail, Usage},
+    channel::{Channel, NewEvent},
     gateway::{
         Authenticate, Credentials, Denied, GatewayConfig, Identity,
         peer::{GatewayGate, GatewayPeer},
     },
-    session::{SessionConfig, TokenKeys},
+    session::{Now, SessionConfig, TokenKeys},
     upstream::Intent,
 };
 
@@ -102,7 +103,7 @@ impl Scene {
 
     /// Waits until the drain has looked at everybody for the first time.
     async fn begun(&self) {
-        self.handle.retiring().cancelled().await;
+        tokio::time::sleep(TICK).await;
     }
 
     async fn told(&self, count: u64) {
@@ -167,6 +168,13 @@ fn place(heard: &[Value]) -> Instant {
     assert_eq!(retry["reason"], "drain", "{retry}");
     assert!(retry["slot"].is_string(), "{retry}");
     Instant::now() + Duration::from_millis(retry["delayMs"].as_u64().expect("a number"))
+}
+
+#[tokio::test]
+async fn an_answer_is_the_last_on_its_connection_from_the_moment_when_it_may_tell_to_leave() {
+    let scene = Scene::new();
+    scene.handle.drain(None);
+    assert!(scene.handle.retiring().is_cancelled());
 }
 
 #[tokio::test(start_paused = true)]
@@ -342,6 +350,87 @@ async fn nobody_is_waited_for_who_closed_a_page_long_ago_nor_longer_than_a_momen
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_connects_in_the_moment_of_the_change_finds_a_gateway() {
+    let scene = Scene::new();
+    let _vanished = scene.between_polls();
+    let began = Instant::now();
+    assert!(scene.hand_over().await.expect("it waits") >= began + CHANGE, "as late as can be");
+    assert!(scene.handle.is_ready().await, "the successor is being told");
+    tokio::time::sleep_until(began + CHANGE + MOMENT).await;
+    assert!(!scene.handle.is_ready().await, "it did not take them");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_drains_by_the_time_the_broker_answers_is_not_ready() {
+    let broker = Arc::new(Sluggish::default());
+    let scene = Scene::of(GatewayConfig::default(), |builder| builder.broker(broker));
+    let handle = scene.handle.clone();
+    let asked = tokio::spawn(async move { handle.is_ready().await });
+    tokio::time::sleep(TICK).await;
+    scene.handle.drain(None);
+    assert!(!asked.await.expect("it is answered"));
+}
+
+/// A broker that takes its time.
+struct Sluggish {
+    memory: Memory,
+    /// What drains from beginning to end while it is asked how full it is.
+    drains: Mutex<Option<Handle>>,
+}
+
+impl Default for Sluggish {
+    fn default() -> Self {
+        let memory = Memory::new(MemoryConfig::default(), clock::now, clock::random_u64);
+        Self { memory, drains: Mutex::default() }
+    }
+}
+
+impl Broker for Sluggish {
+    fn open<'a>(&'a self, channel: &'a ChannelName) -> Pending<'a, Result<Arc<Channel>, BrokerError>> {
+        self.memory.open(channel)
+    }
+
+    fn publish<'a>(
+        &'a self,
+        channel: &'a ChannelName,
+        event: NewEvent,
+    ) -> Pending<'a, Result<Position, BrokerError>> {
+        Box::pin(async move {
+            tokio::time::sleep(LOOK).await;
+            self.memory.publish(channel, event).await
+        })
+    }
+
+    fn report_to(&self, tail: Arc<dyn Tail>) {
+        self.memory.report_to(tail);
+    }
+
+    fn maintain(&self, now: Now) {
+        self.memory.maintain(now);
+    }
+
+    fn usage(&self) -> &Usage {
+        if let Some(handle) = self.drains.lock().take() {
+            while !handle.drain(None).is_over {
+                std::thread::yield_now();
+            }
+        }
+        self.memory.usage()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_is_opened_once_the_drain_has_ended_is_over() {
+    let broker = Arc::new(Sluggish::default());
+    let scene = Scene::of(GatewayConfig::default(), |builder| builder.broker(Arc::clone(&broker) as _));
+    *broker.drains.lock() = Some(scene.handle.clone());
+    let mut late = scene.says("websocket", Shape::Duplex, &[hello()]);
+    let heard = heard(&mut late);
+    assert_eq!(scene.handle.session_count(), 0, "{heard:?}");
+    late.end(LinkEnd::Closed);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_websocket_stays_until_the_listeners_have_changed_hands() {
     let scene = Scene::new();
     let mut socket = scene.says("websocket", Shape::Duplex, &[hello(), subscribe()]);
@@ -427,6 +516,21 @@ impl Authenticate for Porter {
         self.0.fetch_add(1, Ordering::Relaxed);
         Box::pin(std::future::ready(Ok(Identity { user: Some("ada".into()), ..Identity::default() })))
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_whose_session_is_gone_takes_no_place_however_often_it_is_shown() {
+    let scene = Scene::new();
+    let mut client = scene.between_polls();
+    let id = SessionId::parse(client.welcome["session"].as_str().expect("an id"));
+    assert!(scene.handle.disconnect(id.expect("an id")));
+    scene.handle.drain(None);
+    for _ in 0..100 {
+        let told = heard(&mut scene.polls(&mut client));
+        let retry = first(&told, "retry");
+        assert!(retry["reason"] == "drain" && retry.get("slot").is_none(), "{retry}");
+    }
+    assert_eq!(scene.handle.shared.drain().expect("it drains").ahead(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]

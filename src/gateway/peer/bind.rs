@@ -15,12 +15,13 @@ use crate::{
         authority::{Credentials, Denied, Identity},
         cell::Cell,
         clock,
+        drain::Drain,
         limits::Said,
         signal::Wake,
         tickets::{Pass, Shown},
     },
     limits::Limit,
-    session::{Goodbye, LinkId, LinkKind, LinkSpec, Opening, ResumeTag, Session, TokenKeys},
+    session::{Ending, Goodbye, LinkId, LinkKind, LinkSpec, Opening, ResumeTag, Session, TokenKeys},
 };
 
 impl GatewayPeer {
@@ -217,6 +218,8 @@ impl GatewayPeer {
         if let Some(drain) = self.shared.drain() {
             let (class, holder) =
                 caller(self.genuine(&hello, reason, plain), identity.user.as_deref(), &hello);
+            // Nothing is kept of a session that is not here: each time that its token is shown would take another place.
+            let holder = holder.filter(|holder| !matches!(holder, Holder::Session(_)));
             let verdict = self.shared.turn_away(drain, class, holder);
             return self.turn_away(verdict, plain);
         }
@@ -319,7 +322,13 @@ impl GatewayPeer {
         cell.adopt(0, identity.grants); // nothing was shown to it before
         self.shared.registry.add(Arc::clone(&cell), user.as_deref());
         self.shared.metrics.count_opening();
-        cell.change(|_| ()); // schedules its deadline and takes up its positions
+        // A drain may have come and gone since it was asked about.
+        let is_late = self.shared.drain().is_some_and(Drain::is_ending);
+        cell.change(|session| {
+            if is_late {
+                session.end(Ending::Stopped);
+            }
+        }); // schedules its deadline and takes up its positions
         Ok((cell, link))
     }
 

@@ -117,17 +117,17 @@ impl Admin {
             }
             ["api", "v1", "publish"] => {
                 only(&head, &Method::POST)?;
-                let body = self.json_body(&head.headers, body).await?;
+                let body = self.command(&head.headers, body).await?;
                 self.publish(&head.headers, &body).await
             }
             ["api", "v1", "volatile"] => {
                 only(&head, &Method::POST)?;
-                let body = self.json_body(&head.headers, body).await?;
+                let body = self.command(&head.headers, body).await?;
                 self.volatile(&body)
             }
             ["api", "v1", "tickets"] => {
                 only(&head, &Method::POST)?;
-                let body = self.json_body(&head.headers, body).await?;
+                let body = self.command(&head.headers, body).await?;
                 self.ticket(&body)
             }
             ["api", "v1", "channels", channel, "history"] => {
@@ -159,25 +159,25 @@ impl Admin {
             ["api", "v1", "sessions", id, "disconnect"] => {
                 only(&head, &Method::POST)?;
                 let id = session_id(id)?;
-                let body = self.json_body(&head.headers, body).await?;
+                let body = self.command(&head.headers, body).await?;
                 self.disconnect(id, &body)
             }
             ["api", "v1", "sessions", id, "subscribe"] => {
                 only(&head, &Method::POST)?;
                 let id = session_id(id)?;
-                let body = self.json_body(&head.headers, body).await?;
+                let body = self.command(&head.headers, body).await?;
                 self.subscribe(id, &body).await
             }
             ["api", "v1", "sessions", id, "unsubscribe"] => {
                 only(&head, &Method::POST)?;
                 let id = session_id(id)?;
-                let body = self.json_body(&head.headers, body).await?;
+                let body = self.command(&head.headers, body).await?;
                 self.unsubscribe(id, &body)
             }
             ["api", "v1", "users", user, action @ ("subscribe" | "unsubscribe" | "disconnect")] => {
                 only(&head, &Method::POST)?;
                 let user = unescaped(user)?;
-                let body = self.json_body(&head.headers, body).await?;
+                let body = self.command(&head.headers, body).await?;
                 match action {
                     "subscribe" => self.subscribe_user(&user, &body).await,
                     "unsubscribe" => self.unsubscribe_user(&user, &body),
@@ -187,11 +187,21 @@ impl Admin {
             ["api", "v1", "sessions", id, "migrate"] => {
                 only(&head, &Method::POST)?;
                 let id = session_id(id)?;
-                let body = self.json_body(&head.headers, body).await?;
+                let body = self.command(&head.headers, body).await?;
                 self.migrate(id, &body)
             }
             _ => Err(Refusal::not_found()),
         }
+    }
+
+    /// Reads what is to be done. Once a successor may serve it is the one to do it, whose sessions are not known here.
+    async fn command<B: HttpBody<Data = Bytes>>(
+        &self,
+        headers: &HeaderMap,
+        body: B,
+    ) -> Result<Bytes, Refusal> {
+        let body = self.json_body(headers, body).await?; // which takes its time
+        if self.handle.is_followed() { Err(Refusal::wire(ErrorCode::ShuttingDown)) } else { Ok(body) }
     }
 
     /// Reads a body that is JSON by its type, within its bound and its time.

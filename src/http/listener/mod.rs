@@ -69,7 +69,8 @@ impl Default for ListenerConfig {
     }
 }
 
-/// When a listener ends, in three steps. Any of them may be left out: a [`CancellationToken`] is the last alone.
+/// When a listener ends, in three steps, and when it has closed. Any step may be left out: a [`CancellationToken`] is the last
+/// alone.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
     /// No connection takes another request: an answer says `connection: close`, HTTP/2 says GOAWAY. What is open goes on.
@@ -79,6 +80,8 @@ pub struct Stop {
     pub accept: CancellationToken,
     /// The end: requests that are under way have it yet.
     pub all: CancellationToken,
+    /// Cancelled by the listener, once it has let go of its socket: it has accepted whom it accepts.
+    pub closed: CancellationToken,
 }
 
 impl From<CancellationToken> for Stop {
@@ -145,6 +148,7 @@ async fn accept<F>(
     let seats = Arc::new(Semaphore::new(config.connections));
     let connections = TaskTracker::new();
     let refusals = Arc::new(Semaphore::new(REFUSALS));
+    let closed = stop.closed.clone().drop_guard();
     loop {
         let accepted = stop.accept.run_until_cancelled(stop.all.run_until_cancelled(async {
             let seat = Arc::clone(&seats).acquire_owned().await.expect("never closed");
@@ -175,6 +179,7 @@ async fn accept<F>(
         connections.spawn(speak(Client { stream, remote: Remote(remote), seat: (seat, place) }));
     }
     drop(listener);
+    drop(closed);
     connections.close();
     connections.wait().await;
 }
@@ -234,3 +239,33 @@ const IN_THE_CLEAR: bool = true;
 
 /// How many connections may wait to be accepted: as many as the system allows (`net.core.somaxconn`).
 const QUEUE: u32 = i32::MAX as u32;
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+    use tower::service_fn;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_listener_that_is_closed_leaves_whoever_connects_to_the_next_and_goes_on_with_what_is_open() {
+        let listener = bind("127.0.0.1:0").await.unwrap().into_std().unwrap();
+        let (next, address) = (listener.try_clone().unwrap(), listener.local_addr().unwrap());
+        let next = TcpListener::from_std(next).unwrap();
+        let service = service_fn(async |_| Ok(Response::new(Full::default().into())));
+        let stop = Stop::default();
+        let config = ListenerConfig::default();
+        tokio::spawn(serve(TcpListener::from_std(listener).unwrap(), service, config, stop.clone()));
+        let mut open = TcpStream::connect(address).await.unwrap();
+        let mut ask = async || {
+            open.write_all(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n").await.unwrap();
+            assert!(open.read(&mut [0; 1_024]).await.unwrap() > 0);
+        };
+        ask().await;
+        stop.accept.cancel();
+        stop.closed.cancelled().await;
+        let late = TcpStream::connect(address).await.unwrap();
+        assert_eq!(next.accept().await.unwrap().1, late.local_addr().unwrap());
+        ask().await;
+    }
+}

@@ -226,13 +226,51 @@ fn a_successor_that_dies_before_it_is_ready_changes_nothing() {
     assert_eq!(first.process.wait(), Some(0));
 }
 
+/// A successor that has the sockets.
+fn successor(place: &Place) -> UnixStream {
+    let mut successor = UnixStream::connect(place.socket()).unwrap();
+    successor.read_exact(&mut [0; 28]).unwrap();
+    successor
+}
+
+/// Publishes on a connection that is kept; gives the answer.
+fn publish_on(kept: &mut TcpStream) -> String {
+    let body = r#"{"channel":"news","data":1}"#;
+    let head = "POST /api/v1/publish HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+    let length = body.len();
+    kept.write_all(format!("{head}content-length: {length}\r\n\r\n{body}").as_bytes()).unwrap();
+    kept.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut answer = String::new();
+    while !answer.ends_with('}') {
+        let mut some = [0; 1_024];
+        let count = kept.read(&mut some).unwrap();
+        assert!(count > 0, "it ends: {answer}");
+        answer.push_str(std::str::from_utf8(&some[..count]).unwrap());
+    }
+    answer
+}
+
+#[test]
+fn what_is_asked_of_the_admin_api_once_a_successor_may_serve_is_for_the_successor() {
+    let place = Place::new("kept");
+    let first = place.serve_with("drain.deadline_ms=600000");
+    let mut listener = first.listen(&["news", "--transport", "websocket"]);
+    listener.line("- #1 subscribed");
+    let mut kept = TcpStream::connect(first.admin_address()).unwrap();
+    assert!(publish_on(&mut kept).contains("position"), "it is taken");
+    let mut successor = successor(&place);
+    successor.write_all(b"ready\n").unwrap();
+    successor.read_exact(&mut [0; 6]).unwrap(); // "yours"
+    let answer = publish_on(&mut kept);
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("shutting_down"), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+}
+
 /// A successor that is ready, and dies of it.
 fn be_ready_and_die(place: &Place, first: &mut Serve) {
-    let mut successor = UnixStream::connect(place.socket()).unwrap();
-    let mut word = [0; 28];
-    successor.read_exact(&mut word).unwrap();
+    let mut successor = successor(place);
     // The process hears of both at once: it may not hand over in between.
-    first.process.signal("STOP");
+    first.process.stop();
     successor.write_all(b"ready\n").unwrap();
     drop(successor);
     first.process.signal("CONT");

@@ -92,6 +92,19 @@ impl Process {
         assert!(sent.is_ok_and(|status| status.success()), "the process is there");
     }
 
+    /// Stops it, and waits until none of its threads runs: `kill` ends before they have heard of it.
+    pub(crate) fn stop(&self) {
+        self.signal("STOP");
+        let is_stopped = |thread: std::io::Result<std::fs::DirEntry>| {
+            let stat = thread.and_then(|thread| std::fs::read_to_string(thread.path().join("stat")));
+            stat.is_ok_and(|stat| stat.rsplit(") ").next().is_some_and(|state| state.starts_with('T')))
+        };
+        let threads = || std::fs::read_dir(format!("/proc/{}/task", self.id()));
+        while threads().is_ok_and(|mut threads| !threads.all(is_stopped)) {
+            thread::yield_now();
+        }
+    }
+
     /// Waits for the end, and gives the exit code.
     pub(crate) fn wait(&mut self) -> Option<i32> {
         // Both pipes end with the process.
