@@ -47,7 +47,8 @@ for (const codec of CODECS) {
       for (const event of events) assert.equal(event.transport, transport);
       const explained = await tab.do(() => ({ ...session.explain(), text: String(session.explain()) }));
       assert.equal(explained.transport, transport);
-      assert.ok(explained.codec.endsWith(codec), explained.codec);
+      const spoken = transport === 'sse' ? 'json' : codec; // event streams are always text
+      assert.ok(explained.codec.endsWith(spoken), explained.codec);
       assert.notEqual(explained.text, '');
       await tab.leaves();
     });
