@@ -85,6 +85,12 @@ export class Host extends Person {
     await this.sees(screen);
   }
 
+  /** Closes the question, if its time is not over anyhow: whoever presses the button then has moved on already. */
+  async closesTheQuestion() {
+    await this.page.locator('#next').evaluate((next) => next.textContent === 'Close the question' && next.click());
+    await this.sees('result');
+  }
+
   /** Who is in the lobby, and whether they are there. */
   async showsPlayer(name, { away = false } = {}) {
     const item = this.page.locator(`#people li${away ? '.away' : ':not(.away)'}`, { hasText: name });

@@ -90,7 +90,7 @@ test('a host and five players play a whole game, one late, one reloading, one aw
   await dan.answers(1);
   await dan.hasAnswered(1, { pending: true });
   await dan.isWellLaidOut('5-offline');
-  await host.movesOnTo('result');
+  await host.closesTheQuestion();
   await host.isWellLaidOut('6-result');
   await dan.context.setOffline(false);
   await dan.sees('result');

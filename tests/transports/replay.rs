@@ -214,7 +214,7 @@ async fn a_lost_first_answer_leaves_one_session_and_applies_no_command_twice() {
     for via in EVERY {
         let applied = Applied::default();
         let handler = applied.clone();
-        let sessions = SessionConfig { provisional_ms: 300, ..quick_sessions() };
+        let sessions = SessionConfig { provisional_ms: 3_000, ..quick_sessions() };
         let gateway =
             TestGateway::start_with_webtransport(|builder| builder.session(sessions).handler(handler)).await;
         // The request goes up whole; of the answer nothing, or not all, comes down.

@@ -85,7 +85,7 @@ describe('a session', () => {
   const sessions: Session[] = [];
   let channels = 0;
 
-  before(async () => (served = await gateway()));
+  before(async () => (served = await gateway({ set: { 'retention.events': 4_000 } })));
   after(async () => {
     await Promise.all(sessions.map((session) => session.close()));
     await served.stop();
