@@ -225,7 +225,10 @@ class TabKeeper implements Keeper {
     return this.#lock(session, 0);
   }
 
-  /** Takes the lock of a session, if it is to be had in time, and holds it until it is released. Returns whether it is held. */
+  /**
+   * Takes the lock of a session, if it is to be had in time, and holds it until it is released. Returns whether it is held.
+   * On a busy machine this page's timer may come before the lock that has been free for long: so after it, it is asked once more.
+   */
   #lock(session: string, waitMs: number): Promise<boolean> {
     const { locks } = this.#tab;
     if (!locks) return Promise.resolve(false);
@@ -238,7 +241,7 @@ class TabKeeper implements Keeper {
         if (lock) await new Promise<void>((release) => (this.#release = release));
       };
       const options = waitMs ? { signal: late.signal } : ({ ifAvailable: true } as const);
-      locks.request(`throughline:${session}`, options, granted).catch(() => resolve(false));
+      locks.request(`throughline:${session}`, options, granted).catch(() => resolve(waitMs > 0 && this.#lock(session, 0)));
     });
   }
 }

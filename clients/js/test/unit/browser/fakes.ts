@@ -82,6 +82,14 @@ export class FakeStorage {
   }
 }
 
+/** Locks of a browser that is later with what is waited for than anybody waits. */
+export const late = (locks: Locks): Locks => ({
+  request: (name, options, granted) =>
+    'signal' in options
+      ? new Promise((_, reject) => options.signal.addEventListener('abort', () => reject(options.signal.reason as Error)))
+      : locks.request(name, options, granted),
+});
+
 /** The locks of one origin: granted in order, held until what they were granted for is over. */
 export class FakeLocks implements Locks {
   readonly held = new Set<string>();

@@ -5,7 +5,7 @@ import { beforeEach, describe, test } from 'node:test';
 
 import { type Keeper, type Tab, keeper } from '../../../src/browser/reload.js';
 import type { Saved } from '../../../src/core/output.js';
-import { FakeClock, FakeLocks, FakeStorage, idle } from './fakes.js';
+import { FakeClock, FakeLocks, FakeStorage, idle, late } from './fakes.js';
 
 const KEY = 'throughline:default:https://a.example/live/';
 const HANDOVER_MS = 500;
@@ -164,6 +164,16 @@ describe('a page that is loaded again before there was a session', () => {
     assert.match(storage.items.get(KEY) ?? '', /"isLeft":false/);
     first.leave();
     assert.deepEqual(await page().take(), unsaid);
+  });
+
+  test('asks for the lock once more when its time is over: the browser may be later with it than with a timer', async () => {
+    (await living()).leave();
+    await idle();
+    const taking = page({ storage, locks: late(locks) }).take();
+    await idle();
+    clock.advance(HANDOVER_MS);
+    assert.deepEqual(await taking, saved);
+    assert.deepEqual([...locks.held], ['throughline:s1']);
   });
 
   test('keeps the session that comes of it under its lock', async () => {
