@@ -31,6 +31,9 @@ function open() {
     showSoon();
   };
   session.on('state', showSoon);
+  session.on('state', ({ name }) => {
+    if (name === 'live' && page.isOffline) session.cut(); // another link stood beside the one that was cut
+  });
   session.on('opened', stood('opened'));
   session.on('resumed', stood('resumed'));
   session.on('lost', ({ reason }) => note(`the session is lost: ${reason}`));
