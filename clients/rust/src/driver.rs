@@ -155,21 +155,17 @@ impl Driver {
                         self.request(request);
                     }
                 }
-                News::Report(report) => {
-                    let mut next = report;
-                    for _ in 0..REPORTS {
-                        let Some((link, report)) = next else { break };
-                        self.report(link, report);
-                        next = self.reports.try_recv().ok();
-                    }
-                    if let Some((link, report)) = next {
-                        self.report(link, report);
-                    }
-                }
+                News::Report(Some((link, report))) => self.report(link, report),
                 News::Volatile(Volatile { channel, name, payload }) => {
                     self.core.say_volatile(self.now(), channel, name, payload);
                 }
-                News::Room | News::Time => {}
+                // A machine that stood still has let the time pass: what came meanwhile is read before anything is late.
+                News::Time => tokio::task::yield_now().await,
+                News::Room | News::Report(None) => {}
+            }
+            for _ in 0..REPORTS {
+                let Ok((link, report)) = self.reports.try_recv() else { break };
+                self.report(link, report);
             }
         }
         self.links.clear();
