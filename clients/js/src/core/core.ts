@@ -226,7 +226,11 @@ function stateOf(c: Conversation): CoreState {
   const { standing, active, attempts, reason, wasUp, paused, untilMs, now } = c;
   const attempt = attempts + 1;
   if (isOver(c)) return { name: 'closed', reason };
-  if (standing === 'up' && active) return { name: 'live', transport: active.transport };
+  if (standing === 'up' && active) {
+    // A link whose attach nothing has confirmed may yet come to nothing: until then the one before it carries the session.
+    const carrier = active.confirmed ? active : [...c.links.values()].find(({ confirmed }) => confirmed);
+    return { name: 'live', transport: (carrier ?? active).transport };
+  }
   if (standing === 'unauthorized') return { name: 'waiting', reason, attempt, retryAtMs: undefined };
   if (standing === 'waiting') {
     if (paused) return { name: 'waiting', reason: paused, attempt, retryAtMs: undefined };

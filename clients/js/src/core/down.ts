@@ -36,9 +36,9 @@ export function handleAlive(c: Conversation, link: Link): void {
 
 /** A poll is answered; the answer to one that was given up is ignored. */
 export function handleAnswer(c: Conversation, link: Link, attach: number, frames: readonly DownFrame[]): void {
-  if (c.standing === 'closing') return stop(c, undefined);
   const { poll } = link;
   if (poll?.attach !== attach) return;
+  if (c.standing === 'closing') return stop(c, undefined);
   link.poll = undefined;
   link.heardMs = c.now;
   link.latePolls = link.hedgedPolls = link.wakes = 0;
@@ -118,6 +118,8 @@ export function handleWindow(c: Conversation, windowMs: number | undefined): voi
 function handlePing(c: Conversation, link: Link, nonce: number | undefined): void {
   if (link.probing && nonce !== undefined) {
     link.probing = false;
+    // Its attach would overtake that of a move by name, which is then answered with no.
+    if (c.active?.ticket !== undefined) return linkFailed(c, link, 'late', REPLACED);
     prove(c, link, nonce);
   } else if (!link.probing && !link.attached) return;
   else if (link.isDuplex) {

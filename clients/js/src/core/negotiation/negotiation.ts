@@ -35,6 +35,8 @@ type IsAlive = (link: number) => boolean;
 export class Negotiation {
   readonly history = new History();
   pace = new Pace();
+  /** When the move is due that is planned: nothing is probed before. */
+  movesAtMs = 0;
   /** Why the session is on what it is on, for a person; empty before a link was up. */
   why = '';
   readonly #negotiates: boolean;
@@ -189,9 +191,7 @@ export class Negotiation {
   /** A newer link came to nothing, and an older one carries the session again. */
   fellBack(link: number): void {
     const used = this.#of(link);
-    if (!used) return;
-    this.#opening = undefined;
-    this.#active = used;
+    if (used) [this.#opening, this.#active] = [undefined, used];
   }
 
   /** A link is over. */
@@ -283,9 +283,7 @@ export class Negotiation {
 
   /** The next thing to do by now. `isAlive` says which links are still there: the others ended without a word. */
   decide(nowMs: number, isAlive: IsAlive): Decision | undefined {
-    for (const { link } of this.#uses) {
-      if (this.#active && !isAlive(link)) this.ended(nowMs, link, 'late', 'another was faster');
-    }
+    for (const { link } of this.#uses) if (this.#active && !isAlive(link)) this.ended(nowMs, link, 'late', 'another was faster');
     this.#uses = this.#uses.filter(({ link }) => isAlive(link));
     if (this.#active) return this.#decideUp(nowMs, this.#active);
     const overdue = this.#overdue;
@@ -374,7 +372,7 @@ export class Negotiation {
       // While there is no session, an event stream has no token to state.
       .filter(({ isDuplex }) => !this.#opening || isDuplex)
       .sort((a, b) => a.notBeforeMs - b.notBeforeMs);
-    return next && { transport: next.name, atMs: Math.max(next.notBeforeMs, this.#risesAtMs, ...busyMs) };
+    return next && { transport: next.name, atMs: Math.max(next.notBeforeMs, this.#risesAtMs, this.movesAtMs, ...busyMs) };
   }
 
   /** Whether a link may be opened beside another. */

@@ -191,6 +191,18 @@ describe('a session that has a link', () => {
     assert.equal(world.on, 'sse');
   });
 
+  test('probes nothing before a move is due that is planned', () => {
+    const world = new World(['works', 'works', 'works']);
+    world.pass(1_000);
+    const begun = world.decisions.length;
+    world.negotiation.asked([{ name: 'sse' }]);
+    world.negotiation.movesAtMs = world.nowMs + 60_000;
+    world.pass(59_999);
+    assert.deepEqual(world.decisions.slice(begun), []);
+    world.pass(1_000);
+    assert.equal(world.on, 'sse');
+  });
+
   test('forgives every failure on another network', () => {
     const world = new World(['hangs', 'hangs', 'hangs']);
     world.pass(300_000);

@@ -45,7 +45,7 @@ test('a session is connecting, then live on a poll, then on what is preferred', 
   await clock.advance(1_000);
   assert.deepEqual(states, [
     [20, { name: 'live', transport: 'polling' }],
-    [40, { name: 'live', transport: 'websocket' }],
+    [60, { name: 'live', transport: 'websocket' }],
   ]);
   assert.equal(session.id, 'session1');
   assert.equal(session.isResumed, false);

@@ -87,6 +87,8 @@ pub(crate) struct Negotiation {
     rises_at: Time,
     /// The gateway asked for the next move.
     is_asked: bool,
+    /// When the move is due that is planned: nothing is probed before.
+    pub(crate) moves_at: Time,
     /// The link that is late with something, and the one that was hedged for it.
     overdue: Option<LinkKey>,
     hedged: Option<LinkKey>,
@@ -116,6 +118,7 @@ impl Negotiation {
             window: Time::ZERO,
             rises_at: Time::ZERO,
             is_asked: false,
+            moves_at: Time::ZERO,
             overdue: None,
             hedged: None,
             pace: Pace::default(),

@@ -329,6 +329,20 @@ fn what_the_gateway_asks_for_is_where_the_session_goes_and_stays() {
 }
 
 #[test]
+fn nothing_is_probed_before_a_move_is_due_that_is_planned() {
+    let mut world = World::new([Health::Works; 3]);
+    world.pass(Time::from_secs(1));
+    let begun = world.decisions.len();
+    let offer = TransportOffer { name: "sse".into(), url: None, certificate_hashes: Vec::new() };
+    assert_eq!(world.negotiation.asked(&[offer]), Some(SSE));
+    world.negotiation.moves_at = world.now + Time::from_secs(60);
+    world.pass(Time::from_millis(59_999));
+    assert_eq!(world.decisions[begun..], []);
+    world.pass(Time::from_secs(1));
+    assert_eq!(world.on(), Some(SSE));
+}
+
+#[test]
 fn another_network_makes_up_for_every_failure() {
     let mut world = World::new([Health::Hangs; 3]);
     world.pass(Time::from_secs(300));

@@ -54,12 +54,12 @@ impl Core {
 
     /// A poll is answered.
     pub(crate) fn handle_answer(&mut self, now: Time, key: LinkKey, attach: u64, frames: Vec<DownFrame>) {
-        if matches!(self.standing, Standing::Closing { .. }) {
-            return self.stop(None);
-        }
         let Some(link) = self.links.get_mut(&key) else { return };
         // An answer to a poll that was given up is ignored.
         let Some(poll) = link.poll.filter(|poll| poll.attach == attach) else { return };
+        if matches!(self.standing, Standing::Closing { .. }) {
+            return self.stop(None);
+        }
         link.poll = None;
         (link.heard, link.late_polls, link.hedged_polls) = (now, 0, 0);
         let before = (self.inbox.received(), self.outbox.taken());
@@ -143,9 +143,14 @@ impl Core {
     }
 
     fn handle_ping(&mut self, now: Time, key: LinkKey, nonce: Option<u64>) {
+        let is_moving_by_name = self.is_moving_by_name();
         let Some(link) = self.links.get_mut(&key) else { return };
         match link.stage {
             Stage::Opening => {}
+            // Its attach would overtake that of a move by name, which is then answered with no.
+            Stage::Probing if nonce.is_some() && is_moving_by_name => {
+                self.link_failed(now, key, AttemptOutcome::Late, "another link took its place");
+            }
             Stage::Probing if nonce.is_some() => self.prove(now, key, nonce),
             Stage::Probing | Stage::Attached if link.is_duplex() => {
                 let mut message = vec![UpFrame::Pong { nonce }];

@@ -207,9 +207,7 @@ impl Core {
         self.negotiation.rest();
         self.advised = advised;
         self.drop_probes(MigrateError::Unproven);
-        if let Some(ticket) = self.planned.take().and_then(|planned| planned.ticket) {
-            self.tell(ticket, Outcome::Migrated(Err(MigrateError::NoLink)));
-        }
+        self.plan(None, MigrateError::NoLink);
         if !link.confirmed && wait.is_none() {
             self.negotiation.turn();
         }
@@ -340,9 +338,7 @@ impl Core {
         for key in self.links.keys().copied().collect::<Vec<_>>() {
             self.drop_link(key, MigrateError::Closed);
         }
-        if let Some(ticket) = self.planned.take().and_then(|planned| planned.ticket) {
-            self.tell(ticket, Outcome::Migrated(Err(MigrateError::Closed)));
-        }
+        self.plan(None, MigrateError::Closed);
     }
 
     /// Over, for good.

@@ -193,13 +193,20 @@ impl Core {
                 Standing::Closing { .. } => Phase::Closing,
                 Standing::Closed => Phase::Closed,
             },
-            via: self.active.and_then(|key| self.links.get(&key)).map(|link| link.via),
+            via: self.carrier().map(|link| link.via),
             why: Arc::clone(&self.negotiation.why),
             history: self.negotiation.history.attempts(),
             session: self.known.as_ref().map(|known| known.id),
             token: self.known.as_ref().map(|known| known.token.clone()),
             incarnation: self.known.as_ref().map(|known| known.incarnation),
         }
+    }
+
+    /// The link that carries the session. One whose attach nothing has confirmed may yet come to nothing: until then it is the
+    /// one before it.
+    fn carrier(&self) -> Option<&Link> {
+        let active = self.links.get(&self.active?)?;
+        if active.confirmed { None } else { self.links.values().find(|link| link.confirmed) }.or(Some(active))
     }
 
     /// Whether another command may be numbered now.
@@ -264,7 +271,7 @@ impl Core {
         }
         // Whoever asks for a transport by name wants to stay on it.
         self.negotiation.pin(via);
-        self.plan(Planned { at: now, via, ticket: Some(ticket) });
+        self.plan(Some(Planned { at: now, via, ticket: Some(ticket) }), MigrateError::Replaced);
     }
 
     /// The network is another one.
@@ -386,11 +393,12 @@ impl Core {
         }
     }
 
-    /// Plans a move; of two, the later wins.
-    fn plan(&mut self, planned: Planned) {
-        let replaced = self.planned.replace(planned).and_then(|planned| planned.ticket);
-        if let Some(ticket) = replaced {
-            self.tell(ticket, Outcome::Migrated(Err(MigrateError::Replaced)));
+    /// Plans a move, or none: whoever waits for the one before is told why.
+    fn plan(&mut self, planned: Option<Planned>, reason: MigrateError) {
+        self.negotiation.moves_at = planned.map_or(Time::ZERO, |planned| planned.at);
+        let replaced = std::mem::replace(&mut self.planned, planned);
+        if let Some(ticket) = replaced.and_then(|planned| planned.ticket) {
+            self.tell(ticket, Outcome::Migrated(Err(reason)));
         }
     }
 
@@ -398,7 +406,7 @@ impl Core {
     fn handle_migrate(&mut self, now: Time, offers: &[TransportOffer], delay_ms: u64, spread_ms: u64) {
         if let Some(via) = self.negotiation.asked(offers) {
             let at = now + appointment(delay_ms, spread_ms, self.random.next());
-            self.plan(Planned { at, via, ticket: None });
+            self.plan(Some(Planned { at, via, ticket: None }), MigrateError::Replaced);
         }
     }
 }

@@ -226,6 +226,11 @@ impl Core {
         }
     }
 
+    /// Whether the link that carries the session is one that the application asked for by name, and not confirmed yet.
+    pub(super) fn is_moving_by_name(&self) -> bool {
+        self.active.and_then(|key| self.links.get(&key)).is_some_and(|link| link.migration.is_some())
+    }
+
     /// L10: the nonce has come down a probe, which becomes the active link.
     ///
     /// Number and `after` are taken at this moment: polls that ran meanwhile have used higher ones. What follows the

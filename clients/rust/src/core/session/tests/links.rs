@@ -102,6 +102,18 @@ fn l10_a_probe_that_fails_leaves_the_link_that_works_alone() {
 }
 
 #[test]
+fn a_goodbye_by_a_poll_is_said_before_the_session_is_over_though_the_poll_before_it_is_answered_meanwhile() {
+    let (mut bench, link) = Bench::up(POLLING);
+    let before = bench.polled().attach.unwrap();
+    bench.core.close(bench.now);
+    let goodbye = bench.polled().attach.unwrap();
+    bench.core.handle_answer(bench.now, link, before, vec![DownFrame::Ack { up_to: 0 }]);
+    assert!(!bench.core.is_closed());
+    bench.core.handle_answer(bench.now, link, goodbye, Vec::new());
+    assert!(bench.core.is_closed());
+}
+
+#[test]
 fn l12_a_welcome_is_followed_once() {
     let (mut bench, link) = Bench::up(WEBSOCKET);
     let other = throughline_wire::frame::Welcome { incarnation: 9, ..welcome(2, false) };

@@ -8,7 +8,7 @@ use super::super::{End, testing::*};
 use super::{commands, lost, subscribe};
 use crate::{
     config::{Config, Transport, Via},
-    core::{Output, negotiation::verdict::Verdict},
+    core::{Outcome, Output, negotiation::verdict::Verdict},
     incoming::{Incoming, LinkChange},
 };
 
@@ -108,6 +108,44 @@ fn a_probe_that_swallows_what_comes_down_never_displaces_the_link_that_works() {
         assert!(!bench.core.links.contains_key(&probe), "its patience is over");
         assert!(bench.core.links[&poll].poll.is_some(), "the poll goes on");
     }
+}
+
+#[test]
+fn l10_a_move_by_name_is_not_overtaken_by_what_is_probed_beside_it() {
+    let mut config = configured();
+    config.transports = vec![WEBSOCKET, SSE, POLLING];
+    let mut bench = Bench::with(config);
+    bench.run();
+    let poll = link(&bench, POLLING);
+    bench.welcome(poll, welcome(1, false));
+    bench.run();
+    let ticket = bench.migrate(SSE);
+    bench.run();
+    bench.pass(Duration::from_millis(250));
+    bench.run();
+    let (stream, socket) = (link(&bench, SSE), link(&bench, WEBSOCKET));
+    bench.welcome(stream, welcome(1, true));
+    bench.down(stream, [nonce(7)]);
+    bench.run();
+    bench.welcome(socket, welcome(1, true));
+    bench.down(socket, [nonce(8)]);
+    assert_eq!((bench.outcome(ticket), bench.core.active()), (None, Some(stream)));
+    assert!(!bench.core.links.contains_key(&socket), "given up");
+    assert_eq!(bench.core.state().via, Some(POLLING), "nothing has confirmed the stream yet");
+    bench.down(stream, [DownFrame::Pong { nonce: None, window_ms: None }]);
+    assert_eq!(bench.outcome(ticket), Some(Outcome::Migrated(Ok(()))));
+
+    let mut config = configured();
+    config.transports = vec![SSE, WEBSOCKET, POLLING];
+    let mut bench = Bench::with(config);
+    on_web_socket(&mut bench);
+    let ticket = bench.migrate(POLLING);
+    bench.run();
+    let (poll, probe) = (link(&bench, POLLING), link(&bench, SSE));
+    bench.welcome(probe, welcome(1, true));
+    bench.down(probe, [nonce(8)]);
+    bench.down(poll, [DownFrame::Welcome(Box::new(welcome(1, true)))]);
+    assert_eq!((bench.outcome(ticket), bench.core.active()), (Some(Outcome::Migrated(Ok(()))), Some(poll)));
 }
 
 #[test]
