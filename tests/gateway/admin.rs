@@ -208,7 +208,7 @@ async fn what_is_wrong_is_refused_by_name() {
 
 #[tokio::test]
 async fn a_body_that_does_not_come_is_not_waited_for() {
-    let gateway = Running::start().await;
+    let gateway = Running::with(Plan::impatient()).await;
     let mut stream = Ask::new("POST", "/api/v1/publish")
         .header("content-type", "application/json")
         .header("content-length", "100")
@@ -298,7 +298,7 @@ async fn one_request_says_why_a_user_is_on_polling() {
 
 #[tokio::test]
 async fn a_session_that_is_disconnected_is_told_so_and_is_gone() {
-    let gateway = Running::start().await;
+    let gateway = Running::with(Plan::holding()).await;
     let mut known = Known::open(&gateway).await;
     let address = gateway.clients;
     let hello = known.resume();
@@ -321,7 +321,7 @@ async fn a_session_that_is_disconnected_is_told_so_and_is_gone() {
 
 #[tokio::test]
 async fn a_client_is_asked_to_move_or_the_error_says_why_not() {
-    let gateway = Running::start().await;
+    let gateway = Running::with(Plan::holding()).await;
     let mut known = Known::open(&gateway).await;
     let path = format!("/api/v1/sessions/{}/migrate", known.id);
     let wanted = json!({"transports": ["sse", "websocket"], "delayMs": 5, "spreadMs": 10}).to_string();

@@ -28,6 +28,9 @@ use crate::kit::{
 
 const DAY: Duration = Duration::from_secs(86_400);
 
+/// How many come at once.
+const WAVE: usize = 10;
+
 /// One session, and what it has heard.
 struct Member {
     via: &'static str,
@@ -78,19 +81,25 @@ impl Crowd {
             ("sse", Via::json(Transport::Sse)),
             ("polling", Via::json(Transport::Polling)),
         ];
-        let mut members = Vec::new();
-        for (name, via) in ways.into_iter().cycle().take(count) {
+        let mut members: Vec<Member> = Vec::new();
+        for (number, (name, via)) in ways.into_iter().cycle().take(count).enumerate() {
             let mut config = Config::new(format!("https://{}", gateway.clients)).only(via);
             config.negotiate = false;
             config.tls.system_roots = false;
             hashes.iter().for_each(|hash| config.tls.accept_hash(hash).expect("a hash"));
             let (session, events) = Session::connect(config).expect("a legal configuration");
             members.push(Member { via: name, session, events });
-        }
-        for member in &members {
-            let news = ChannelName::parse("news").expect("a name");
-            let subscribed = member.session.subscribe(news, SubscribeFrom::Now);
-            timeout(PATIENCE, subscribed).await.expect("in time").expect("nobody is refused");
+            // In waves, so that no handshake waits behind all others.
+            let comes = if (number + 1) % WAVE == 0 || number + 1 == count {
+                number - number % WAVE
+            } else {
+                continue;
+            };
+            for member in &members[comes..] {
+                let news = ChannelName::parse("news").expect("a name");
+                let subscribed = member.session.subscribe(news, SubscribeFrom::Now);
+                timeout(PATIENCE, subscribed).await.expect("in time").expect("nobody is refused");
+            }
         }
         members
     }

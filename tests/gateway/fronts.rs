@@ -6,7 +6,7 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -23,7 +23,11 @@ use throughline_client::{
     Config, Events, Incoming, LinkChange, Session, SubscribeFrom, Transport, Via,
     wire::{ChannelName, Codec, Meta, Payload},
 };
-use tokio::{io::AsyncReadExt as _, net::TcpStream, time::timeout};
+use tokio::{
+    io::AsyncReadExt as _,
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
 
 use crate::kit::{
     PATIENCE,
@@ -40,9 +44,6 @@ const PUBLIC_URL: &str = "https://rt.example.com";
 
 /// How long the files let something idle.
 const TIMEOUT: &str = "60s";
-
-/// How many ports are tried.
-const TRIES: usize = 4;
 
 /// How fast time passes for a file and its gateway: as they say, or five times as fast, all of it, so that what outlasts
 /// what stays the same.
@@ -69,6 +70,8 @@ struct Front {
     process: Child,
     address: SocketAddr,
     folder: PathBuf,
+    /// Keeps the port from everybody who does not ask for it by number: bound, and never listening.
+    _port: TcpSocket,
 }
 
 impl Front {
@@ -89,23 +92,22 @@ impl Front {
         assert!(text.contains(&told), "{file} says what the gateway is told");
         let text = text.replace(GATEWAY, &gateway.to_string());
         let text = if pace == Pace::Hurried { text.replace(TIMEOUT, "12s") } else { text };
-        for _ in 0..TRIES {
-            let address = TcpListener::bind("127.0.0.1:0").and_then(|place| place.local_addr());
-            let address = address.expect("a free port");
-            let name = format!("throughline-front-{}-{}", std::process::id(), address.port());
-            let folder = std::env::temp_dir().join(name);
-            fs::create_dir_all(&folder).expect("a folder");
-            let (text, mut command) =
-                run(Path::new(&program), &folder, &text.replacen(listens, &instead(address), 1));
-            fs::write(folder.join("conf"), text).expect("room for a file");
-            let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-            let mut front = Self { process: process.expect("the proxy starts"), address, folder };
-            if timeout(PATIENCE, front.listens()).await.expect("it listens or it ends") {
-                return Some(front);
-            }
-            // Somebody else may have had the port meanwhile.
-        }
-        panic!("{file} is not taken");
+        let port = TcpSocket::new_v4().expect("a socket");
+        port.set_reuseaddr(true)
+            .and_then(|()| port.bind((Ipv4Addr::LOCALHOST, 0).into()))
+            .expect("a free port");
+        let address = port.local_addr().expect("bound");
+        let name = format!("throughline-front-{}-{}", std::process::id(), address.port());
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir_all(&folder).expect("a folder");
+        let (text, mut command) =
+            run(Path::new(&program), &folder, &text.replacen(listens, &instead(address), 1));
+        fs::write(folder.join("conf"), text).expect("room for a file");
+        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let mut front = Self { process: process.expect("the proxy starts"), address, folder, _port: port };
+        let listens = timeout(PATIENCE, front.listens()).await;
+        assert!(listens.expect("it listens or it ends"), "{file} is not taken");
+        Some(front)
     }
 
     /// Waits until it listens, or has ended.

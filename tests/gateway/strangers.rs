@@ -12,7 +12,7 @@ use crate::kit::{
     PATIENCE,
     http::Ask,
     panics,
-    running::Running,
+    running::{Plan, Running},
     speech::{Heard, frames, hello},
 };
 
@@ -117,7 +117,7 @@ async fn a_page_on_loopback_may_connect_while_the_gateway_is_there_too() {
 
 #[tokio::test]
 async fn a_head_that_trickles_is_cut() {
-    let gateway = Running::start().await;
+    let gateway = Running::with(Plan::impatient()).await;
     for address in [gateway.clients, gateway.admin] {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let (mut read, mut write) = stream.split();
@@ -150,7 +150,7 @@ async fn a_head_that_trickles_is_cut() {
 
 #[tokio::test]
 async fn a_connection_that_says_nothing_is_cut() {
-    let gateway = Running::start().await;
+    let gateway = Running::with(Plan::impatient()).await;
     let mut stream = TcpStream::connect(gateway.clients).await.unwrap();
     let mut rest = Vec::new();
     timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("it is cut").unwrap();
@@ -158,7 +158,7 @@ async fn a_connection_that_says_nothing_is_cut() {
 
 #[tokio::test]
 async fn a_body_that_trickles_is_cut_and_its_client_told() {
-    let gateway = Running::start().await;
+    let gateway = Running::with(Plan::impatient()).await;
     for path in ["/v1/poll", "/v1/send", "/v1/events"] {
         let ask =
             Ask::new("POST", path).header("content-type", "text/plain").header("content-length", "1000");

@@ -35,14 +35,13 @@ fn certificates() -> Certificates {
     Certificates::development(["localhost", "127.0.0.1"], SystemTime::now()).expect("randomness")
 }
 
-async fn impatient() -> Secure {
+async fn impatient(tls: TlsConfig) -> Secure {
     let listener = ListenerConfig {
         header_timeout: Duration::from_millis(300),
         keep_alive: Duration::from_millis(300),
         write_timeout: Duration::from_millis(300),
         ..ListenerConfig::default()
     };
-    let tls = TlsConfig { handshake_timeout: Duration::from_millis(300), ..TlsConfig::default() };
     Secure::with(&certificates(), listener, tls).await
 }
 
@@ -91,7 +90,8 @@ async fn who_speaks_no_tls_is_told_so_and_who_speaks_nonsense_is_not_heard() {
 
 #[tokio::test]
 async fn a_handshake_that_does_not_go_on_is_cut() {
-    let gateway = impatient().await;
+    let tls = TlsConfig { handshake_timeout: Duration::from_millis(300), ..TlsConfig::default() };
+    let gateway = impatient(tls).await;
     for begun in
         [&b""[..], &b"\x16"[..], &b"\x16\x03\x01\x01\x00\x01\x00\x00\xfc\x03\x03"[..], &b"GET / HT"[..]]
     {
@@ -123,7 +123,7 @@ async fn handshakes_that_hang_make_others_wait_and_no_more() {
 
 #[tokio::test]
 async fn the_bounds_of_a_connection_hold_within_tls() {
-    let gateway = impatient().await;
+    let gateway = impatient(TlsConfig::default()).await;
     for said in
         [&b""[..], b"GET / HTTP/1.1\r\nhost: local", b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"]
     {
@@ -136,7 +136,7 @@ async fn the_bounds_of_a_connection_hold_within_tls() {
 
 #[tokio::test]
 async fn a_connection_of_http2_is_closed_once_nothing_is_open_on_it() {
-    let gateway = impatient().await;
+    let gateway = impatient(TlsConfig::default()).await;
     // One that never asks.
     let mut silent = connect(gateway.clients, &[b"h2"], EITHER).await;
     closed(&mut silent).await;
@@ -150,9 +150,13 @@ async fn a_connection_of_http2_is_closed_once_nothing_is_open_on_it() {
 
 #[tokio::test]
 async fn what_is_open_keeps_a_connection_of_http2_whatever_it_is() {
-    let gateway = impatient().await;
+    let gateway = impatient(TlsConfig::default()).await;
     let mut caller = Caller::connect(gateway.clients).await;
+    // Something is open from the first answer on, so that a machine that stands still finds nothing idle.
+    let request = caller.request(Method::GET, "/v1/events?channel=news").body(Full::default()).unwrap();
+    let stream = caller.send(request).await;
     let mut socket = caller.socket("news").await;
+    drop(stream);
     // Longer than a connection may be idle, by the clock that would close it.
     tokio::time::sleep(Duration::from_millis(900)).await;
     assert!(!caller.connection.is_finished(), "a WebSocket is open");
@@ -171,7 +175,7 @@ async fn publish(gateway: &Secure, data: &str) {
 
 #[tokio::test]
 async fn a_client_of_http2_that_takes_nothing_is_cut() {
-    let gateway = impatient().await;
+    let gateway = impatient(TlsConfig::default()).await;
     let mut caller = Caller::with_window(gateway.clients, 1_024).await;
     let request = caller.request(Method::GET, "/v1/events?channel=news").body(Full::default()).unwrap();
     let answer = caller.send(request).await;

@@ -10,7 +10,7 @@ use throughline_wire::{ChannelName, Codec, ErrorCode, MAX_INTEGER, Sender, Sessi
 use crate::kit::{
     http::Ask,
     panics,
-    running::Running,
+    running::{Plan, Running},
     speech::{Heard, Known, frames, hello},
     websocket::Socket,
 };
@@ -26,7 +26,7 @@ async fn listening(gateway: &Running, codec: Codec) -> Socket {
 
 #[tokio::test]
 async fn a_word_goes_from_one_client_to_the_others_in_their_codecs_and_not_back() {
-    let gateway = Running::start().await;
+    let gateway = Running::with(Plan::holding()).await;
     let mut speaker = listening(&gateway, Codec::Bincode).await;
     let mut text = listening(&gateway, Codec::Json).await;
     let mut binary = listening(&gateway, Codec::Bincode).await;

@@ -233,10 +233,10 @@ async fn keys_stay_while_the_issuer_fails_in_any_way_and_not_for_ever() {
 
 #[tokio::test]
 async fn an_issuer_that_is_slow_or_not_who_it_should_be_is_a_failure() {
-    let mut stage = Stage::with(|config| KeySetConfig { timeout: Duration::from_millis(50), ..config }).await;
+    // Nobody takes what it is asked, so nobody answers.
+    let stage = Stage::with(|config| KeySetConfig { timeout: Duration::from_millis(50), ..config }).await;
     let KeySetLook::Failed(why) = stage.key_set.look().await else { panic!("it never answered") };
     assert!(why.contains("longer than it may"), "{why}");
-    let _unanswered = stage.issuer.asked().await;
     let stage = Stage::with(|config| KeySetConfig { roots: Vec::new(), ..config }).await;
     let KeySetLook::Failed(why) = stage.key_set.look().await else { panic!("it is not trusted") };
     assert!(why.to_ascii_lowercase().contains("certificate"), "{why}");

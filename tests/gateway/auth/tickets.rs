@@ -1,5 +1,7 @@
 //! Tickets: what stands in the address of an event stream, and what it is not good for.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use throughline::{
     Builder,
@@ -219,7 +221,9 @@ async fn a_ticket_ends_and_so_does_the_credential_behind_it() {
 
 #[tokio::test]
 async fn whoever_shows_nothing_good_gets_no_ticket_and_is_told_by_status_and_by_name() {
-    let gateway = gateway().await;
+    let mut plan = Plan { build: ruled, ..plan() };
+    plan.gateway.body_timeout = Duration::from_millis(300);
+    let gateway = Running::with(plan).await;
     let cases = [
         (Ask::frames("/v1/tickets", ""), 401, "unauthorized"),
         (Ask::frames("/v1/tickets", json!({"auth": "x"}).to_string()), 401, "unauthorized"),

@@ -57,18 +57,14 @@ impl Default for Plan {
         Self {
             gateway: GatewayConfig {
                 origins: OriginPolicy { is_loopback: true, ..OriginPolicy::default() },
-                body_timeout: Duration::from_millis(300),
                 ..GatewayConfig::default()
             },
             session: SessionConfig {
                 poll_hold_ms: 200,
                 ..SessionConfig::new(TokenKeys::from_random([7; 32]))
             },
-            listener: ListenerConfig {
-                header_timeout: Duration::from_millis(300),
-                ..ListenerConfig::default()
-            },
-            admin: AdminConfig { body_timeout: Duration::from_millis(300), ..AdminConfig::default() },
+            listener: ListenerConfig::default(),
+            admin: AdminConfig::default(),
             build: |builder| builder,
             webhook: None,
             door: None,
@@ -76,6 +72,24 @@ impl Default for Plan {
             webtransport: false,
             tells_webtransport: false,
         }
+    }
+}
+
+impl Plan {
+    /// One that waits for nobody: for tests of what is cut. In all others a machine that stands still would be cut too.
+    pub(crate) fn impatient() -> Self {
+        let mut plan = Self::default();
+        let patience = Duration::from_millis(300);
+        (plan.gateway.body_timeout, plan.admin.body_timeout) = (patience, patience);
+        plan.listener.header_timeout = patience;
+        plan
+    }
+
+    /// One that holds polls until there is something to say.
+    pub(crate) fn holding() -> Self {
+        let mut plan = Self::default();
+        plan.session.poll_hold_ms = 20_000;
+        plan
     }
 }
 

@@ -182,15 +182,13 @@ async fn a_wait_that_would_outlast_the_intent_is_not_begun() {
 
 #[tokio::test]
 async fn an_answer_that_stays_away_is_a_time_out() {
-    let mut application = Application::start().await;
+    let application = Application::start().await;
     let config = WebhookConfig { attempts: 2, timeout: Duration::from_millis(100), ..application.config() };
     let gateway = gateway(config).await;
     let mut socket = client(&gateway).await;
+    // Nobody takes what the application is asked, so nobody answers.
     say(&mut socket, 1, send("a", json!(1))).await;
-    let (first, second) = (application.asked().await, application.asked().await);
-    assert_eq!(first.header("idempotency-key"), second.header("idempotency-key"));
     assert_eq!(result(&mut socket, 1).await["error"]["code"], "timed_out");
-    drop((first, second));
 }
 
 #[tokio::test]

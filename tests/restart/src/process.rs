@@ -13,6 +13,7 @@ use clap::ValueEnum as _;
 use throughline_networks::Gateway;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
+    net::TcpSocket,
     process::{Child, ChildStdin, ChildStdout, Command},
 };
 
@@ -42,6 +43,8 @@ pub(crate) struct Place {
     hands_over: bool,
     /// The clients' and the application's port, once one has listened.
     listens: Option<(SocketAddr, SocketAddr)>,
+    /// Keeps both from everybody else while no gateway has them: bound, and never listening.
+    _kept: Vec<TcpSocket>,
 }
 
 impl Place {
@@ -51,13 +54,20 @@ impl Place {
         let name = format!("throughline-restart-{}-{}-{number}", std::process::id(), crate::log::wall_ms());
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir(&folder).with_context(|| folder.display().to_string())?;
+        // One that hands over leaves no moment without.
+        let kept: Vec<_> = (0..if hands_over { 0 } else { 2 }).map(|_| keep_port()).collect::<Result<_>>()?;
+        let listens = match &kept[..] {
+            [clients, admin] => Some((clients.local_addr()?, admin.local_addr()?)),
+            _ => None,
+        };
         let place = Self {
             program: programs.gateway.clone(),
             folder,
             rate,
             application: application.into(),
             hands_over,
-            listens: None,
+            listens,
+            _kept: kept,
         };
         // Of a run, on loopback, and gone with it.
         let secret = format!("of a run that began at {}", crate::log::wall_ms());
@@ -103,6 +113,14 @@ secrets = [\"{secret}\"]
         self.listens = Some((gateway.clients(), gateway.admin().address()));
         Ok(gateway)
     }
+}
+
+/// Takes a free port, which only somebody who asks for it by number, and allows others on it, gets too.
+fn keep_port() -> Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+    Ok(socket)
 }
 
 impl Drop for Place {
