@@ -31,9 +31,6 @@ function open() {
     showSoon();
   };
   session.on('state', showSoon);
-  session.on('state', ({ name }) => {
-    if (name === 'live' && page.isOffline) session.cut(); // another link stood beside the one that was cut
-  });
   session.on('opened', stood('opened'));
   session.on('resumed', stood('resumed'));
   session.on('lost', ({ reason }) => note(`the session is lost: ${reason}`));
@@ -166,4 +163,7 @@ at('clear').onclick = () => at('items').replaceChildren();
 at('transport').value = 'auto';
 at('codec').value = codec;
 open();
-setInterval(show, 500); // what is tried is told by nobody, and a wait passes
+setInterval(() => {
+  if (page.isOffline && page.session.state.name === 'live') page.session.cut(); // another link stood beside the one that was cut
+  show(); // what is tried is told by nobody, and a wait passes
+}, 500);

@@ -192,7 +192,7 @@ export function driver(surroundings: Surroundings, transports: readonly Transpor
 
   return {
     get codec() {
-      return links.get(core?.active ?? 0)?.codec ?? surroundings.codec.name;
+      return links.get(core?.carrier ?? 0)?.codec ?? surroundings.codec.name;
     },
     start(begun) {
       core = begun;

@@ -159,9 +159,14 @@ impl Driver {
                 News::Volatile(Volatile { channel, name, payload }) => {
                     self.core.say_volatile(self.now(), channel, name, payload);
                 }
-                // A machine that stood still has let the time pass: what came meanwhile is read before anything is late.
-                News::Time => tokio::task::yield_now().await,
-                News::Room | News::Report(None) => {}
+                News::Room | News::Time | News::Report(None) => {}
+            }
+            // A machine that stood still has let the time pass: what came meanwhile is read before anything is late, by the tasks
+            // of a connection, then of its link.
+            if self.core.deadline().is_some_and(|at| at <= self.now()) {
+                for _ in 0..3 {
+                    tokio::task::yield_now().await;
+                }
             }
             for _ in 0..REPORTS {
                 let Ok((link, report)) = self.reports.try_recv() else { break };

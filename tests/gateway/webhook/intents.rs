@@ -186,7 +186,7 @@ async fn an_answer_that_stays_away_is_a_time_out() {
     let config = WebhookConfig { attempts: 2, timeout: Duration::from_millis(100), ..application.config() };
     let gateway = gateway(config).await;
     let mut socket = client(&gateway).await;
-    // Nobody takes what the application is asked, so nobody answers.
+    // Nobody takes what the application is asked meanwhile, so nobody answers.
     say(&mut socket, 1, send("a", json!(1))).await;
     assert_eq!(result(&mut socket, 1).await["error"]["code"], "timed_out");
 }

@@ -185,5 +185,4 @@ export function stay(c: Conversation, ticket: number | undefined, reason: string
 export function plan(c: Conversation, planned: Planned | undefined, reason = 'another move was asked for'): void {
   stay(c, c.planned?.ticket, reason);
   c.planned = planned;
-  c.negotiation.movesAtMs = planned?.atMs ?? 0;
 }

@@ -66,8 +66,10 @@ export interface CoreLike {
   readonly offers: readonly Offer[];
   /** When a transport may be tried again (`Clock.now`): in the past where it is not left alone. */
   notBefore(transport: TransportName): number;
-  /** The link that carries the session, to cut it in a test. */
+  /** The newest link that is attached, where things are said; to cut it in a test. */
   readonly active: number | undefined;
+  /** The one that `state` names. */
+  readonly carrier: number | undefined;
   /** What the next page needs; nothing where there is neither a session nor a send, nor once the session is over. The same object unless it has to be written again. */
   readonly saved: Saved | undefined;
 
@@ -188,6 +190,9 @@ export function newCore(options: CoreOptions): CoreLike {
     get active() {
       return c.active?.key;
     },
+    get carrier() {
+      return carrierOf(c)?.key;
+    },
     get saved() {
       const { known, outbox, inbox, attach } = c;
       if (isOver(c)) return undefined;
@@ -226,11 +231,7 @@ function stateOf(c: Conversation): CoreState {
   const { standing, active, attempts, reason, wasUp, paused, untilMs, now } = c;
   const attempt = attempts + 1;
   if (isOver(c)) return { name: 'closed', reason };
-  if (standing === 'up' && active) {
-    // A link whose attach nothing has confirmed may yet come to nothing: until then the one before it carries the session.
-    const carrier = active.confirmed ? active : [...c.links.values()].find(({ confirmed }) => confirmed);
-    return { name: 'live', transport: (carrier ?? active).transport };
-  }
+  if (standing === 'up' && active) return { name: 'live', transport: carrierOf(c)?.transport ?? active.transport };
   if (standing === 'unauthorized') return { name: 'waiting', reason, attempt, retryAtMs: undefined };
   if (standing === 'waiting') {
     if (paused) return { name: 'waiting', reason: paused, attempt, retryAtMs: undefined };
@@ -238,5 +239,9 @@ function stateOf(c: Conversation): CoreState {
   }
   return wasUp ? { name: 'recovering', reason, attempt } : { name: 'connecting', attempt };
 }
+
+/** A link whose attach nothing has confirmed may yet come to nothing: until then the one before it carries the session. */
+const carrierOf = ({ links, active }: Conversation): Link | undefined =>
+  active?.confirmed ? active : ([...links.values()].find(({ confirmed }) => confirmed) ?? active);
 
 const isDue = ({ standing, paused, untilMs, now }: Conversation): boolean => standing === 'waiting' && !paused && untilMs <= now;

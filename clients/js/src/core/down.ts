@@ -38,7 +38,8 @@ export function handleAlive(c: Conversation, link: Link): void {
 export function handleAnswer(c: Conversation, link: Link, attach: number, frames: readonly DownFrame[]): void {
   const { poll } = link;
   if (poll?.attach !== attach) return;
-  if (c.standing === 'closing') return stop(c, undefined);
+  // The goodbye may be on another link.
+  if (c.standing === 'closing') return c.active === link ? stop(c, undefined) : undefined;
   link.poll = undefined;
   link.heardMs = c.now;
   link.latePolls = link.hedgedPolls = link.wakes = 0;
@@ -84,9 +85,9 @@ function handleFrame(c: Conversation, link: Link, frame: DownFrame): void {
       if (frame.fatal) link.fault = frame.code;
       break;
     case 'migrate': {
-      const transport = c.negotiation.asked(frame.transports);
-      const waitMs = appointmentMs(frame.delayMs, frame.spreadMs, c.options.random);
-      if (transport) plan(c, { atMs: c.now + waitMs, transport });
+      const atMs = c.now + appointmentMs(frame.delayMs, frame.spreadMs, c.options.random);
+      const transport = c.negotiation.asked(frame.transports, atMs);
+      if (transport) plan(c, { atMs, transport });
       break;
     }
     case 'ping':
@@ -118,8 +119,10 @@ export function handleWindow(c: Conversation, windowMs: number | undefined): voi
 function handlePing(c: Conversation, link: Link, nonce: number | undefined): void {
   if (link.probing && nonce !== undefined) {
     link.probing = false;
-    // Its attach would overtake that of a move by name, which is then answered with no.
-    if (c.active?.ticket !== undefined) return linkFailed(c, link, 'late', REPLACED);
+    // Its attach would overtake that of a move by name, which would be answered with no; of two such moves the later wins.
+    if (link.ticket === undefined && c.active?.ticket !== undefined) {
+      return linkFailed(c, link, 'late', REPLACED, c.options.timing.reprobeMs);
+    }
     prove(c, link, nonce);
   } else if (!link.probing && !link.attached) return;
   else if (link.isDuplex) {
@@ -326,7 +329,7 @@ function handleRetry(c: Conversation, link: Link, { delayMs, spreadMs, reason, s
   const waitMs = appointmentMs(delayMs, spreadMs, c.options.random);
   if (slot !== undefined) c.slot = slot;
   if (reason === 'superseded') return superseded(c, link, waitMs);
-  if (transports) c.negotiation.asked(transports);
+  if (transports) c.negotiation.asked(transports, c.now);
   // What is sent away for a while has not failed.
   if (!bears(c, link)) return linkFailed(c, link, final ? 'refused' : 'drained', reason, waitMs);
   if ((final || reason === 'unauthorized') && lacksCookies(c, link)) return comeBack(c, link, reason);

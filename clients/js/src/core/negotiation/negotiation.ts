@@ -35,8 +35,6 @@ type IsAlive = (link: number) => boolean;
 export class Negotiation {
   readonly history = new History();
   pace = new Pace();
-  /** When the move is due that is planned: nothing is probed before. */
-  movesAtMs = 0;
   /** Why the session is on what it is on, for a person; empty before a link was up. */
   why = '';
   readonly #negotiates: boolean;
@@ -231,11 +229,12 @@ export class Negotiation {
     if (this.#verdict && offers.length) this.#hasNews = true; // a verdict keeps the newest offer
   }
 
-  /** The gateway asks for one of these. Returns which it is to be. */
-  asked(offers: readonly Offer[]): TransportName | undefined {
+  /** The gateway asks for one of these, at that time: none is probed before. Returns which it is to be. */
+  asked(offers: readonly Offer[], atMs: number): TransportName | undefined {
     const asked = offers.flatMap(({ name }) => this.#candidates.of(name) ?? []);
     if (!asked[0]) return undefined;
     for (const offer of offers) if (offer.url || offer.certificateHashes?.length) this.#candidates.recall(offer);
+    for (const { name } of asked) this.leaveAlone(name, atMs);
     this.#candidates.asked = asked;
     this.#isAsked = true;
     return asked[0].name;
@@ -372,7 +371,7 @@ export class Negotiation {
       // While there is no session, an event stream has no token to state.
       .filter(({ isDuplex }) => !this.#opening || isDuplex)
       .sort((a, b) => a.notBeforeMs - b.notBeforeMs);
-    return next && { transport: next.name, atMs: Math.max(next.notBeforeMs, this.#risesAtMs, this.movesAtMs, ...busyMs) };
+    return next && { transport: next.name, atMs: Math.max(next.notBeforeMs, this.#risesAtMs, ...busyMs) };
   }
 
   /** Whether a link may be opened beside another. */

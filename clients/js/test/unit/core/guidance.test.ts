@@ -264,7 +264,6 @@ test('the gateway asks for a move, which is made when it said, and is the reason
   bench.run();
   bench.down(socket, pong, { type: 'migrate', transports: [{ name: 'sse' }], delayMs: 1_000, spreadMs: 1_000 });
   bench.pass(1_499);
-  bench.run();
   assert.deepEqual(bench.all('open'), []);
   assert.equal(bench.core.active, socket);
   bench.pass(1);

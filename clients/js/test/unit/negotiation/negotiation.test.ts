@@ -135,7 +135,7 @@ describe('a transport that the platform does not have', () => {
       verdict: { transport: 'webtransport', atMs: 999_000 },
     });
     world.negotiation.offered(0, [...offers, { name: 'websocket' }, { name: 'polling' }]);
-    assert.equal(world.negotiation.asked(offers), undefined);
+    assert.equal(world.negotiation.asked(offers, world.nowMs), undefined);
     assert.equal(world.negotiation.isListed('webtransport'), false);
     world.pass(120_000);
     assert.equal(world.on, 'websocket');
@@ -173,7 +173,7 @@ describe('a session that has a link', () => {
     const world = new World(['works', 'works', 'works']);
     world.pass(1_000);
     assert.equal(world.on, 'webtransport');
-    assert.equal(world.negotiation.asked([{ name: 'sse' }]), 'sse');
+    assert.equal(world.negotiation.asked([{ name: 'sse' }], world.nowMs), 'sse');
     world.open('sse', false);
     world.pass(120_000);
     assert.equal(world.on, 'sse', 'nothing better is looked for');
@@ -191,12 +191,11 @@ describe('a session that has a link', () => {
     assert.equal(world.on, 'sse');
   });
 
-  test('probes nothing before a move is due that is planned', () => {
+  test('does not probe what the gateway asks for before it is due', () => {
     const world = new World(['works', 'works', 'works']);
     world.pass(1_000);
     const begun = world.decisions.length;
-    world.negotiation.asked([{ name: 'sse' }]);
-    world.negotiation.movesAtMs = world.nowMs + 60_000;
+    world.negotiation.asked([{ name: 'sse' }], world.nowMs + 60_000);
     world.pass(59_999);
     assert.deepEqual(world.decisions.slice(begun), []);
     world.pass(1_000);

@@ -115,7 +115,7 @@ describe('opening, where nothing is known', () => {
     assert.deepEqual(bench.decided, ['probe websocket']);
     bench.opened('websocket');
     bench.opened('webtransport');
-    bench.negotiation.asked([{ name: 'websocket' }]);
+    bench.negotiation.asked([{ name: 'websocket' }], bench.nowMs);
     bench.end('polling', 'lost');
     assert.deepEqual(bench.decided, ['greet websocket with attach']);
   });
@@ -289,7 +289,7 @@ describe('up', () => {
   });
 
   test('what the gateway asked for is over with the move, and with the session', () => {
-    bench.negotiation.asked([{ name: 'sse' }]);
+    bench.negotiation.asked([{ name: 'sse' }], bench.nowMs);
     bench.open('sse', false);
     bench.up('sse');
     bench.negotiation.pin('websocket');
@@ -299,16 +299,16 @@ describe('up', () => {
     assert.deepEqual(ends, ['polling preferred', 'websocket drained', 'sse preferred']);
 
     bench = Bench.onWebSocket();
-    bench.negotiation.asked([{ name: 'sse' }]);
+    bench.negotiation.asked([{ name: 'sse' }], bench.nowMs);
     bench.negotiation.beginAnew();
     assert.deepEqual(bench.decided, [], 'the WebSocket is the best again');
   });
 
   test('what the gateway says of where to move to is kept, a certificate alone too', () => {
     const offer = { name: 'sse', certificateHashes: ['00'] };
-    bench.negotiation.asked([offer]);
+    bench.negotiation.asked([offer], bench.nowMs);
     assert.deepEqual(bench.negotiation.offer('sse'), offer);
-    bench.negotiation.asked([{ name: 'sse' }]);
+    bench.negotiation.asked([{ name: 'sse' }], bench.nowMs);
     assert.deepEqual(bench.negotiation.offer('sse'), offer, 'a name alone says nothing');
   });
 

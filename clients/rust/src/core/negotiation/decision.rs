@@ -153,7 +153,7 @@ impl Negotiation {
         let is_opening = matches!(self.mode, Mode::Opening { .. });
         let is_used = |via: Via| self.uses.values().any(|used| used.via.transport == via.transport);
         let busy = self.uses.values().filter_map(|used| used.busy_until(&self.timing));
-        let earliest = busy.max().unwrap_or(Time::ZERO).max(self.rises_at).max(self.moves_at);
+        let earliest = busy.max().unwrap_or(Time::ZERO).max(self.rises_at);
         order[..better]
             .iter()
             .filter(|via| !is_used(**via))

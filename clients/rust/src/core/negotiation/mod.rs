@@ -87,8 +87,6 @@ pub(crate) struct Negotiation {
     rises_at: Time,
     /// The gateway asked for the next move.
     is_asked: bool,
-    /// When the move is due that is planned: nothing is probed before.
-    pub(crate) moves_at: Time,
     /// The link that is late with something, and the one that was hedged for it.
     overdue: Option<LinkKey>,
     hedged: Option<LinkKey>,
@@ -118,7 +116,6 @@ impl Negotiation {
             window: Time::ZERO,
             rises_at: Time::ZERO,
             is_asked: false,
-            moves_at: Time::ZERO,
             overdue: None,
             hedged: None,
             pace: Pace::default(),
@@ -327,14 +324,18 @@ impl Negotiation {
         }
     }
 
-    /// The gateway asks for one of these. Returns which it is to be.
-    pub(crate) fn asked(&mut self, offers: &[TransportOffer]) -> Option<Via> {
+    /// The gateway asks for one of these, `at` that time: none is probed before. Returns which it is to be.
+    pub(crate) fn asked(&mut self, offers: &[TransportOffer], at: Time) -> Option<Via> {
         let named: Vec<_> = offers.iter().filter_map(|offer| Transport::parse(&offer.name)).collect();
         let via = named.iter().find_map(|transport| self.candidates.listed(*transport))?;
         for offer in offers {
             if offer.url.is_some() || !offer.certificate_hashes.is_empty() {
                 self.candidates.recall(offer.clone());
             }
+        }
+        for via in named.iter().filter_map(|transport| self.candidates.listed(*transport)).collect::<Vec<_>>()
+        {
+            self.candidates.leave_alone(via, at);
         }
         self.candidates.ask_for(named);
         self.is_asked = true;

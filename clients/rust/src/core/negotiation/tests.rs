@@ -320,7 +320,7 @@ fn what_the_gateway_asks_for_is_where_the_session_goes_and_stays() {
     world.pass(Time::from_secs(1));
     assert_eq!(world.on(), Some(WEBTRANSPORT));
     let offer = TransportOffer { name: "sse".into(), url: None, certificate_hashes: Vec::new() };
-    assert_eq!(world.negotiation.asked(&[offer]), Some(SSE));
+    assert_eq!(world.negotiation.asked(&[offer], world.now), Some(SSE));
     world.open(SSE, false);
     world.pass(Time::from_secs(120));
     assert_eq!(world.on(), Some(SSE), "nothing better is looked for");
@@ -329,13 +329,13 @@ fn what_the_gateway_asks_for_is_where_the_session_goes_and_stays() {
 }
 
 #[test]
-fn nothing_is_probed_before_a_move_is_due_that_is_planned() {
+fn what_the_gateway_asks_for_is_not_probed_before_it_is_due() {
     let mut world = World::new([Health::Works; 3]);
     world.pass(Time::from_secs(1));
     let begun = world.decisions.len();
     let offer = TransportOffer { name: "sse".into(), url: None, certificate_hashes: Vec::new() };
-    assert_eq!(world.negotiation.asked(&[offer]), Some(SSE));
-    world.negotiation.moves_at = world.now + Time::from_secs(60);
+    let due = world.now + Time::from_secs(60);
+    assert_eq!(world.negotiation.asked(&[offer], due), Some(SSE));
     world.pass(Time::from_millis(59_999));
     assert_eq!(world.decisions[begun..], []);
     world.pass(Time::from_secs(1));

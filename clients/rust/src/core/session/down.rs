@@ -58,7 +58,11 @@ impl Core {
         // An answer to a poll that was given up is ignored.
         let Some(poll) = link.poll.filter(|poll| poll.attach == attach) else { return };
         if matches!(self.standing, Standing::Closing { .. }) {
-            return self.stop(None);
+            // The goodbye may be on another link.
+            if self.active == Some(key) {
+                self.stop(None);
+            }
+            return;
         }
         link.poll = None;
         (link.heard, link.late_polls, link.hedged_polls) = (now, 0, 0);
@@ -147,9 +151,12 @@ impl Core {
         let Some(link) = self.links.get_mut(&key) else { return };
         match link.stage {
             Stage::Opening => {}
-            // Its attach would overtake that of a move by name, which is then answered with no.
-            Stage::Probing if nonce.is_some() && is_moving_by_name => {
+            // Its attach would overtake that of a move by name, which would be answered with no; of two such moves the later
+            // wins.
+            Stage::Probing if nonce.is_some() && link.migration.is_none() && is_moving_by_name => {
+                let via = link.via;
                 self.link_failed(now, key, AttemptOutcome::Late, "another link took its place");
+                self.negotiation.leave_alone(via, now + self.config.timing.reprobe);
             }
             Stage::Probing if nonce.is_some() => self.prove(now, key, nonce),
             Stage::Probing | Stage::Attached if link.is_duplex() => {
@@ -298,7 +305,7 @@ impl Core {
             return self.superseded(now, key, newest, wait);
         }
         if let Some(offers) = &retry.transports {
-            self.negotiation.asked(offers);
+            self.negotiation.asked(offers, now);
         }
         if !current {
             let via = link.via;

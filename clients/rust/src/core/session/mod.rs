@@ -395,7 +395,6 @@ impl Core {
 
     /// Plans a move, or none: whoever waits for the one before is told why.
     fn plan(&mut self, planned: Option<Planned>, reason: MigrateError) {
-        self.negotiation.moves_at = planned.map_or(Time::ZERO, |planned| planned.at);
         let replaced = std::mem::replace(&mut self.planned, planned);
         if let Some(ticket) = replaced.and_then(|planned| planned.ticket) {
             self.tell(ticket, Outcome::Migrated(Err(reason)));
@@ -404,8 +403,8 @@ impl Core {
 
     /// The gateway asks the client to move.
     fn handle_migrate(&mut self, now: Time, offers: &[TransportOffer], delay_ms: u64, spread_ms: u64) {
-        if let Some(via) = self.negotiation.asked(offers) {
-            let at = now + appointment(delay_ms, spread_ms, self.random.next());
+        let at = now + appointment(delay_ms, spread_ms, self.random.next());
+        if let Some(via) = self.negotiation.asked(offers, at) {
             self.plan(Some(Planned { at, via, ticket: None }), MigrateError::Replaced);
         }
     }

@@ -226,7 +226,7 @@ impl Core {
         }
     }
 
-    /// Whether the link that carries the session is one that the application asked for by name, and not confirmed yet.
+    /// Whether the newest attached link is one that the application asked for by name, and nothing has confirmed it yet.
     pub(super) fn is_moving_by_name(&self) -> bool {
         self.active.and_then(|key| self.links.get(&key)).is_some_and(|link| link.migration.is_some())
     }

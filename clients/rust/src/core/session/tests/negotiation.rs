@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use throughline_wire::{ChannelName, Command, DownFrame, SubscribeFrom, UpFrame};
+use throughline_wire::{ChannelName, Command, DownFrame, SubscribeFrom, UpFrame, frame::TransportOffer};
 
 use super::super::{End, testing::*};
 use super::{commands, lost, subscribe};
 use crate::{
     config::{Config, Transport, Via},
     core::{Outcome, Output, negotiation::verdict::Verdict},
+    error::MigrateError,
     incoming::{Incoming, LinkChange},
 };
 
@@ -144,8 +145,40 @@ fn l10_a_move_by_name_is_not_overtaken_by_what_is_probed_beside_it() {
     let (poll, probe) = (link(&bench, POLLING), link(&bench, SSE));
     bench.welcome(probe, welcome(1, true));
     bench.down(probe, [nonce(8)]);
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(opened(&bench.run()), [], "it is left alone for a while");
     bench.down(poll, [DownFrame::Welcome(Box::new(welcome(1, true)))]);
     assert_eq!((bench.outcome(ticket), bench.core.active()), (Some(Outcome::Migrated(Ok(()))), Some(poll)));
+}
+
+#[test]
+fn of_two_moves_by_name_the_later_wins_though_the_earlier_is_attached() {
+    let (mut bench, _) = Bench::up(WEBSOCKET);
+    let first = bench.migrate(POLLING);
+    bench.run();
+    let second = bench.migrate(SSE);
+    bench.run();
+    let stream = link(&bench, SSE);
+    bench.welcome(stream, welcome(1, true));
+    bench.down(stream, [nonce(7)]);
+    bench.run();
+    bench.down(stream, [DownFrame::Pong { nonce: None, window_ms: None }]);
+    assert_eq!((bench.outcome(second), bench.core.active()), (Some(Outcome::Migrated(Ok(()))), Some(stream)));
+    assert_eq!(bench.outcome(first), Some(Outcome::Migrated(Err(MigrateError::Replaced))));
+}
+
+#[test]
+fn the_gateway_asks_for_a_move_which_is_made_when_it_said() {
+    let mut config = configured();
+    config.transports = vec![WEBSOCKET, SSE, POLLING];
+    let mut bench = Bench::with(config);
+    let socket = on_web_socket(&mut bench);
+    let offer = TransportOffer { name: "sse".into(), url: None, certificate_hashes: Vec::new() };
+    bench.down(socket, [DownFrame::Migrate { transports: vec![offer], delay_ms: 1_000, spread_ms: 0 }]);
+    bench.pass(Duration::from_millis(999));
+    assert_eq!(opened(&bench.run()), []);
+    bench.pass(Duration::from_millis(1));
+    assert_eq!(opened(&bench.run()), [SSE]);
 }
 
 #[test]
