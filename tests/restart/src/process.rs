@@ -41,7 +41,7 @@ pub(crate) struct Place {
     application: String,
     /// Whether one hands over to the next.
     hands_over: bool,
-    /// The clients' and the application's port, once one has listened.
+    /// The clients' and the application's port: those that are kept, or once one has listened.
     listens: Option<(SocketAddr, SocketAddr)>,
     /// Keeps both from everybody else while no gateway has them: bound, and never listening.
     _kept: Vec<TcpSocket>,

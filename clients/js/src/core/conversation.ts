@@ -53,7 +53,7 @@ export interface Conversation {
   readonly negotiation: Negotiation;
   readonly links: Map<number, Link>;
   nextLink: number;
-  /** The link that carries the session. */
+  /** The newest attached link: where things are said. The one before it may carry the session until it is confirmed. */
   active?: Link | undefined;
   known?: Known | undefined;
   auth: string | undefined;

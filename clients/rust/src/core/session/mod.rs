@@ -102,7 +102,7 @@ pub(crate) struct Core {
     limits: Limits,
     heartbeat: Time,
     links: BTreeMap<LinkKey, Link>,
-    /// The link that carries the session.
+    /// The newest attached link: where things are said. The one before it may carry the session until it is confirmed.
     active: Option<LinkKey>,
     next_link: u32,
     /// L1: the newest attach number.
@@ -219,7 +219,7 @@ impl Core {
         self.standing == Standing::Closed
     }
 
-    /// The link that carries the session.
+    /// The newest attached link: where things are said.
     pub(crate) const fn active(&self) -> Option<LinkKey> {
         self.active
     }
